@@ -1,0 +1,117 @@
+/**
+ * Every maximum of the protocol and the program, with its reason.
+ *
+ * Units stand last in a name. What a peer sends beyond one of these ends its link or drops its datagram; what a person
+ * asks for beyond one of these is refused with a sentence.
+ */
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+// ---- Datagrams -----------------------------------------------------------------------------------------------------
+
+/** One Ethernet frame with room for VPN headers: a fragmented broadcast is lost whole on Wi-Fi. */
+export const datagramBytesMax = 1_200
+/** A room that hears fifty sessions is a campus; more is a flood. Pinned sessions are never evicted. */
+export const sessionsListedMax = 64
+/** A verification costs 0.2 ms: this keeps a flood of announcements under a tenth of a core. */
+export const announcementVerificationsPerSecondMax = 200
+/** How often one target is dialled because of announcements: a forged address must not become a hammer. */
+export const dialIntervalMs = 5_000
+
+// ---- Names and texts -----------------------------------------------------------------------------------------------
+
+/** Fits an announcement beside two signatures. Counted in UTF-8 bytes. */
+export const titleBytesMax = 128
+/** A person's or a device's name. Counted in UTF-8 bytes. */
+export const nameBytesMax = 64
+/** One message of a person. Counted in UTF-8 bytes. */
+export const messageTextBytesMax = 16 * KiB
+
+// ---- Links and frames ----------------------------------------------------------------------------------------------
+
+/** A control frame: the largest is a bitfield or a batch of log entries. */
+export const controlFrameBytesMax = 64 * KiB
+/** The JSON header of a data frame: a share, an index and an offset. */
+export const dataHeaderBytesMax = 512
+/** A data frame's payload: short enough that a message never waits for long behind one. */
+export const dataFrameBytesMax = 64 * KiB
+/** TLS and hello together: closes silent, trickling and endless strangers. */
+export const handshakeTimeoutMs = 3_000
+/** Handshakes under way at once; a further stranger is closed at once. */
+export const handshakesMax = 64
+/** Handshakes under way at once from one address: one stranger cannot take every place. */
+export const handshakesPerAddressMax = 8
+/** Established links: everybody of a room of 60 whose devices reach only the teacher, and some reserve. */
+export const linksMax = 80
+/** Rooms up to this size are a full mesh. */
+export const fullMeshPeersMax = 16
+/** How many links a device wants in a larger room, at least and at most. */
+export const linksWantedMin = 8
+export const linksWantedMax = 12
+/** Links that the device dialled itself, so that nobody can surround it. */
+export const linksDialledMin = 3
+/** Addresses known beyond the linked ones. */
+export const peersKnownMax = 256
+/** Addresses kept for one peer. */
+export const addressesPerPeerMax = 4
+/** Peers in one `Peers` message. */
+export const peersPerMessageMax = 64
+/** Control bytes waiting for one peer; a slower peer is disconnected and catches up when it returns. */
+export const outboxBytesMax = 4 * MiB
+/** Decoded frames waiting for this device's own machines, a link; more stops reading from that link. */
+export const inboxFramesMax = 256
+/** Control frames a link may send a second, on average and at once. */
+export const controlFramesPerSecondMax = 2_000
+export const controlFramesBurstMax = 8_000
+/** Silence after which a link is asked for a sign of life, and after which it is dead. */
+export const pingAfterMs = 5_000
+export const deadAfterMs = 15_000
+
+// ---- Logs ----------------------------------------------------------------------------------------------------------
+
+/** The signed body of one log entry: a message of `messageTextBytesMax` with JSON escapes and its frame. */
+export const entryBodyBytesMax = 24 * KiB
+/** Entries of one author in a session, and their bytes, by role. An author who reaches this can write no more. */
+export const entriesPerStudentMax = 2_048
+export const entriesPerHostMax = 16_384
+export const logBytesPerStudentMax = 1 * MiB
+export const logBytesPerHostMax = 16 * MiB
+/** Authors whose logs are kept: four times a full room, so that re-installed machines fit. */
+export const authorsMax = 256
+/** Messages an author may write a second, on average and at once; enforced by every relay. */
+export const entriesPerSecondMax = 5
+export const entriesBurstMax = 20
+/** Certificates of one session: a teacher who restarts more often starts a new one. */
+export const certificatesMax = 16
+
+// ---- Shares --------------------------------------------------------------------------------------------------------
+
+/** Shares at one time in one session. */
+export const sharesMax = 256
+/** Files of one share: a large `node_modules` has 100,000. */
+export const filesPerShareMax = 200_000
+/** A manifest: 200,000 files with long paths. */
+export const manifestBytesMax = 48 * MiB
+/** Chunks that carry one manifest: their hashes must fit a log entry. */
+export const manifestChunksMax = 128
+/** Chunk sizes: a chunk is one hash, one request, one source. */
+export const chunkBytesMin = 64 * KiB
+export const chunkBytesMax = 4 * MiB
+/** Chunks wanted of one share: enough for the swarm to spread, few enough to keep track of. */
+export const chunksPerShareTarget = 512
+/** Content chunks of one share: 1 TiB at the largest chunk size. */
+export const chunksPerShareMax = 262_144
+/** One path component and a whole path, in UTF-8 bytes: the shortest of NTFS, APFS and ext4, with room for a number. */
+export const pathComponentBytesMax = 240
+export const pathBytesMax = 1_024
+export const pathDepthMax = 32
+
+// ---- Swarm ---------------------------------------------------------------------------------------------------------
+
+/** Bytes asked for and not yet verified, written and marked, a device: what a crash can cost. */
+export const inFlightBytesMax = 32 * MiB
+/** Requests a link may have waiting here; more is a protocol violation. */
+export const requestsPerLinkMax = 256
+/** Chunk indexes in one `Have` message. */
+export const haveIndexesMax = 1_024

@@ -1,0 +1,133 @@
+/**
+ * Everything one peer says to another over a link: one Schema union.
+ *
+ * A message is the JSON of a control frame; `Data` is the header of a data frame, whose payload follows it
+ * (see `Frame.ts`). Families are handled by different services: `link` by PeerManager, `log` by MessageRelay,
+ * `swarm` by ChunkScheduler.
+ */
+import { Schema } from "effect"
+import { ChunkIndex, PeerId, PublicKey, Root, SessionId } from "./Ids.ts"
+import * as Limits from "./Limits.ts"
+import { Signed } from "./Signed.ts"
+import { shortText } from "./Text.ts"
+
+/** The versions of the protocol this program speaks. */
+export const versionMin = 1
+export const versionMax = 1
+
+const Port = Schema.Natural.check(Schema.isBetween({ minimum: 0, maximum: 65_535 }))
+
+/** An IP address and port; IPv4 in dotted form or IPv6 without brackets. */
+export const Address = Schema.Struct({
+  host: Schema.String.check(Schema.isPattern(/^[0-9a-fA-F.:]{2,45}$/)),
+  port: Port.check(Schema.isGreaterThan(0))
+})
+export type Address = typeof Address.Type
+
+// ---- link: who are you, whom do you know ---------------------------------------------------------------------------
+
+/** The first message of each side. The key behind the PeerId is already proven by TLS. */
+export const Hello = Schema.TaggedStruct("Hello", {
+  versions: Schema.Tuple([Schema.Natural, Schema.Natural]),
+  session: SessionId,
+  /** Every certificate of the session this peer knows, oldest first. */
+  certificates: Schema.Array(Signed).check(Schema.isMinLength(1), Schema.isMaxLength(Limits.certificatesMax)),
+  name: shortText(Limits.nameBytesMax),
+  /** Where this peer listens, on the address the link comes from; 0 if it accepts no links. */
+  listenPort: Port,
+  /** For people and logs only, e.g. `labfx 0.1.0`. */
+  program: shortText(64)
+})
+export type Hello = typeof Hello.Type
+
+export const GoodbyeCode = Schema.Literals([
+  "leaving",
+  "version",
+  "session",
+  "duplicate",
+  "surplus",
+  "protocol",
+  "slow",
+  "poison",
+  "refused",
+  "ended"
+])
+export type GoodbyeCode = typeof GoodbyeCode.Type
+
+/** The last message of a side, if there is time for one. */
+export const Goodbye = Schema.TaggedStruct("Goodbye", { code: GoodbyeCode, detail: shortText(256) })
+
+/** Addresses worth dialling, and how many links the sender has. */
+export const Peers = Schema.TaggedStruct("Peers", {
+  links: Schema.Natural,
+  peers: Schema.Array(Schema.Struct({
+    peer: PeerId,
+    addresses: Schema.Array(Address).check(Schema.isMaxLength(Limits.addressesPerPeerMax))
+  })).check(Schema.isMaxLength(Limits.peersPerMessageMax))
+})
+
+export const Ping = Schema.TaggedStruct("Ping", {})
+export const Pong = Schema.TaggedStruct("Pong", {})
+
+// ---- log: messages, shares, statuses -------------------------------------------------------------------------------
+
+/** The certificates of the session, sent again when a newer one appears. */
+export const Certificates = Schema.TaggedStruct("Certificates", {
+  certificates: Schema.Array(Signed).check(Schema.isMaxLength(Limits.certificatesMax))
+})
+
+/** How far the sender's copy of each author's log goes, without gaps. */
+export const Heads = Schema.TaggedStruct("Heads", {
+  heads: Schema.Array(Schema.Struct({
+    author: PublicKey,
+    number: Schema.Natural
+  })).check(Schema.isMaxLength(Limits.authorsMax))
+})
+
+/** Entries the receiver has not got yet, each author's in order. */
+export const Entries = Schema.TaggedStruct("Entries", {
+  entries: Schema.Array(Signed).check(Schema.isMinLength(1), Schema.isMaxLength(256))
+})
+
+/** The newest statuses the receiver has not got yet. */
+export const Statuses = Schema.TaggedStruct("Statuses", {
+  statuses: Schema.Array(Signed).check(Schema.isMinLength(1), Schema.isMaxLength(64))
+})
+
+// ---- swarm: who has what -------------------------------------------------------------------------------------------
+
+/** Which chunks the sender serves: bit `i` of byte `i >> 3`, counted from the highest bit, base64url. */
+export const Bitfield = Schema.TaggedStruct("Bitfield", {
+  share: Root,
+  bits: Schema.String.check(
+    Schema.isPattern(/^[A-Za-z0-9_-]*$/),
+    Schema.isMaxLength(Math.ceil((Limits.chunksPerShareMax + Limits.manifestChunksMax) / 6) + 4)
+  )
+})
+
+/** Chunks the sender serves from now on. */
+export const Have = Schema.TaggedStruct("Have", {
+  share: Root,
+  indexes: Schema.Array(ChunkIndex).check(Schema.isMinLength(1), Schema.isMaxLength(Limits.haveIndexesMax))
+})
+
+/** Asks for one chunk. Answered exactly once: with all of its data or with a reject. */
+export const Request = Schema.TaggedStruct("Request", { share: Root, index: ChunkIndex })
+/** The request is not needed any more; it is still answered, with whichever was under way. */
+export const Cancel = Schema.TaggedStruct("Cancel", { share: Root, index: ChunkIndex })
+export const Reject = Schema.TaggedStruct("Reject", { share: Root, index: ChunkIndex })
+
+/** The header of a data frame: a run of the chunk's bytes. Frames of one chunk come in order and without gaps. */
+export const Data = Schema.TaggedStruct("Data", { share: Root, index: ChunkIndex, offset: Schema.Natural })
+export type Data = typeof Data.Type
+
+export const LinkMessage = Schema.Union([Hello, Goodbye, Peers, Ping, Pong])
+export type LinkMessage = typeof LinkMessage.Type
+export const LogMessage = Schema.Union([Certificates, Heads, Entries, Statuses])
+export type LogMessage = typeof LogMessage.Type
+export const SwarmMessage = Schema.Union([Bitfield, Have, Request, Cancel, Reject])
+export type SwarmMessage = typeof SwarmMessage.Type
+
+/** Everything a control frame may carry. */
+export const Message = Schema.Union([...LinkMessage.members, ...LogMessage.members, ...SwarmMessage.members])
+export type Message = typeof Message.Type

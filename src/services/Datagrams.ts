@@ -1,0 +1,40 @@
+/** UDP as discovery uses it: small datagrams to everybody in reach, by every interface. Only a hint, never a proof. */
+import { Context, type Effect, type Queue, Schema, type Scope } from "effect"
+import type { Address } from "../protocol/Wire.ts"
+
+/** One address of one interface that is up. */
+export interface InterfaceAddress {
+  /** The system's name, e.g. `eth0`. */
+  readonly name: string
+  /** IPv4 in dotted form. */
+  readonly address: string
+  readonly broadcast: string
+  readonly loopback: boolean
+}
+
+export interface Datagram {
+  readonly bytes: Uint8Array
+  /** Where it came from, as the network says. Can be forged. */
+  readonly from: Address
+}
+
+/** The discovery port could not be bound, so announcements cannot be heard. Typed addresses still work. */
+export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
+  port: Schema.Natural,
+  detail: Schema.String
+}) {}
+
+export class Datagrams extends Context.Service<Datagrams, {
+  /**
+   * Hears datagrams sent to `port` on every interface, until the scope closes. Several processes of one machine may
+   * listen at once. When the reader falls 1,024 behind, new ones are dropped: a flood costs no memory.
+   */
+  readonly listen: (port: number) => Effect.Effect<Queue.Dequeue<Datagram>, ListenError, Scope.Scope>
+  /**
+   * Sends to everybody in reach: from every up interface, bound to its own address, to its directed broadcast and to
+   * 255.255.255.255, and on loopback. Interfaces come and go; each call looks again. Never fails: what could not leave
+   * by one interface is left to the next time. Resolves to how many datagrams left.
+   */
+  readonly broadcast: (port: number, bytes: Uint8Array) => Effect.Effect<number>
+  readonly interfaces: Effect.Effect<ReadonlyArray<InterfaceAddress>>
+}>()("labfx/services/Datagrams") {}

@@ -1,0 +1,100 @@
+/**
+ * A session as a person uses it: the one service that the command line, the page and the tests talk to.
+ *
+ * A teacher's session exists from the start; a student's looks for one, decides whom to trust and joins, all behind
+ * this contract.
+ */
+import { Context, type Effect, type PubSub, Schema, type Scope } from "effect"
+import type { PeerId, PublicKey, Root, SessionId } from "../protocol/Ids.ts"
+import type { Status } from "../protocol/Status.ts"
+import type { Address } from "../protocol/Wire.ts"
+import type { SourceError } from "./ChunkStore.ts"
+import type { WriteRefused } from "./MessageRelay.ts"
+import type { SessionEvent } from "./SessionEvent.ts"
+
+export interface TeacherOptions {
+  /** The root key's seed, from the secret. */
+  readonly secretSeed: Uint8Array
+  readonly title: string
+  readonly name: string
+  readonly stateFolder: string
+  readonly studentsMayWrite: boolean
+  /** 0 lets the system choose. */
+  readonly port: number
+  readonly discoveryPort: number
+}
+
+export interface StudentOptions {
+  readonly name: string
+  readonly stateFolder: string
+  readonly downloadFolder: string
+  /** Six words of the session to join; nothing else is joined then. */
+  readonly join: string | undefined
+  /** Root keys trusted from the start, beside those pinned before. */
+  readonly trust: ReadonlyArray<PublicKey>
+  /** Peers to dial without having heard of them. */
+  readonly connect: ReadonlyArray<Address>
+  /**
+   * Who answers when a session is new. `ask`: a person, by `choose`; until then nothing is joined.
+   * `first-use`: joins and pins by itself while exactly one session is visible.
+   */
+  readonly newSessions: "ask" | "first-use"
+  readonly port: number
+  readonly discoveryPort: number
+}
+
+export interface ShareView {
+  readonly root: Root
+  readonly title: string
+  readonly kind: "file" | "folder"
+  readonly sizeBytes: number
+  readonly verifiedBytes: number
+  readonly receiveBytesPerSecond: number
+  readonly sendBytesPerSecond: number
+  readonly sources: number
+  readonly state: "waiting" | "receiving" | "complete" | "paused" | "withdrawn" | "failed"
+  /** Where it is, once it is complete. */
+  readonly path: string | undefined
+  readonly problem: string | undefined
+}
+
+export interface DeviceView {
+  readonly peer: PeerId
+  readonly name: string
+  readonly isHost: boolean
+  readonly isSelf: boolean
+  /** Whether there is a direct link to it. */
+  readonly linked: boolean
+  readonly status: Status | undefined
+}
+
+/** The session as it stands; a value, safe to keep. */
+export interface SessionView {
+  readonly phase: "looking" | "joined" | "ended"
+  readonly isHost: boolean
+  readonly session: SessionId | undefined
+  readonly title: string | undefined
+  readonly words: string | undefined
+  readonly mayWrite: boolean
+  readonly shares: ReadonlyArray<ShareView>
+  readonly devices: ReadonlyArray<DeviceView>
+}
+
+/** Asked for something that this session or this side of it does not have. */
+export class SessionRefused extends Schema.TaggedError<SessionRefused>()("SessionRefused", {
+  reason: Schema.Literals(["not-joined", "not-host", "unknown-share", "unknown-session"]),
+  detail: Schema.String
+}) {}
+
+export class Session extends Context.Service<Session, {
+  /** Everything that has happened so far in this run, then what happens. A subscriber that falls 4,096 behind loses the oldest. */
+  readonly events: Effect.Effect<PubSub.Subscription<SessionEvent>, never, Scope.Scope>
+  readonly view: Effect.Effect<SessionView>
+  /** Hashes a file or folder and announces it. Completes when it is ready to be handed out. Host only. */
+  readonly share: (path: string) => Effect.Effect<Root, SourceError | WriteRefused | SessionRefused>
+  /** Withdraws a share, named by root or title. */
+  readonly unshare: (name: string) => Effect.Effect<void, WriteRefused | SessionRefused>
+  readonly say: (text: string) => Effect.Effect<void, WriteRefused | SessionRefused>
+  /** A person's answer to `session.found`: join this one and pin its teacher. */
+  readonly choose: (session: SessionId) => Effect.Effect<void, SessionRefused>
+}>()("labfx/services/Session") {}
