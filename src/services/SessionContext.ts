@@ -2,6 +2,7 @@
 import { Context } from "effect"
 import type { Certificate, VerifiedCertificate } from "../protocol/Certificate.ts"
 import type { PeerId, PublicKey, SessionId } from "../protocol/Ids.ts"
+import type { Signed } from "../protocol/Signed.ts"
 import type { KeyPair } from "./Crypto.ts"
 
 export class SessionContext extends Context.Service<SessionContext, {
@@ -18,8 +19,8 @@ export class SessionContext extends Context.Service<SessionContext, {
   readonly certificates: () => ReadonlyArray<VerifiedCertificate>
   /** The one with the largest epoch. */
   readonly certificate: () => Certificate
-  /** Adds certificates after checking signature, root and session. True if at least one was new. */
-  readonly learn: (certificates: ReadonlyArray<VerifiedCertificate["signed"]>) => boolean
+  /** Adds the valid ones of these: right signature, root and session. `certified`: there was at least one valid, `news`: or new. */
+  readonly learn: (certificates: ReadonlyArray<Signed>) => { readonly certified: boolean; readonly news: boolean }
   /** Whether the key is or was a host of the session. */
   readonly isHostKey: (key: PublicKey) => boolean
 }>()("labfx/services/SessionContext") {}

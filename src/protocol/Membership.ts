@@ -1,0 +1,311 @@
+/**
+ * Who links to whom, as an IO-less machine: whom to dial, which link to give up, and which addresses to pass on.
+ *
+ * Up to `fullMeshPeersMax` devices everybody links to everybody. In a larger room each device keeps between
+ * `linksWantedMin` and `linksWantedMax` links, which is enough for 500 devices to survive the crash of half of them.
+ *
+ * Invariants, checked by `test/protocol/Membership.test.ts`:
+ *
+ * 1. **One link a peer:** of two links between the same two peers both sides keep the one that the smaller PeerId dialled.
+ * 2. **No hammering:** one target is dialled at most once at a time, and after a failure not before its delay is over.
+ * 3. **Not surrounded:** while it knows enough addresses, a device dials at least `linksDialledMin` of its links itself.
+ * 4. **Never alone by choice:** a link is given up as surplus only by a device with more than `linksWantedMax` of them,
+ *    towards a peer that has said it has more than `linksWantedMin`.
+ * 5. **Bounded:** at most `peersKnownMax` peers are known; those never reached and longest unheard of go first.
+ * 6. **Banned stays banned:** a peer that lied is neither dialled nor accepted again in this session.
+ */
+import type { PeerId } from "./Ids.ts"
+import * as Limits from "./Limits.ts"
+import type { Address, GoodbyeCode } from "./Wire.ts"
+
+/** A failed or finished dial is tried again after 1 s, then twice as long each time, up to this. */
+export const redialMsMax = 15_000
+/** A link that was given up as surplus is not dialled again for this long, unless the device is short of links. */
+export const surplusRestMs = 60_000
+/** In a full mesh the smaller PeerId dials at once and the larger after this, so that few pairs dial twice. */
+export const politenessMs = 1_500
+/** Links younger than this are never given up as surplus: a room that has just met is still sorting itself out. */
+export const settledMs = 20_000
+
+interface Known {
+  addresses: ReadonlyArray<Address>
+  /** When it was first or last heard of. */
+  heardMs: number
+  failures: number
+  notBeforeMs: number
+  dialling: boolean
+  reached: boolean
+}
+
+interface Link {
+  readonly dialled: boolean
+  readonly sinceMs: number
+  /** How many links the peer says it has. */
+  links: number | undefined
+}
+
+interface Typed {
+  readonly address: Address
+  failures: number
+  notBeforeMs: number
+  dialling: boolean
+  /** Whose address it turned out to be. */
+  peer: PeerId | undefined
+}
+
+export interface Membership {
+  readonly self: PeerId
+  readonly random: () => number
+  readonly known: Map<PeerId, Known>
+  readonly links: Map<PeerId, Link>
+  readonly typed: Array<Typed>
+  readonly banned: Set<PeerId>
+}
+
+export const make = (self: PeerId, random: () => number): Membership => ({
+  self,
+  random,
+  known: new Map(),
+  links: new Map(),
+  typed: [],
+  banned: new Set()
+})
+
+export type Input =
+  /** Addresses of peers, from announcements or from another peer. */
+  | { readonly _tag: "Heard"; readonly heard: ReadonlyArray<{ readonly peer: PeerId; readonly address: Address }> }
+  /** A person typed an address: it is tried for as long as the session lasts. */
+  | { readonly _tag: "Typed"; readonly address: Address }
+  | {
+    readonly _tag: "DialFailed"
+    readonly address: Address
+    readonly expected: PeerId | undefined
+    readonly self: boolean
+  }
+  /** Both hellos are through. `address` is where the peer can be dialled, if it accepts links. */
+  | {
+    readonly _tag: "LinkUp"
+    readonly peer: PeerId
+    readonly dialled: boolean
+    readonly remote: Address
+    readonly address: Address | undefined
+  }
+  | { readonly _tag: "LinkDown"; readonly peer: PeerId; readonly code: GoodbyeCode | undefined }
+  /** A dial reached a peer that is linked already; the other link stays. */
+  | { readonly _tag: "Duplicate"; readonly peer: PeerId; readonly remote: Address }
+  | { readonly _tag: "PeerLinks"; readonly peer: PeerId; readonly links: number }
+  | { readonly _tag: "Banned"; readonly peer: PeerId }
+  | { readonly _tag: "Tick" }
+
+export type Output =
+  | { readonly _tag: "Dial"; readonly address: Address; readonly expected: PeerId | undefined }
+  | { readonly _tag: "Close"; readonly peer: PeerId; readonly code: "surplus"; readonly detail: string }
+
+const sameAddress = (a: Address, b: Address): boolean => a.host === b.host && a.port === b.port
+
+/** Which of two links between the same peers stays: `true` for the one `self` dialled. Both sides agree on it. */
+export const keepsDialled = (self: PeerId, peer: PeerId): boolean => self < peer
+
+/** Addresses worth telling a peer about: of linked peers first, then of others that were reached, newest first. */
+export const toTell = (
+  state: Membership,
+  to: PeerId
+): ReadonlyArray<{ peer: PeerId; addresses: ReadonlyArray<Address> }> =>
+  Array.from(state.known)
+    .filter(([peer, known]) => peer !== to && known.addresses.length > 0 && (known.reached || state.links.has(peer)))
+    .sort(([a, x], [b, y]) => Number(state.links.has(b)) - Number(state.links.has(a)) || y.heardMs - x.heardMs)
+    .slice(0, Limits.peersPerMessageMax)
+    .map(([peer, known]) => ({ peer, addresses: known.addresses }))
+
+/** Advances the machine in place by one input at `nowMs`. */
+export const step = (state: Membership, input: Input, nowMs: number): ReadonlyArray<Output> => {
+  switch (input._tag) {
+    case "Heard":
+      for (const { address, peer } of input.heard) hear(state, peer, address, nowMs)
+      return dials(state, nowMs)
+    case "Typed":
+      if (!state.typed.some((typed) => sameAddress(typed.address, input.address))) {
+        state.typed.push({ address: input.address, failures: 0, notBeforeMs: 0, dialling: false, peer: undefined })
+      }
+      return dials(state, nowMs)
+    case "DialFailed":
+      dialFailed(state, input, nowMs)
+      return dials(state, nowMs)
+    case "LinkUp":
+      linkUp(state, input, nowMs)
+      return dials(state, nowMs)
+    case "LinkDown":
+      linkDown(state, input.peer, input.code, nowMs)
+      return dials(state, nowMs)
+    case "Duplicate":
+      settleTyped(state, input.peer, input.remote)
+      settleKnown(state, input.peer)
+      return []
+    case "PeerLinks": {
+      const link = state.links.get(input.peer)
+      if (link !== undefined) link.links = input.links
+      return []
+    }
+    case "Banned":
+      state.banned.add(input.peer)
+      state.known.delete(input.peer)
+      return []
+    case "Tick":
+      return [...dials(state, nowMs), ...surplus(state, nowMs)]
+  }
+}
+
+const hear = (state: Membership, peer: PeerId, address: Address, nowMs: number): void => {
+  if (peer === state.self || state.banned.has(peer)) return
+  const known = state.known.get(peer)
+  if (known === undefined) {
+    if (state.known.size >= Limits.peersKnownMax) forgetOne(state)
+    state.known.set(peer, {
+      addresses: [address],
+      heardMs: nowMs,
+      failures: 0,
+      // In a small room everybody hears of everybody at the same moment: the larger PeerId lets the smaller one dial.
+      notBeforeMs: state.links.size < Limits.linksDialledMin || keepsDialled(state.self, peer)
+        ? 0
+        : nowMs + politenessMs,
+      dialling: false,
+      reached: false
+    })
+    return
+  }
+  known.heardMs = nowMs
+  const others = known.addresses.filter((other) => !sameAddress(other, address))
+  // A new address is a new chance: the peer may have restarted elsewhere.
+  if (others.length === known.addresses.length) known.notBeforeMs = Math.min(known.notBeforeMs, nowMs)
+  known.addresses = [address, ...others].slice(0, Limits.addressesPerPeerMax)
+}
+
+const forgetOne = (state: Membership): void => {
+  let worst: readonly [PeerId, Known] | undefined
+  for (const [peer, known] of state.known) {
+    if (state.links.has(peer) || known.dialling) continue
+    if (
+      worst === undefined || (worst[1].reached && !known.reached) ||
+      (worst[1].reached === known.reached && known.heardMs < worst[1].heardMs)
+    ) worst = [peer, known]
+  }
+  if (worst !== undefined) state.known.delete(worst[0])
+}
+
+const redialMs = (failures: number): number => Math.min(redialMsMax, 1_000 * 2 ** Math.min(failures - 1, 10))
+
+const dialFailed = (state: Membership, input: Input & { _tag: "DialFailed" }, nowMs: number): void => {
+  const typed = state.typed.find((typed) => sameAddress(typed.address, input.address))
+  if (typed !== undefined && input.expected === undefined) {
+    typed.dialling = false
+    typed.failures++
+    typed.notBeforeMs = nowMs + redialMs(typed.failures)
+    if (input.self) state.typed.splice(state.typed.indexOf(typed), 1)
+  }
+  const known = input.expected === undefined ? undefined : state.known.get(input.expected)
+  if (known !== undefined) {
+    known.dialling = false
+    known.failures++
+    known.notBeforeMs = nowMs + redialMs(known.failures)
+    // Another address of the same peer may work: this one goes to the end of the line.
+    known.addresses = [...known.addresses.filter((other) => !sameAddress(other, input.address)), input.address]
+  }
+}
+
+const linkUp = (state: Membership, input: Input & { _tag: "LinkUp" }, nowMs: number): void => {
+  state.links.set(input.peer, { dialled: input.dialled, sinceMs: nowMs, links: undefined })
+  if (input.address !== undefined) hear(state, input.peer, input.address, nowMs)
+  settleKnown(state, input.peer, input.dialled)
+  if (input.dialled) settleTyped(state, input.peer, input.remote)
+}
+
+const settleKnown = (state: Membership, peer: PeerId, dialled = false): void => {
+  const known = state.known.get(peer)
+  if (known === undefined) return
+  known.dialling = false
+  known.failures = 0
+  known.reached = known.reached || dialled
+}
+
+const settleTyped = (state: Membership, peer: PeerId, remote: Address): void => {
+  const typed = state.typed.find((typed) => sameAddress(typed.address, remote))
+  if (typed === undefined) return
+  typed.dialling = false
+  typed.failures = 0
+  typed.peer = peer
+}
+
+const linkDown = (state: Membership, peer: PeerId, code: GoodbyeCode | undefined, nowMs: number): void => {
+  state.links.delete(peer)
+  const restMs = code === "surplus" ? surplusRestMs : 1_000 * (0.5 + state.random())
+  for (const target of [state.known.get(peer), state.typed.find((typed) => typed.peer === peer)]) {
+    if (target !== undefined) {
+      target.dialling = false
+      target.notBeforeMs = nowMs + restMs
+    }
+  }
+}
+
+const dials = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
+  const outputs: Array<Output> = []
+  for (const typed of state.typed) {
+    if (typed.dialling || nowMs < typed.notBeforeMs) continue
+    if (typed.peer !== undefined && (state.links.has(typed.peer) || state.banned.has(typed.peer))) continue
+    typed.dialling = true
+    outputs.push({ _tag: "Dial", address: typed.address, expected: undefined })
+  }
+
+  const candidates: Array<readonly [PeerId, Known]> = []
+  let dialling = 0
+  for (const [peer, known] of state.known) {
+    if (known.dialling) dialling++
+    else if (!state.links.has(peer) && known.addresses.length > 0) candidates.push([peer, known])
+  }
+  const small = state.known.size < Limits.fullMeshPeersMax
+  let links = state.links.size + dialling
+  let dialled = dialling
+  for (const link of state.links.values()) if (link.dialled) dialled++
+  const short = links < Limits.linksDialledMin
+
+  shuffle(candidates, state.random)
+  // Whoever has failed least goes first.
+  candidates.sort(([, a], [, b]) => a.failures - b.failures)
+  for (const [peer, known] of candidates) {
+    const wanted = small
+      ? state.links.size + dialling < Limits.fullMeshPeersMax
+      : links < Limits.linksWantedMin || (dialled < Limits.linksDialledMin && links < Limits.linksWantedMax)
+    if (!wanted) break
+    // Short of links, a resting surplus peer is welcome again; a failing one still waits.
+    if (nowMs < known.notBeforeMs && !(short && known.failures === 0)) continue
+    known.dialling = true
+    links++
+    dialled++
+    dialling++
+    outputs.push({ _tag: "Dial", address: known.addresses[0]!, expected: peer })
+  }
+  return outputs
+}
+
+const shuffle = <A>(items: Array<A>, random: () => number): void => {
+  for (let i = items.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1))
+    const item = items[i]!
+    items[i] = items[j]!
+    items[j] = item
+  }
+}
+
+/** Gives up the link to the peer that has most others, one at a tick, so that a crowded device empties gently. */
+const surplus = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
+  if (state.known.size < Limits.fullMeshPeersMax || state.links.size <= Limits.linksWantedMax) return []
+  let richest: PeerId | undefined
+  let most = Limits.linksWantedMin
+  for (const [peer, link] of state.links) {
+    if (nowMs - link.sinceMs < settledMs || link.links === undefined || link.links <= most) continue
+    most = link.links
+    richest = peer
+  }
+  return richest === undefined
+    ? []
+    : [{ _tag: "Close", peer: richest, code: "surplus", detail: `${state.links.size} links here, ${most} there` }]
+}

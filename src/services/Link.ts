@@ -1,0 +1,241 @@
+/**
+ * One link: frames over a connection, an outbox with lanes, an inbox with back-pressure.
+ *
+ * Three fibers serve it: one receives and decodes, one writes, and the caller's own takes from the inbox. The outbox
+ * never makes its user wait; the inbox stops reading from the connection when its user lags.
+ */
+import { type Cause, Clock, Deferred, Effect, Fiber, Queue, Result, Schema, type Scope } from "effect"
+import * as Frame from "../protocol/Frame.ts"
+import type { PeerId, Root } from "../protocol/Ids.ts"
+import * as Limits from "../protocol/Limits.ts"
+import * as TokenBucket from "../protocol/TokenBucket.ts"
+import { Data, type GoodbyeCode, Message } from "../protocol/Wire.ts"
+import type { DataSink } from "./PeerManager.ts"
+import type { Connection } from "./Transport.ts"
+
+/** In this order they leave: a lane is only looked at when those before it are empty. Chunk data comes last. */
+export type Lane = "link" | "log" | "swarm"
+
+export type Received =
+  | { readonly _tag: "Message"; readonly message: Message }
+  | { readonly _tag: "Data"; readonly data: Data; readonly length: number }
+
+export interface LinkEnd {
+  readonly code: GoodbyeCode
+  readonly detail: string
+  /** Whether this side ended it. */
+  readonly here: boolean
+}
+
+interface ChunkJob {
+  readonly share: Root
+  readonly index: number
+  readonly bytes: Uint8Array
+  offset: number
+  readonly done: (sent: boolean) => void
+}
+
+export interface Link {
+  readonly connection: Connection
+  /** What arrived, in order; ends when the link does. Single consumer, which calls `caughtUp` between batches. */
+  readonly inbox: Queue.Dequeue<Received, Cause.Done>
+  /** Reads on, if reading was stopped because the inbox had grown too long. */
+  readonly caughtUp: () => void
+  /** Puts an encoded frame into a lane. Ends the link as `slow` when the outbox is over its limit. */
+  readonly post: (lane: Lane, frame: Uint8Array) => void
+  /** See `PeerManager.sendChunk`. */
+  readonly sendChunk: (share: Root, index: number, bytes: Uint8Array) => Effect.Effect<boolean>
+  /** Says goodbye and ends the link once that is written, or at once if that takes too long. Idempotent. */
+  readonly end: (code: GoodbyeCode, detail: string) => void
+  /** How it ended. */
+  readonly ended: Effect.Effect<LinkEnd>
+  /** When the last bytes came, in milliseconds of the monotonic clock. */
+  readonly heardMs: () => number
+}
+
+/** How long a goodbye may take to leave. */
+const goodbyeTimeoutMs = 250
+
+const decodeMessage = Schema.decodeUnknownResult(Message)
+const decodeData = Schema.decodeUnknownResult(Data)
+
+/** A message of a later version that this one may pass over. */
+const isIgnorable = (json: unknown): boolean =>
+  typeof json === "object" && json !== null && "ignorable" in json && json.ignorable === true
+
+/** Runs a link over a connection until the scope closes. `sink` is asked where chunk data goes. */
+export const make = Effect.fnUntraced(function*(
+  connection: Connection,
+  sink: () => DataSink
+): Effect.fn.Return<Link, never, Scope.Scope> {
+  const clock = yield* Clock.Clock
+  const nowMs = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
+  const peer: PeerId = connection.peer
+
+  const ended = Deferred.makeUnsafe<LinkEnd>()
+  const finish = (end: LinkEnd) => void Deferred.doneUnsafe(ended, Effect.succeed(end))
+
+  // ---- receiving ---------------------------------------------------------------------------------------------------
+
+  const inbox = yield* Queue.unbounded<Received, Cause.Done>()
+  const allowance = TokenBucket.make(Limits.controlFramesPerSecondMax, Limits.controlFramesBurstMax, nowMs())
+  let heardMs = nowMs()
+  let reading = true
+  let frame: Received | undefined
+
+  const receive = (received: Received): void => {
+    Queue.offerUnsafe(inbox, received)
+    if (reading && Queue.sizeUnsafe(inbox) > Limits.inboxFramesMax) {
+      reading = false
+      connection.setReading(false)
+    }
+  }
+
+  const decoder = new Frame.Decoder({
+    control: (json) => {
+      if (!TokenBucket.take(allowance, heardMs)) return "too many messages"
+      const message = decodeMessage(json)
+      if (Result.isSuccess(message)) receive({ _tag: "Message", message: message.success })
+      else if (!isIgnorable(json)) return "a message that is none"
+      return undefined
+    },
+    data: (json, payloadBytes) => {
+      const data = decodeData(json)
+      if (Result.isFailure(data)) return { refused: "a data frame that is none" }
+      const into = sink()(peer, data.success, payloadBytes)
+      if (into === undefined) return "skip"
+      frame = { _tag: "Data", data: data.success, length: payloadBytes }
+      return { into }
+    },
+    dataEnd: () => receive(frame!)
+  })
+
+  const onBytes = (bytes: Uint8Array): void => {
+    if (violated) return
+    heardMs = nowMs()
+    const violation = decoder.push(bytes)
+    if (violation === undefined) return
+    violated = true
+    end("protocol", violation)
+  }
+  let violated = false
+
+  // ---- sending -----------------------------------------------------------------------------------------------------
+
+  const lanes: Record<Lane, Array<Uint8Array>> = { link: [], log: [], swarm: [] }
+  const chunks: Array<ChunkJob> = []
+  const wake = yield* Queue.sliding<void>(1)
+  let waitingBytes = 0
+  let ending = false
+
+  const post = (lane: Lane, bytes: Uint8Array): void => {
+    if (ending) return
+    waitingBytes += bytes.length
+    if (waitingBytes > Limits.outboxBytesMax) return end("slow", "the outbox is full")
+    lanes[lane].push(bytes)
+    Queue.offerUnsafe(wake, undefined)
+  }
+
+  /** The next run of control frames, no longer than one data frame, so that urgent ones can still overtake. */
+  const nextFrames = (): ReadonlyArray<Uint8Array> => {
+    const parts: Array<Uint8Array> = []
+    let bytes = 0
+    for (const lane of [lanes.link, lanes.log, lanes.swarm]) {
+      let taken = 0
+      while (taken < lane.length && bytes < Limits.dataFrameBytesMax) bytes += lane[taken++]!.length
+      parts.push(...lane.splice(0, taken))
+      if (bytes >= Limits.dataFrameBytesMax) break
+    }
+    waitingBytes -= bytes
+    return parts
+  }
+
+  const writer = Effect.gen(function*() {
+    while (true) {
+      const frames = nextFrames()
+      if (frames.length > 0) {
+        yield* connection.write(frames)
+        continue
+      }
+      if (ending) return
+      const job = chunks[0]
+      if (job === undefined) {
+        yield* Queue.take(wake)
+        continue
+      }
+      const payload = job.bytes.subarray(job.offset, job.offset + Limits.dataFrameBytesMax)
+      const header = { _tag: "Data", share: job.share, index: job.index, offset: job.offset }
+      yield* connection.write([Frame.encodeDataHeader(header, payload.length), payload])
+      job.offset += payload.length
+      if (job.offset >= job.bytes.length) {
+        chunks.shift()
+        job.done(true)
+      }
+    }
+  })
+
+  const sendChunk = (share: Root, index: number, bytes: Uint8Array): Effect.Effect<boolean> =>
+    Effect.callback<boolean>((resume) => {
+      if (ending) return resume(Effect.succeed(false))
+      chunks.push({ share, index, bytes, offset: 0, done: (sent) => resume(Effect.succeed(sent)) })
+      Queue.offerUnsafe(wake, undefined)
+    }).pipe(Effect.uninterruptible)
+
+  const end = (code: GoodbyeCode, detail: string): void => {
+    if (ending) return
+    // Only the goodbye is still worth sending, and it cannot wait behind what the peer does not read.
+    lanes.log = []
+    lanes.swarm = []
+    lanes.link.push(Frame.encodeControl({ _tag: "Goodbye", code, detail: detail.slice(0, 200) }))
+    ending = true
+    finish({ code, detail, here: true })
+    Queue.offerUnsafe(wake, undefined)
+  }
+
+  // ---- life --------------------------------------------------------------------------------------------------------
+
+  const lost = (detail: string) => Effect.sync(() => finish({ code: "leaving", detail, here: false }))
+  const writing = yield* writer.pipe(
+    Effect.catchTag("ConnectionLost", (error) => lost(error.detail)),
+    Effect.forkScoped
+  )
+  yield* connection.receive(onBytes).pipe(
+    Effect.catchTag("ConnectionLost", (error) => lost(error.detail)),
+    Effect.andThen(lost("closed by the other side")),
+    Effect.forkScoped
+  )
+  // However it ends: the inbox ends behind what has arrived, and whoever waits for a chunk to leave hears about it.
+  yield* Deferred.await(ended).pipe(
+    Effect.andThen(Effect.sync(() => {
+      ending = true
+      Queue.endUnsafe(inbox)
+    })),
+    Effect.forkScoped
+  )
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function*() {
+      if (!ending) end("leaving", "")
+      // The writer holds buffers of the callers until its write is over, so it is awaited before they are given back.
+      yield* writing.pipe(
+        (fiber) => Effect.timeoutOption(Fiber.join(fiber), goodbyeTimeoutMs),
+        Effect.andThen(Fiber.interrupt(writing))
+      )
+      for (const job of chunks.splice(0)) job.done(false)
+    })
+  )
+
+  return {
+    connection,
+    inbox,
+    caughtUp: () => {
+      if (reading || Queue.sizeUnsafe(inbox) > Limits.inboxFramesMax / 2) return
+      reading = true
+      connection.setReading(true)
+    },
+    post,
+    sendChunk,
+    end,
+    ended: Deferred.await(ended),
+    heardMs: () => heardMs
+  }
+})
