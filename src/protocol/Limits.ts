@@ -16,6 +16,26 @@ export const datagramBytesMax = 1_200
 export const sessionsListedMax = 64
 /** A verification costs 0.2 ms: this keeps a flood of announcements under a tenth of a core. */
 export const announcementVerificationsPerSecondMax = 200
+/** Of these at once, so that a whole room that wakes up is heard, and a flood stalls the event loop for 10 ms at most. */
+export const announcementVerificationsBurstMax = 50
+/** Announcements never seen before that one address may have decoded a second: a flood from one device takes a tenth. */
+export const announcementsPerAddressPerSecondMax = 20
+/** Addresses whose announcements are counted: a full room four times over. */
+export const announcingAddressesMax = 256
+/** Sessions listed because of one address: one device cannot fill the list alone. */
+export const sessionsPerAddressMax = 8
+/** Devices remembered for one listed session; at one announcement a second, those of the last half minute. */
+export const sightingsPerSessionMax = 32
+/** A sighting older than this is forgotten: whoever is there has been heard twenty times since. */
+export const sightingAgeMs = 30_000
+/** Addresses announced from: a laptop has five, one with many container networks twenty. */
+export const interfacesMax = 32
+/** A host announces this often. The longest turn is also how long one must listen to have heard every host in reach. */
+export const hostTurnMsMin = 800
+export const hostTurnMsMax = 1_000
+/** A student speaks only after a silence of this long, so the host, heard in time, keeps it quiet. */
+export const studentTurnMsMin = 1_200
+export const studentTurnMsMax = 2_400
 /** How often one target is dialled because of announcements: a forged address must not become a hammer. */
 export const dialIntervalMs = 5_000
 

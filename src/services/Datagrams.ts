@@ -1,16 +1,7 @@
 /** UDP as discovery uses it: small datagrams to everybody in reach, by every interface. Only a hint, never a proof. */
 import { Context, type Effect, type Queue, Schema, type Scope } from "effect"
+import type { InterfaceAddress } from "../protocol/Interfaces.ts"
 import type { Address } from "../protocol/Wire.ts"
-
-/** One address of one interface that is up. */
-export interface InterfaceAddress {
-  /** The system's name, e.g. `eth0`. */
-  readonly name: string
-  /** IPv4 in dotted form. */
-  readonly address: string
-  readonly broadcast: string
-  readonly loopback: boolean
-}
 
 export interface Datagram {
   readonly bytes: Uint8Array
@@ -31,10 +22,15 @@ export class Datagrams extends Context.Service<Datagrams, {
    */
   readonly listen: (port: number) => Effect.Effect<Queue.Dequeue<Datagram>, ListenError, Scope.Scope>
   /**
-   * Sends to everybody in reach: from every up interface, bound to its own address, to its directed broadcast and to
-   * 255.255.255.255, and on loopback. Interfaces come and go; each call looks again. Never fails: what could not leave
-   * by one interface is left to the next time. Resolves to how many datagrams left.
+   * Sends to everybody in reach of the given addresses: from each to its directed broadcast and to 255.255.255.255, on
+   * loopback to the first alone. Addresses that are gone are skipped. Never fails and never waits for long: what could
+   * not leave by one interface is left to the next time. Resolves to how many datagrams left.
    */
-  readonly broadcast: (port: number, bytes: Uint8Array) => Effect.Effect<number>
+  readonly broadcast: (
+    port: number,
+    bytes: Uint8Array,
+    from: ReadonlyArray<InterfaceAddress>
+  ) => Effect.Effect<number>
+  /** What can be broadcast from at this moment. Interfaces come and go; each call looks again. */
   readonly interfaces: Effect.Effect<ReadonlyArray<InterfaceAddress>>
 }>()("labfx/services/Datagrams") {}
