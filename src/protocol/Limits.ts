@@ -58,10 +58,16 @@ export const dataHeaderBytesMax = 512
 export const dataFrameBytesMax = 64 * KiB
 /** TLS and hello together: closes silent, trickling and endless strangers. */
 export const handshakeTimeoutMs = 3_000
-/** Handshakes under way at once; a further stranger is closed at once. */
+/** Handshakes under way at once; further strangers wait. */
 export const handshakesMax = 64
 /** Handshakes under way at once from one address: one stranger cannot take every place. */
 export const handshakesPerAddressMax = 8
+/** Strangers that wait for a place; a further one is closed at once. Fifty devices may share an address and come together. */
+export const handshakesWaitingMax = 64
+/** How long an ended connection may take to send what was written before: a goodbye over a bad Wi-Fi. */
+export const closeGraceMs = 500
+/** Silence after which the system asks whether the other machine is still there. */
+export const keepAliveAfterMs = 10_000
 /** Established links: everybody of a room of 60 whose devices reach only the teacher, and some reserve. */
 export const linksMax = 80
 /** Rooms up to this size are a full mesh. */
@@ -102,8 +108,46 @@ export const authorsMax = 256
 /** Messages an author may write a second, on average and at once; enforced by every relay. */
 export const entriesPerSecondMax = 5
 export const entriesBurstMax = 20
+/**
+ * Bytes of all students' logs together: everything is kept in memory, and made-up keys must not fill it. Only an attack
+ * gets here: 24 MiB are fifty thousand lines of conversation. From here on devices may differ in what they keep.
+ */
+export const logBytesStudentsMax = 24 * MiB
+/** Entries in one `Entries` message. */
+export const entriesPerMessageMax = 256
+/** Bytes of entries under way to one peer: a late joiner is paced by its own acknowledgements, far below its outbox. */
+export const catchUpWindowBytes = 256 * KiB
+/** How often links compare how far their logs go, if anything has changed. */
+export const headsIntervalMs = 15_000
+/** How long after a link came up what the other side had by then passes the rate limit: the history, but no pretext. */
+export const historyMs = 60_000
+/** Entries beyond a gap that a link may send in a row: each has cost a verification and led to nothing. */
+export const gapsPerLinkMax = 1_024
+/** Second versions of an author's entries that are looked at before nothing more is taken from it. */
+export const conflictsPerAuthorMax = 8
+/** Sessions whose logs are kept on disk; the ones not touched for longest go first. */
+export const sessionsKeptMax = 32
 /** Certificates of one session: a teacher who restarts more often starts a new one. */
 export const certificatesMax = 16
+
+// ---- Statuses ------------------------------------------------------------------------------------------------------
+
+/** How often a device says how it stands, at most; and how many statuses a second a whole room makes, about. */
+export const statusIntervalMs = 3_000
+export const statusesPerSecondMax = 10
+/** How often a device repeats its status unchanged, and after how much silence it is forgotten. */
+export const statusRefreshMs = 20_000
+export const statusExpiryMs = 60_000
+/** How often statuses go over one link, at most. */
+export const statusBatchIntervalMs = 2_000
+/** The signed body of one status: 32 shares of some 130 bytes. */
+export const statusBodyBytesMax = 8 * KiB
+/** Shares that a status tells about. */
+export const statusSharesMax = 32
+/** Statuses in one `Statuses` message. */
+export const statusesPerMessageMax = 64
+/** Devices whose statuses are kept: as many as may be authors. */
+export const statusPeersMax = 256
 
 // ---- Shares --------------------------------------------------------------------------------------------------------
 
@@ -111,8 +155,14 @@ export const certificatesMax = 16
 export const sharesMax = 256
 /** Files of one share: a large `node_modules` has 100,000. */
 export const filesPerShareMax = 200_000
+/** Folders of one share: what lies in further ones is lost, so that deep paths cannot multiply memory. */
+export const foldersPerShareMax = 200_000
 /** A manifest: 200,000 files with long paths. */
 export const manifestBytesMax = 48 * MiB
+/** One line of a manifest: a longest path with every character escaped, or `manifestHashesPerLine` hashes. */
+export const manifestLineBytesMax = 64 * KiB
+/** Hashes in one line of a manifest: decoded at a go. */
+export const manifestHashesPerLine = 1_024
 /** Chunks that carry one manifest: their hashes must fit a log entry. */
 export const manifestChunksMax = 128
 /** Chunk sizes: a chunk is one hash, one request, one source. */

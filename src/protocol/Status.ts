@@ -24,6 +24,6 @@ export const Status = Schema.Struct({
   name: shortText(Limits.nameBytesMax),
   links: Schema.Natural,
   receiveBytesPerSecond: Schema.Natural,
-  shares: Schema.Array(ShareStatus).check(Schema.isMaxLength(32))
+  shares: Schema.Array(ShareStatus).check(Schema.isMaxLength(Limits.statusSharesMax))
 })
 export type Status = typeof Status.Type

@@ -76,23 +76,34 @@ export const Certificates = Schema.TaggedStruct("Certificates", {
   certificates: Schema.Array(Signed).check(Schema.isMaxLength(Limits.certificatesMax))
 })
 
-/** How far the sender's copy of each author's log goes, without gaps. */
+/**
+ * How far the sender's copy of each author's log goes, without gaps. The first on a link names every author, and an
+ * author it does not name is at 0; in later ones nothing is said of an author that is not named.
+ *
+ * `received` acknowledges: of the entries that came since the receiver's own first heads, the sender has taken so many,
+ * kept or not. It bounds what is under way, and with it a receiver of heads knows exactly what did not get through.
+ */
 export const Heads = Schema.TaggedStruct("Heads", {
+  first: Schema.Boolean,
+  received: Schema.Natural,
   heads: Schema.Array(Schema.Struct({
     author: PublicKey,
     number: Schema.Natural
   })).check(Schema.isMaxLength(Limits.authorsMax))
 })
+export type Heads = typeof Heads.Type
 
 /** Entries the receiver has not got yet, each author's in order. */
 export const Entries = Schema.TaggedStruct("Entries", {
-  entries: Schema.Array(Signed).check(Schema.isMinLength(1), Schema.isMaxLength(256))
+  entries: Schema.Array(Signed).check(Schema.isMinLength(1), Schema.isMaxLength(Limits.entriesPerMessageMax))
 })
+export type Entries = typeof Entries.Type
 
 /** The newest statuses the receiver has not got yet. */
 export const Statuses = Schema.TaggedStruct("Statuses", {
-  statuses: Schema.Array(Signed).check(Schema.isMinLength(1), Schema.isMaxLength(64))
+  statuses: Schema.Array(Signed).check(Schema.isMinLength(1), Schema.isMaxLength(Limits.statusesPerMessageMax))
 })
+export type Statuses = typeof Statuses.Type
 
 // ---- swarm: who has what -------------------------------------------------------------------------------------------
 
