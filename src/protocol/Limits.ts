@@ -28,11 +28,19 @@ export const sessionsPerAddressMax = 8
 export const sightingsPerSessionMax = 32
 /** A sighting older than this is forgotten: whoever is there has been heard twenty times since. */
 export const sightingAgeMs = 30_000
+/** A peer at one address is reported this often: an announcement comes twice by each interface, a flood a thousand times. */
+export const sightingReportMs = 250
 /** Addresses announced from: a laptop has five, one with many container networks twenty. */
 export const interfacesMax = 32
 /** A host announces this often. The longest turn is also how long one must listen to have heard every host in reach. */
 export const hostTurnMsMin = 800
 export const hostTurnMsMax = 1_000
+/** Listening this long means that every host has had its turn and its datagram the time to arrive. */
+export const settleFromStartMs = 1_100
+/** A network that comes up late delivers what it has kept in one burst: the beacon intervals of a sleeping Wi-Fi. */
+export const settleFromSightingMs = 200
+/** A session not heard for ten turns is not in reach. */
+export const inReachMs = 10_000
 /** A student speaks only after a silence of this long, so the host, heard in time, keeps it quiet. */
 export const studentTurnMsMin = 1_200
 export const studentTurnMsMax = 2_400
@@ -181,6 +189,10 @@ export const pathDepthMax = 32
 
 /** Bytes asked for and not yet verified, written and marked, a device: what a crash can cost. */
 export const inFlightBytesMax = 32 * MiB
+/** Bytes of chunks read from disk for sending and not yet taken by the system, a device: what serving costs in memory. */
+export const uploadBytesMax = 16 * MiB
+/** What a peer may say about shares that this device has not opened yet: 4 TiB in the largest chunks. */
+export const rememberedBytesMax = 128 * KiB
 /** Requests a link may have waiting here; more is a protocol violation. */
 export const requestsPerLinkMax = 256
 /** Chunk indexes in one `Have` message. */
