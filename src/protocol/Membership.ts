@@ -22,6 +22,8 @@ import type { Address, GoodbyeCode } from "./Wire.ts"
 export const redialMsMax = 15_000
 /** A link that was given up as surplus is not dialled again for this long, unless the device is short of links. */
 export const surplusRestMs = 60_000
+/** A peer that ended the link because of what this device did will hardly change its mind. */
+export const refusedRestMs = 60_000
 /** In a full mesh the smaller PeerId dials at once and the larger after this, so that few pairs dial twice. */
 export const politenessMs = 1_500
 /** Links younger than this are never given up as surplus: a room that has just met is still sorting itself out. */
@@ -33,6 +35,8 @@ interface Known {
   heardMs: number
   failures: number
   notBeforeMs: number
+  /** Until when it is left alone because one side had links enough. */
+  restUntilMs: number
   dialling: boolean
   reached: boolean
 }
@@ -168,6 +172,7 @@ const hear = (state: Membership, peer: PeerId, address: Address, nowMs: number):
       notBeforeMs: state.links.size < Limits.linksDialledMin || keepsDialled(state.self, peer)
         ? 0
         : nowMs + politenessMs,
+      restUntilMs: 0,
       dialling: false,
       reached: false
     })
@@ -237,12 +242,14 @@ const settleTyped = (state: Membership, peer: PeerId, remote: Address): void => 
 
 const linkDown = (state: Membership, peer: PeerId, code: GoodbyeCode | undefined, nowMs: number): void => {
   state.links.delete(peer)
-  const restMs = code === "surplus" ? surplusRestMs : 1_000 * (0.5 + state.random())
-  for (const target of [state.known.get(peer), state.typed.find((typed) => typed.peer === peer)]) {
-    if (target !== undefined) {
-      target.dialling = false
-      target.notBeforeMs = nowMs + restMs
-    }
+  const known = state.known.get(peer)
+  if (code === "surplus" && known !== undefined) known.restUntilMs = nowMs + surplusRestMs
+  const final = code === "poison" || code === "protocol" || code === "refused"
+  const notBeforeMs = nowMs + (final ? refusedRestMs : 1_000 * (0.5 + state.random()))
+  for (const target of [known, state.typed.find((typed) => typed.peer === peer)]) {
+    if (target === undefined) continue
+    target.dialling = false
+    target.notBeforeMs = notBeforeMs
   }
 }
 
@@ -275,8 +282,7 @@ const dials = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
       ? state.links.size + dialling < Limits.fullMeshPeersMax
       : links < Limits.linksWantedMin || (dialled < Limits.linksDialledMin && links < Limits.linksWantedMax)
     if (!wanted) break
-    // Short of links, a resting surplus peer is welcome again; a failing one still waits.
-    if (nowMs < known.notBeforeMs && !(short && known.failures === 0)) continue
+    if (nowMs < known.notBeforeMs || (nowMs < known.restUntilMs && !short)) continue
     known.dialling = true
     links++
     dialled++

@@ -1,0 +1,185 @@
+/** Links and membership of many devices on the virtual network: real layers, fibers and queues; virtual time and wires. */
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Layer, Queue, Random, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import type { Certificate } from "../../src/protocol/Certificate.ts"
+import type { PeerId } from "../../src/protocol/Ids.ts"
+import * as Limits from "../../src/protocol/Limits.ts"
+import { Crypto } from "../../src/services/Crypto.ts"
+import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
+import { type PeerEvent, PeerManager, type SwarmEvent } from "../../src/services/PeerManager.ts"
+import { SessionContext } from "../../src/services/SessionContext.ts"
+import { certify, seed } from "../support/Certified.ts"
+import { scopedInTime, VirtualNetwork } from "../support/VirtualNetwork.ts"
+
+const onNetwork = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  effect.pipe(scopedInTime, Effect.provide(CryptoNode.layerNode), Random.withSeed("links"))
+
+const lan = { latencyMsMin: 1, latencyMsMax: 5, bytesPerSecond: 12_500_000 }
+
+interface Device {
+  readonly peers: PeerManager["Service"]
+  readonly context: SessionContext["Service"]
+  readonly log: Array<string>
+  readonly swarm: Array<SwarmEvent>
+}
+
+/** A device in the session of certificate `certified`, with notes of everything it is told. */
+const device = Effect.fnUntraced(function*(
+  network: VirtualNetwork,
+  index: number,
+  certified: Effect.Success<ReturnType<typeof certify>>
+) {
+  const crypto = yield* Crypto
+  const port = network.port(`10.0.${index >> 8}.${index & 255}`)
+  const self = index === 0 ? certified.host : crypto.keyPair(seed(1_000 + index))
+  const context = SessionContext.layer({ self, name: `device ${index}`, certificates: [certified.verified] })
+  const services = yield* Layer.build(
+    PeerManager.layer({ listenPort: 9_000, program: "test" }).pipe(
+      Layer.provideMerge(context),
+      Layer.provide(network.layers(port))
+    )
+  )
+  const peers = Context.get(services, PeerManager)
+  const log: Array<string> = []
+  const swarm: Array<SwarmEvent> = []
+  const note = (event: PeerEvent<unknown>) => event._tag === "PeerUp" ? `up ${event.info.name}` : event._tag
+  yield* Effect.forkScoped(Effect.forever(Effect.map(Queue.take(peers.logEvents), (event) => log.push(note(event)))))
+  yield* Effect.forkScoped(Effect.forever(Effect.map(Queue.take(peers.swarmEvents), (event) => swarm.push(event))))
+  const result: Device = { peers, context: Context.get(services, SessionContext), log, swarm }
+  return result
+})
+
+const room = Effect.fnUntraced(function*(count: number, network: VirtualNetwork) {
+  const certified = yield* certify()
+  const devices = yield* Effect.forEach(
+    Array.from({ length: count }, (_, i) => i),
+    (i) => device(network, i, certified)
+  )
+  return devices
+})
+
+const linked = (devices: ReadonlyArray<Device>) => Effect.forEach(devices, ({ peers }) => peers.peers)
+
+/** Whether everybody reaches everybody over links. */
+const isConnected = (
+  devices: ReadonlyArray<Device>,
+  links: ReadonlyArray<ReadonlyArray<{ readonly peer: PeerId }>>
+) => {
+  const index = new Map(devices.map(({ context }, i) => [context.peer, i]))
+  const seen = new Set([0])
+  for (const i of seen) for (const { peer } of links[i]!) seen.add(index.get(peer)!)
+  return seen.size === devices.length
+}
+
+describe("PeerManager", () => {
+  it.effect("makes a full mesh with one link a pair out of a room that knows only the teacher", () =>
+    Effect.gen(function*() {
+      const network = yield* VirtualNetwork.make(lan)
+      const devices = yield* room(10, network)
+      for (const { peers } of devices.slice(1)) yield* peers.connect({ host: "10.0.0.0", port: 9_000 })
+      yield* TestClock.adjust("15 seconds")
+      for (const links of yield* linked(devices)) assert.strictEqual(links.length, 9)
+      assert.strictEqual(network.connectionsCount, 45)
+    }).pipe(onNetwork))
+
+  it.effect(
+    "keeps a room of 50 connected with 8 to 12 links on most devices, and heals after a third has crashed",
+    () =>
+      Effect.gen(function*() {
+        const network = yield* VirtualNetwork.make(lan)
+        const devices = yield* room(50, network)
+        for (const { peers } of devices.slice(1)) yield* peers.connect({ host: "10.0.0.0", port: 9_000 })
+        yield* TestClock.adjust("90 seconds")
+        const links = yield* linked(devices)
+        assert.isTrue(isConnected(devices, links))
+        for (const each of links) assert.isAtLeast(each.length, Limits.linksWantedMin)
+        const within = links.filter((each) => each.length <= Limits.linksWantedMax + 2).length
+        assert.isAtLeast(within, 40, links.map((each) => each.length).join(" "))
+
+        for (let i = 0; i < 17; i++) yield* network.unplug(`10.0.0.${i}`)
+        yield* TestClock.adjust("30 seconds")
+        const rest = devices.slice(17)
+        const after = yield* linked(rest)
+        assert.isTrue(isConnected(rest, after))
+        for (const each of after) assert.isAtLeast(each.length, Limits.linksDialledMin)
+      }).pipe(onNetwork),
+    60_000
+  )
+
+  it.effect("hands over messages and chunks in order, says up first and down last, and stops at the end of its scope", () =>
+    Effect.gen(function*() {
+      const network = yield* VirtualNetwork.make(lan)
+      yield* Effect.gen(function*() {
+        const [a, b] = yield* room(2, network)
+        yield* b!.peers.connect({ host: "10.0.0.0", port: 9_000 })
+        yield* TestClock.adjust("1 second")
+        const to = a!.context.peer
+        const share = b!.context.root as never
+        const place = new Uint8Array(200_000)
+        yield* a!.peers.setDataSink((_, data, length) => place.subarray(data.offset, data.offset + length))
+        const chunk = Uint8Array.from({ length: 200_000 }, (_, i) => i * 7)
+        yield* Effect.forkChild(b!.peers.sendChunk(to, share, 3, chunk))
+        for (let i = 0; i < 5; i++) {
+          yield* b!.peers.send(to, { _tag: "Have", share, indexes: [i as never] })
+        }
+        yield* TestClock.adjust("1 second")
+        yield* network.cut("10.0.0.0", "10.0.0.1")
+        yield* TestClock.adjust("100 millis")
+        assert.deepStrictEqual(place, chunk)
+        const tags = a!.swarm.map((event): unknown =>
+          event._tag === "PeerMessage" && event.message._tag === "Have" ? event.message.indexes[0] : event._tag
+        )
+        assert.deepStrictEqual(tags, [
+          "PeerUp",
+          0,
+          1,
+          2,
+          3,
+          4,
+          "PeerData",
+          "PeerData",
+          "PeerData",
+          "PeerData",
+          "PeerDown"
+        ])
+        assert.deepStrictEqual(a!.log, ["up device 1", "PeerDown"])
+      }).pipe(scopedInTime)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(network.connectionsCount, 0)
+    }).pipe(onNetwork))
+
+  it.effect("refuses a peer of another session and one whose teacher is another, whatever it calls itself", () =>
+    Effect.gen(function*() {
+      const network = yield* VirtualNetwork.make(lan)
+      const ours = yield* certify()
+      const others: ReadonlyArray<Partial<Certificate> & { rootSeed?: number }> = [
+        { session: "BBBBBBBBBBBBBBBBBBBBBB" as never },
+        { rootSeed: 77 }
+      ]
+      const host = yield* device(network, 0, ours)
+      for (const [i, other] of others.entries()) {
+        const stranger = yield* device(network, 1 + i, yield* certify(other))
+        yield* stranger.peers.connect({ host: "10.0.0.0", port: 9_000 })
+      }
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* host.peers.peers, [])
+      assert.deepStrictEqual(host.log, [])
+    }).pipe(onNetwork))
+
+  it.effect("does not link again to a peer that was dropped for poison", () =>
+    Effect.gen(function*() {
+      const network = yield* VirtualNetwork.make(lan)
+      const [a, b] = yield* room(2, network)
+      yield* b!.peers.connect({ host: "10.0.0.0", port: 9_000 })
+      yield* TestClock.adjust("1 second")
+      yield* a!.peers.disconnect(b!.context.peer, "poison", "a false chunk")
+      yield* TestClock.adjust("60 seconds")
+      assert.deepStrictEqual(yield* a!.peers.peers, [])
+      assert.deepStrictEqual(a!.log, ["up device 1", "PeerDown"])
+    }).pipe(onNetwork))
+
+  it.prop("draws seeds that differ", { n: Schema.Natural }, ({ n }) => {
+    assert.notDeepEqual(seed(n), seed(n + 1))
+  })
+})

@@ -1,0 +1,368 @@
+/**
+ * A network without sockets, under virtual time: the `Transport` and `Datagrams` of any number of machines.
+ *
+ * Every machine has an uplink and a downlink that all of its connections share, as on a switch. A connection is a FIFO
+ * pipe of bytes; loss on a stream shows as a reset, never as a missing byte. Time is the test clock and chance is the
+ * seeded `Random`, so a run is a function of its seed.
+ */
+import { Clock, Deferred, Effect, Fiber, Layer, Queue, Random, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import type { PeerId } from "../../src/protocol/Ids.ts"
+import type { Address } from "../../src/protocol/Wire.ts"
+import { Crypto, type KeyPair } from "../../src/services/Crypto.ts"
+import { type Datagram, Datagrams } from "../../src/services/Datagrams.ts"
+import { AcceptError, type Connection, ConnectionLost, DialError, Transport } from "../../src/services/Transport.ts"
+
+export interface NetworkOptions {
+  readonly latencyMsMin: number
+  readonly latencyMsMax: number
+  /** Of every machine, up and down, unless it has its own; `Infinity` for none. */
+  readonly bytesPerSecond: number
+  /** Chance that a datagram is lost. */
+  readonly datagramLoss?: number
+}
+
+interface Chance {
+  nextDoubleUnsafe(): number
+}
+
+/** One machine's cable. */
+export interface Port {
+  readonly host: string
+  bytesPerSecond: number
+  up: boolean
+  upFreeMs: number
+  downFreeMs: number
+  sentBytes: number
+  receivedBytes: number
+}
+
+interface Listening {
+  readonly port: Port
+  readonly self: KeyPair
+  readonly accepted: Queue.Queue<Connection>
+}
+
+interface Pipe {
+  readonly from: Port
+  readonly to: Port
+  readonly ends: readonly [End, End]
+  cut: (detail: string) => Effect.Effect<void>
+}
+
+/**
+ * Runs an effect in a scope of its own and closes it while time passes: saying goodbye takes time, and under a test
+ * clock somebody has to move it.
+ */
+export const scopedInTime = <A, E, R>(
+  effect: Effect.Effect<A, E, R | Scope.Scope>
+): Effect.Effect<A, E, Exclude<R, Scope.Scope>> =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    const exit = yield* Effect.exit(Scope.provide(effect, scope))
+    const closing = yield* Effect.forkChild(Scope.close(scope, exit), { startImmediately: true })
+    yield* TestClock.adjust("2 seconds")
+    yield* Fiber.join(closing)
+    return yield* exit
+  }) as never
+
+/** One side of a connection. */
+interface End {
+  readonly inbound: Queue.Queue<{ readonly bytes: Uint8Array; readonly arriveMs: number }>
+  readonly lost: Deferred.Deferred<void, string>
+  reading: boolean
+  resumed: Deferred.Deferred<void>
+}
+
+export class VirtualNetwork {
+  readonly ports = new Map<string, Port>()
+  readonly #listening = new Map<string, Listening>()
+  readonly #heard = new Map<number, Set<{ readonly port: Port; readonly queue: Queue.Queue<Datagram> }>>()
+  readonly #pipes = new Set<Pipe>()
+  readonly #blocked = new Set<string>()
+  readonly #options: NetworkOptions
+  readonly #scope: Scope.Scope
+  readonly #clock: Clock.Clock
+  readonly #random: Chance
+  readonly #crypto: Crypto["Service"]
+  #nextPort = 20_000
+
+  private constructor(
+    options: NetworkOptions,
+    scope: Scope.Scope,
+    clock: Clock.Clock,
+    random: Chance,
+    crypto: Crypto["Service"]
+  ) {
+    this.#options = options
+    this.#scope = scope
+    this.#clock = clock
+    this.#random = random
+    this.#crypto = crypto
+  }
+
+  static readonly make = Effect.fnUntraced(function*(options: NetworkOptions) {
+    return new VirtualNetwork(
+      options,
+      yield* Effect.scope,
+      yield* Clock.Clock,
+      yield* Random.Random,
+      yield* Crypto
+    )
+  })
+
+  /** How many connections are open: 0 when everything has been closed. */
+  get connectionsCount(): number {
+    return this.#pipes.size
+  }
+
+  /** Plugs a machine in. */
+  port(host: string, bytesPerSecond = this.#options.bytesPerSecond): Port {
+    const port: Port = { host, bytesPerSecond, up: true, upFreeMs: 0, downFreeMs: 0, sentBytes: 0, receivedBytes: 0 }
+    this.ports.set(host, port)
+    return port
+  }
+
+  /** Two machines cannot reach each other from now on; what connects them is cut. */
+  block(a: string, b: string): Effect.Effect<void> {
+    this.#blocked.add(`${a} ${b}`).add(`${b} ${a}`)
+    return this.#cutWhere((pipe) => this.#isBlocked(pipe.from, pipe.to), "blocked")
+  }
+
+  unblock(a: string, b: string): void {
+    this.#blocked.delete(`${a} ${b}`)
+    this.#blocked.delete(`${b} ${a}`)
+  }
+
+  /** Cuts everything that the machine has, as if its power had gone: the others see a reset. */
+  unplug(host: string): Effect.Effect<void> {
+    const port = this.ports.get(host)!
+    port.up = false
+    return this.#cutWhere((pipe) => pipe.from === port || pipe.to === port, "unplugged")
+  }
+
+  /** Cuts the connections between two machines once; they may connect again. */
+  cut(a: string, b: string): Effect.Effect<void> {
+    return this.#cutWhere(
+      ({ from, to }) => (from.host === a && to.host === b) || (from.host === b && to.host === a),
+      "cut"
+    )
+  }
+
+  #cutWhere(which: (pipe: Pipe) => boolean, detail: string): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      Effect.forEach(Array.from(this.#pipes).filter(which), (pipe) => pipe.cut(detail), { discard: true })
+    )
+  }
+
+  #isBlocked(a: Port, b: Port): boolean {
+    return !a.up || !b.up || this.#blocked.has(`${a.host} ${b.host}`)
+  }
+
+  #now(): number {
+    return Number(this.#clock.monotonicTimeNanosUnsafe()) / 1e6
+  }
+
+  /** Puts bytes on the wire: when they have left and when they are there. */
+  #transmit(
+    from: Port,
+    to: Port,
+    bytes: number,
+    latencyMs: number
+  ): { readonly leftMs: number; readonly arriveMs: number } {
+    const now = this.#now()
+    const leftMs = Math.max(now, from.upFreeMs) + (bytes * 1_000) / from.bytesPerSecond
+    from.upFreeMs = leftMs
+    const arriveMs = Math.max(leftMs + latencyMs, to.downFreeMs + (bytes * 1_000) / to.bytesPerSecond)
+    to.downFreeMs = arriveMs - latencyMs
+    from.sentBytes += bytes
+    to.receivedBytes += bytes
+    return { leftMs, arriveMs }
+  }
+
+  readonly #end = Effect.gen(function*() {
+    const end: End = {
+      inbound: yield* Queue.unbounded<{ readonly bytes: Uint8Array; readonly arriveMs: number }>(),
+      lost: Deferred.makeUnsafe<void, string>(),
+      reading: true,
+      resumed: Deferred.makeUnsafe<void>()
+    }
+    return end
+  })
+
+  #open(
+    ends: readonly [End, End],
+    [from, fromKey]: readonly [Port, KeyPair],
+    [to, toKey]: readonly [Port, KeyPair],
+    target: Address
+  ): readonly [Connection, Connection] {
+    const latencyMs = this.#options.latencyMsMin +
+      this.#random.nextDoubleUnsafe() * (this.#options.latencyMsMax - this.#options.latencyMsMin)
+    const pipe: Pipe = {
+      from,
+      to,
+      ends,
+      cut: (detail) =>
+        Effect.sync(() => {
+          this.#pipes.delete(pipe)
+          for (const { lost } of ends) Deferred.doneUnsafe(lost, Effect.fail(detail))
+        })
+    }
+    this.#pipes.add(pipe)
+
+    const side = (
+      mine: End,
+      other: End,
+      [here, there]: readonly [Port, Port],
+      key: KeyPair,
+      remote: Address,
+      dialled: boolean
+    ): Connection => {
+      const peer = this.#crypto.peerId(key.publicKey)
+      const orLost = <A>(effect: Effect.Effect<A>) =>
+        Effect.raceFirst(effect, Effect.flatMap(Deferred.await(mine.lost), () => Effect.never)).pipe(
+          Effect.mapError((detail) => new ConnectionLost({ peer, detail }))
+        )
+      const sleepUntil = (timeMs: number) => Effect.suspend(() => Effect.sleep(Math.max(0, timeMs - this.#now())))
+      return {
+        peer,
+        key: key.publicKey,
+        remote,
+        dialled,
+        receive: (onBytes) =>
+          orLost(Effect.forever(Effect.gen(function*() {
+            if (!mine.reading) yield* Deferred.await(mine.resumed)
+            const { arriveMs, bytes } = yield* Queue.take(mine.inbound)
+            yield* sleepUntil(arriveMs)
+            onBytes(bytes)
+          }))),
+        setReading: (reading) => {
+          if (reading === mine.reading) return
+          mine.reading = reading
+          if (reading) Deferred.doneUnsafe(mine.resumed, Effect.void)
+          else mine.resumed = Deferred.makeUnsafe<void>()
+        },
+        write: (parts) =>
+          orLost(Effect.suspend(() => {
+            const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+            let at = 0
+            for (const part of parts) {
+              bytes.set(part, at)
+              at += part.length
+            }
+            const { arriveMs, leftMs } = this.#transmit(here, there, bytes.length, latencyMs)
+            Queue.offerUnsafe(other.inbound, { bytes, arriveMs })
+            return sleepUntil(leftMs)
+          }))
+      }
+    }
+    const dialling = side(ends[0], ends[1], [from, to], toKey, target, true)
+    const accepting = side(ends[1], ends[0], [to, from], fromKey, { host: from.host, port: 50_000 }, false)
+    this.#closing.set(dialling, pipe)
+    this.#closing.set(accepting, pipe)
+    return [dialling, accepting]
+  }
+
+  readonly #closing = new WeakMap<Connection, Pipe>()
+
+  /** Ends a connection after what was written has arrived. */
+  #close(connection: Connection): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const pipe = this.#closing.get(connection)
+      if (pipe === undefined || !this.#pipes.delete(pipe)) return Effect.void
+      const lastMs = Math.max(this.#now(), pipe.from.upFreeMs, pipe.to.upFreeMs) + this.#options.latencyMsMax + 1
+      return Effect.sleep(lastMs - this.#now()).pipe(
+        Effect.andThen(pipe.cut("closed")),
+        Effect.forkIn(this.#scope),
+        Effect.asVoid
+      )
+    })
+  }
+
+  transport(port: Port): Transport["Service"] {
+    const network = this
+    return Transport.of({
+      listen: Effect.fnUntraced(function*(self, wanted) {
+        const number = wanted === 0 ? network.#nextPort++ : wanted
+        const address = `${port.host}:${number}`
+        if (network.#listening.has(address)) {
+          return yield* new AcceptError({ port: number, reason: "in-use", detail: "EADDRINUSE" })
+        }
+        const accepted = yield* Queue.unbounded<Connection>()
+        yield* Effect.acquireRelease(
+          Effect.sync(() => network.#listening.set(address, { port, self, accepted })),
+          () => Effect.sync(() => network.#listening.delete(address))
+        )
+        return { port: number, accepted }
+      }),
+      dial: Effect.fnUntraced(function*(self, address, expected) {
+        const latency = network.#options.latencyMsMax
+        yield* Effect.sleep(3 * latency)
+        const listening = network.#listening.get(`${address.host}:${address.port}`)
+        if (listening === undefined || network.#isBlocked(port, listening.port)) {
+          const reason = listening === undefined ? "refused" : "unreachable"
+          return yield* new DialError({ address, reason, detail: reason })
+        }
+        const peer: PeerId = network.#crypto.peerId(listening.self.publicKey)
+        if (listening.self.publicKey === self.publicKey) {
+          return yield* new DialError({ address, reason: "self", detail: "this device" })
+        }
+        if (expected !== undefined && expected !== peer) {
+          return yield* new DialError({ address, reason: "wrong-peer", detail: peer })
+        }
+        const [dialling, accepting] = network.#open(
+          [yield* network.#end, yield* network.#end],
+          [port, self],
+          [listening.port, listening.self],
+          address
+        )
+        yield* Effect.addFinalizer(() => network.#close(dialling))
+        yield* Queue.offer(listening.accepted, accepting)
+        return dialling
+      }),
+      close: (connection) => network.#close(connection)
+    })
+  }
+
+  datagrams(port: Port): Datagrams["Service"] {
+    const network = this
+    return Datagrams.of({
+      listen: Effect.fnUntraced(function*(number) {
+        const queue = yield* Queue.dropping<Datagram>(1_024)
+        const listeners = network.#heard.get(number) ?? new Set()
+        network.#heard.set(number, listeners)
+        const listener = { port, queue }
+        yield* Effect.acquireRelease(
+          Effect.sync(() => listeners.add(listener)),
+          () => Effect.sync(() => listeners.delete(listener))
+        )
+        return queue
+      }),
+      broadcast: (number, bytes, from) =>
+        Effect.forEach(
+          Array.from(network.#heard.get(number) ?? []).filter((to) =>
+            !network.#isBlocked(port, to.port) &&
+            network.#random.nextDoubleUnsafe() >= (network.#options.datagramLoss ?? 0)
+          ),
+          (to) =>
+            Effect.sleep(network.#options.latencyMsMax).pipe(
+              Effect.andThen(Queue.offer(to.queue, { bytes: bytes.slice(), from: { host: port.host, port: 40_000 } })),
+              Effect.forkIn(network.#scope)
+            ),
+          { discard: true }
+        ).pipe(Effect.as(from.length)),
+      interfaces: Effect.sync(() =>
+        port.up
+          ? [{ name: "virtual0", address: port.host, broadcast: "10.255.255.255", prefixLength: 8, loopback: false }]
+          : []
+      )
+    })
+  }
+
+  layers(port: Port): Layer.Layer<Transport | Datagrams> {
+    return Layer.merge(
+      Layer.succeed(Transport, this.transport(port)),
+      Layer.succeed(Datagrams, this.datagrams(port))
+    )
+  }
+}
