@@ -193,6 +193,8 @@ export const inFlightBytesMax = 32 * MiB
 export const uploadBytesMax = 16 * MiB
 /** What a peer may say about shares that this device has not opened yet: 4 TiB in the largest chunks. */
 export const rememberedBytesMax = 128 * KiB
+/** Chunk buffers kept for the next chunk. */
+export const pooledBytesMax = 32 * MiB
 /** Requests a link may have waiting here; more is a protocol violation. */
 export const requestsPerLinkMax = 256
 /** Chunk indexes in one `Have` message. */

@@ -1,8 +1,13 @@
 /** Moves chunks: drives the swarm machine over the links of PeerManager and the disk of ChunkStore. */
-import { Context, type Effect, type PubSub, type Scope } from "effect"
+import { Clock, Context, Effect, Layer, PubSub, Queue, Random, type Scope } from "effect"
+import * as Bitfield from "../protocol/Bitfield.ts"
 import type { Share } from "../protocol/Entry.ts"
 import type { PeerId, Root } from "../protocol/Ids.ts"
-import type { StoreError } from "./ChunkStore.ts"
+import * as Limits from "../protocol/Limits.ts"
+import * as Swarm from "../protocol/Swarm.ts"
+import type { Data } from "../protocol/Wire.ts"
+import { ChunkStore, type StoreError } from "./ChunkStore.ts"
+import { PeerManager, type SwarmEvent } from "./PeerManager.ts"
 
 export interface ShareProgress {
   readonly root: Root
@@ -48,4 +53,390 @@ export class ChunkScheduler extends Context.Service<ChunkScheduler, {
   readonly events: Effect.Effect<PubSub.Subscription<TransferEvent>, never, Scope.Scope>
   readonly progress: Effect.Effect<ReadonlyArray<ShareProgress>>
   readonly traffic: Effect.Effect<Traffic>
-}>()("labfx/services/ChunkScheduler") {}
+}>()("labfx/services/ChunkScheduler") {
+  static readonly layer = Layer.effect(ChunkScheduler, Effect.suspend(() => make()))
+}
+
+/** How often the machine looks at the time at least: while any share is incomplete or moving, and while none is. */
+const tickBusyMs = 100
+const tickIdleMs = 1_000
+/** How often progress is said, and over which time a rate is averaged. */
+const progressIntervalMs = 500
+/** A paused share is tried again after this, then after twice as long each time, up to the second figure. */
+const retryMsMin = 2_000
+const retryMsMax = 30_000
+
+/** A chunk that is arriving: what was asked for, and how much of it is here. */
+interface Incoming {
+  readonly buffer: Uint8Array
+  readonly sizeBytes: number
+  filledBytes: number
+}
+
+/** What this device is doing with one share. */
+interface Work {
+  readonly share: Share
+  verifiedBytes: number
+  receiveBytes: number
+  sendBytes: number
+  receiveBytesPerSecond: number
+  sendBytesPerSecond: number
+  changed: boolean
+  readonly sources: Map<PeerId, number>
+  paused: { readonly error: StoreError; retryAtMs: number; waitMs: number } | undefined
+  completed: boolean
+}
+
+const make = Effect.fnUntraced(function*() {
+  const peers = yield* PeerManager
+  const store = yield* ChunkStore
+  const clock = yield* Clock.Clock
+  const random = yield* Random.Random
+  const scope = yield* Effect.scope
+  const nowMs = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000n) / 1_000
+
+  const swarm = Swarm.make({ random: () => random.nextDoubleUnsafe() })
+  const works = new Map<Root, Work>()
+  const events = yield* PubSub.sliding<TransferEvent>(1_024)
+  const traffic = { sentBytes: 0, receivedBytes: 0, wastedBytes: 0 }
+
+  // ---- buffers -----------------------------------------------------------------------------------------------------
+  // Fresh buffers are the largest avoidable cost of moving bytes, so those of full chunks are used again.
+
+  const pool = new Map<number, Array<Uint8Array>>()
+  let pooledBytes = 0
+  const acquire = (sizeBytes: number): Uint8Array => {
+    const buffer = pool.get(sizeBytes)?.pop()
+    if (buffer === undefined) return new Uint8Array(new ArrayBuffer(sizeBytes))
+    pooledBytes -= sizeBytes
+    return buffer
+  }
+  const release = (buffer: Uint8Array): void => {
+    if (pooledBytes + buffer.length > Limits.pooledBytesMax) return
+    pooledBytes += buffer.length
+    const free = pool.get(buffer.length)
+    if (free === undefined) pool.set(buffer.length, [buffer])
+    else free.push(buffer)
+  }
+
+  // ---- the machine -------------------------------------------------------------------------------------------------
+
+  /** When the next tick comes unless `wake` brings it forward. */
+  let tickAtMs = 0
+  const wake = yield* Queue.sliding<void>(1)
+
+  const advance = (input: Swarm.Input): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const outputs = Swarm.step(swarm, input, nowMs())
+      if (Swarm.wakeAtMs(swarm) < tickAtMs) Queue.offerUnsafe(wake, undefined)
+      return outputs.length === 0 ? Effect.void : Effect.forEach(outputs, perform, { discard: true })
+    })
+
+  const perform = (output: Swarm.Output): Effect.Effect<void> => {
+    switch (output._tag) {
+      case "Send":
+        if (output.message._tag === "Request") expect(output.peer, output.message.share, output.message.index)
+        return peers.send(output.peer, output.message)
+      case "Serve":
+        return Effect.asVoid(Effect.forkIn(serve(output.peer, output.root, output.index), scope))
+      case "Disconnect":
+        return peers.disconnect(output.peer, output.code, output.detail)
+      case "Complete":
+        return Effect.asVoid(Effect.forkIn(publish(output.root), scope))
+    }
+  }
+
+  // ---- receiving ---------------------------------------------------------------------------------------------------
+
+  const incoming = new Map<PeerId, Map<string, Incoming>>()
+  const chunkKey = (root: Root, index: number) => `${index} ${root}`
+
+  /** Only what was asked for has a place to arrive at. The buffer is taken when its first byte is there. */
+  const expect = (peer: PeerId, root: Root, index: number): void => {
+    const chunks = incoming.get(peer)
+    if (chunks === undefined) return
+    const sizeBytes = store.chunkBytes(root, index)
+    if (sizeBytes > 0) chunks.set(chunkKey(root, index), { buffer: acquire(sizeBytes), sizeBytes, filledBytes: 0 })
+  }
+
+  const placeFor = (peer: PeerId, data: Data, length: number): Uint8Array | undefined => {
+    traffic.receivedBytes += length
+    const chunk = incoming.get(peer)?.get(chunkKey(data.share, data.index))
+    if (chunk !== undefined && data.offset === chunk.filledBytes && data.offset + length <= chunk.sizeBytes) {
+      return chunk.buffer.subarray(data.offset, data.offset + length)
+    }
+    traffic.wastedBytes += length
+    return undefined
+  }
+
+  const forgetIncoming = (peer: PeerId, key: string): void => {
+    const chunks = incoming.get(peer)
+    const chunk = chunks?.get(key)
+    if (chunk === undefined) return
+    chunks!.delete(key)
+    release(chunk.buffer)
+  }
+
+  const arrived = Effect.fnUntraced(function*(peer: PeerId, data: Data, length: number) {
+    const key = chunkKey(data.share, data.index)
+    const chunk = incoming.get(peer)?.get(key)
+    const work = works.get(data.share)
+    if (chunk === undefined) return
+    chunk.filledBytes += length
+    const last = chunk.filledBytes === chunk.sizeBytes
+    if (work !== undefined) {
+      work.receiveBytes += length
+      work.changed = true
+      work.sources.set(peer, nowMs())
+    }
+    yield* advance({ _tag: "DataArrived", peer, root: data.share, index: data.index, bytes: length, last })
+    if (!last) return
+    incoming.get(peer)!.delete(key)
+    yield* Effect.forkIn(keep(peer, data.share, data.index, chunk), scope)
+  })
+
+  /** Verifies and stores a chunk that is here whole. */
+  const keep = (peer: PeerId, root: Root, index: number, chunk: Incoming): Effect.Effect<void> =>
+    store.write(root, index, chunk.buffer).pipe(
+      Effect.matchEffect({
+        onSuccess: ({ manifestComplete }) => stored(peer, root, index, chunk.sizeBytes, manifestComplete),
+        onFailure: (error) =>
+          error._tag === "ChunkCorrupt"
+            ? PubSub.publish(events, { _tag: "Poisoned", peer, root }).pipe(
+              Effect.andThen(advance({ _tag: "ChunkCorrupt", peer, root, index }))
+            )
+            : pause(root, error)
+      }),
+      Effect.ensuring(Effect.sync(() => release(chunk.buffer)))
+    )
+
+  const stored = Effect.fnUntraced(function*(
+    peer: PeerId,
+    root: Root,
+    index: number,
+    sizeBytes: number,
+    manifestComplete: boolean
+  ) {
+    const work = works.get(root)
+    if (work !== undefined && index >= work.share.manifest.hashes.length) {
+      work.verifiedBytes += sizeBytes
+      work.changed = true
+    }
+    yield* advance({ _tag: "ChunkStored", peer, root, index })
+    const opened = manifestComplete ? store.opened(root) : undefined
+    if (opened === undefined) return
+    if (work !== undefined) work.verifiedBytes = contentBytes(work.share, opened.have)
+    yield* advance({ _tag: "ManifestKnown", root, have: opened.have })
+  })
+
+  /** Content bytes of a set of chunks. */
+  const contentBytes = (share: Share, have: Uint8Array): number => {
+    let bytes = 0
+    for (const index of Bitfield.indexes(have)) {
+      if (index >= share.manifest.hashes.length) bytes += store.chunkBytes(share.root, index)
+    }
+    return bytes
+  }
+
+  // ---- serving -----------------------------------------------------------------------------------------------------
+
+  const serve = Effect.fnUntraced(function*(peer: PeerId, root: Root, index: number) {
+    const sizeBytes = store.chunkBytes(root, index)
+    const buffer = acquire(sizeBytes)
+    yield* store.read(root, index, buffer).pipe(
+      Effect.matchEffect({
+        onSuccess: (bytes) =>
+          Effect.gen(function*() {
+            const sent = yield* peers.sendChunk(peer, root, index, bytes)
+            if (sent) {
+              traffic.sentBytes += bytes.length
+              const work = works.get(root)
+              if (work !== undefined) {
+                work.sendBytes += bytes.length
+                work.changed = true
+              }
+            }
+            yield* advance({ _tag: "Served", peer, root, index })
+          }),
+        onFailure: (lost) =>
+          Effect.gen(function*() {
+            yield* advance({ _tag: "ServeFailed", peer, root, index })
+            if (lost.reason === "source-changed") {
+              yield* PubSub.publish(events, { _tag: "SourceChanged", root, detail: lost.detail })
+            }
+          })
+      }),
+      Effect.ensuring(Effect.sync(() => release(buffer)))
+    )
+  })
+
+  // ---- shares ------------------------------------------------------------------------------------------------------
+
+  const add = Effect.fn("ChunkScheduler.add")(function*(share: Share) {
+    if (works.has(share.root)) return
+    const work: Work = {
+      share,
+      verifiedBytes: 0,
+      receiveBytes: 0,
+      sendBytes: 0,
+      receiveBytesPerSecond: 0,
+      sendBytesPerSecond: 0,
+      changed: true,
+      sources: new Map(),
+      paused: undefined,
+      completed: false
+    }
+    works.set(share.root, work)
+    yield* begin(work)
+  })
+
+  /** Opens the share on disk and hands it to the machine. */
+  const begin = (work: Work): Effect.Effect<void> =>
+    store.open(work.share).pipe(
+      Effect.matchEffect({
+        onSuccess: (opened) =>
+          Effect.gen(function*() {
+            const { share } = work
+            const manifestChunksCount = share.manifest.hashes.length
+            work.verifiedBytes = contentBytes(share, opened.have)
+            yield* advance({
+              _tag: "ShareOpened",
+              root: share.root,
+              manifestChunksCount,
+              chunksCount: manifestChunksCount + share.chunksCount,
+              chunkSizeBytes: share.chunkSizeBytes,
+              manifestChunkSizeBytes: share.manifest.chunkSizeBytes,
+              have: opened.have,
+              manifestKnown: opened.manifestKnown,
+              origin: opened.isSource
+            })
+          }),
+        onFailure: (error) => pause(work.share.root, error)
+      })
+    )
+
+  const publish = (root: Root): Effect.Effect<void> =>
+    store.publish(root).pipe(
+      Effect.matchEffect({
+        onSuccess: ({ path, skipped }) =>
+          Effect.suspend(() => {
+            const work = works.get(root)
+            if (work === undefined || work.completed) return Effect.void
+            work.completed = true
+            work.verifiedBytes = work.share.sizeBytes
+            return Effect.asVoid(
+              PubSub.publish(events, { _tag: "Completed", root, path, sizeBytes: work.share.sizeBytes, skipped })
+            )
+          }),
+        onFailure: (error) => pause(root, error)
+      })
+    )
+
+  const pause = Effect.fnUntraced(function*(root: Root, error: StoreError) {
+    const work = works.get(root)
+    if (work === undefined) return
+    const waitMs = work.paused === undefined ? retryMsMin : Math.min(retryMsMax, work.paused.waitMs * 2)
+    const first = work.paused === undefined
+    work.paused = { error, retryAtMs: nowMs() + waitMs, waitMs }
+    yield* advance({ _tag: "SharePaused", root })
+    if (first) yield* PubSub.publish(events, { _tag: "Paused", root, error })
+  })
+
+  /** Tries a paused share again; whether the cause is gone shows with the next write. */
+  const retry = Effect.fnUntraced(function*(work: Work) {
+    const { root } = work.share
+    const opened = yield* Effect.result(store.open(work.share))
+    if (opened._tag === "Failure") return yield* pause(root, opened.failure)
+    work.paused = undefined
+    yield* PubSub.publish(events, { _tag: "Resumed", root })
+    if (swarm.shares.has(root)) yield* advance({ _tag: "ShareResumed", root })
+    else yield* begin(work)
+  })
+
+  const remove = Effect.fn("ChunkScheduler.remove")(function*(root: Root) {
+    if (!works.delete(root)) return
+    yield* advance({ _tag: "ShareClosed", root })
+    yield* store.forget(root)
+  })
+
+  // ---- time and events ---------------------------------------------------------------------------------------------
+
+  const onEvent = (event: SwarmEvent): Effect.Effect<void> => {
+    switch (event._tag) {
+      case "PeerUp":
+        incoming.set(event.info.peer, new Map())
+        return advance({ _tag: "PeerUp", peer: event.info.peer })
+      case "PeerDown":
+        for (const { buffer } of incoming.get(event.peer)?.values() ?? []) release(buffer)
+        incoming.delete(event.peer)
+        return advance({ _tag: "PeerDown", peer: event.peer })
+      case "PeerMessage":
+        if (event.message._tag === "Reject") {
+          forgetIncoming(event.peer, chunkKey(event.message.share, event.message.index))
+        }
+        return advance({ _tag: "Message", peer: event.peer, message: event.message })
+      case "PeerData":
+        return arrived(event.peer, event.data, event.length)
+    }
+  }
+
+  const progressOf = (work: Work): ShareProgress => ({
+    root: work.share.root,
+    verifiedBytes: work.verifiedBytes,
+    sizeBytes: work.share.sizeBytes,
+    receiveBytesPerSecond: Math.round(work.receiveBytesPerSecond),
+    sendBytesPerSecond: Math.round(work.sendBytesPerSecond),
+    sources: work.sources.size
+  })
+
+  let progressSaidMs = nowMs()
+  const sayProgress = Effect.fnUntraced(function*() {
+    const now = nowMs()
+    const elapsedSeconds = (now - progressSaidMs) / 1_000
+    if (elapsedSeconds * 1_000 < progressIntervalMs) return
+    progressSaidMs = now
+    for (const work of works.values()) {
+      for (const [peer, lastMs] of work.sources) if (now - lastMs > 2_000) work.sources.delete(peer)
+      work.receiveBytesPerSecond = (work.receiveBytesPerSecond + work.receiveBytes / elapsedSeconds) / 2
+      work.sendBytesPerSecond = (work.sendBytesPerSecond + work.sendBytes / elapsedSeconds) / 2
+      const quiet = work.receiveBytesPerSecond < 1 && work.sendBytesPerSecond < 1
+      if (quiet) work.receiveBytesPerSecond = work.sendBytesPerSecond = 0
+      work.receiveBytes = 0
+      work.sendBytes = 0
+      if (!work.changed) continue
+      work.changed = !quiet
+      yield* PubSub.publish(events, { _tag: "Progress", progress: progressOf(work) })
+    }
+  })
+
+  const isBusy = (): boolean => {
+    for (const work of works.values()) if (work.changed || !work.completed) return true
+    return false
+  }
+
+  const tick = Effect.gen(function*() {
+    const now = nowMs()
+    tickAtMs = Math.min(now + (isBusy() ? tickBusyMs : tickIdleMs), Swarm.wakeAtMs(swarm))
+    yield* Effect.timeoutOption(Queue.take(wake), Math.max(0, tickAtMs - now))
+    if (nowMs() < Swarm.wakeAtMs(swarm) && nowMs() < tickAtMs) return
+    yield* advance({ _tag: "Tick" })
+    for (const work of works.values()) {
+      if (work.paused !== undefined && nowMs() >= work.paused.retryAtMs) yield* retry(work)
+    }
+    yield* sayProgress()
+  })
+
+  yield* peers.setDataSink(placeFor)
+  yield* Effect.forkScoped(Effect.forever(
+    Effect.flatMap(Queue.takeAll(peers.swarmEvents), (batch) => Effect.forEach(batch, onEvent, { discard: true }))
+  ))
+  yield* Effect.forkScoped(Effect.forever(tick))
+
+  return ChunkScheduler.of({
+    add,
+    remove,
+    events: PubSub.subscribe(events),
+    progress: Effect.sync(() => Array.from(works.values(), progressOf)),
+    traffic: Effect.sync(() => ({ ...traffic }))
+  })
+})

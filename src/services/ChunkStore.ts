@@ -65,6 +65,8 @@ export interface Opened {
   readonly manifestKnown: boolean
   /** Set when the share is already published (or is a source): where. */
   readonly path: string | undefined
+  /** Whether this device is where the share comes from: imported here, not downloaded. */
+  readonly isSource: boolean
 }
 
 export interface Published {
