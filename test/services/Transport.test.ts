@@ -93,6 +93,7 @@ const otherServer = (onConnection: (socket: Net.Socket) => void) =>
           open.add(socket)
           socket.on("error", () => {})
           socket.once("close", () => open.delete(socket))
+          socket.resume()
           onConnection(socket)
         })
         server.listen(0, loopback, () => {
