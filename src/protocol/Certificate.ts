@@ -33,6 +33,13 @@ export const Certificate = Schema.Struct({
 })
 export type Certificate = typeof Certificate.Type
 
+/**
+ * Whether `a` takes the place of `b`, both of one root. Two sessions of one epoch are a mistake of their teacher; all
+ * devices then settle on the same one, whichever they hear first.
+ */
+export const supersedes = (a: Certificate, b: Certificate): boolean =>
+  a.epoch > b.epoch || (a.epoch === b.epoch && a.session > b.session)
+
 /** A certificate whose signature has been checked, with the statement it came from. */
 export interface VerifiedCertificate {
   readonly certificate: Certificate
