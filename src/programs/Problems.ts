@@ -1,0 +1,358 @@
+/**
+ * The words for everything that can go wrong: what happened, and what to do next.
+ *
+ * One case for every typed error and each of its reasons; the compiler sees to it that none is missing, and a test walks
+ * them all.
+ */
+import { Schema } from "effect"
+import { messageTextBytesMax, sharesMax } from "../protocol/Limits.ts"
+import { SourceError } from "../services/ChunkStore.ts"
+import { ListenError } from "../services/Datagrams.ts"
+import { DiskError } from "../services/Disk.ts"
+import { StateError } from "../services/Identity.ts"
+import { WriteRefused } from "../services/MessageRelay.ts"
+import { SessionRefused } from "../services/Session.ts"
+import { AcceptError } from "../services/Transport.ts"
+import * as Display from "./Display.ts"
+import * as ExitCode from "./ExitCode.ts"
+import type { Refusal } from "./Typed.ts"
+
+export interface Problem {
+  /** Stable, for scripts: the error and its reason, e.g. `SourceError.not-found`. */
+  readonly code: string
+  /** A sentence: what happened. */
+  readonly what: string
+  /** A sentence: what to do next. */
+  readonly next: string
+  /** The exit code, should the program end because of it. */
+  readonly exit: number
+}
+
+/** What only the command line can find wrong. */
+export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
+  reason: Schema.Literals([
+    "no-secret",
+    "empty-secret",
+    "bad-address",
+    "bad-port",
+    "bad-words",
+    "bad-trust",
+    "bad-name"
+  ]),
+  detail: Schema.String
+}) {}
+
+/** The command ran, but not to the end that was asked for. */
+export class NotDone extends Schema.TaggedError<NotDone>()("NotDone", {
+  reason: Schema.Literals(["shares-missing", "demo-failed"]),
+  detail: Schema.String
+}) {}
+
+export const LabfxError = Schema.Union([
+  UsageError,
+  NotDone,
+  SourceError,
+  WriteRefused,
+  SessionRefused,
+  AcceptError,
+  ListenError,
+  StateError,
+  DiskError
+])
+export type LabfxError = typeof LabfxError.Type
+
+export const isLabfxError = Schema.is(LabfxError)
+
+const disk = "Free some space or choose another folder with --dir or --state."
+
+const words = (error: LabfxError): readonly [what: string, next: string, exit: number] => {
+  switch (error._tag) {
+    case "UsageError":
+      switch (error.reason) {
+        case "no-secret":
+          return [
+            "A teacher needs a secret, and none was given.",
+            "Make one with `labfx keygen --out labfx.key`, then run `labfx teacher --secret-file labfx.key`.",
+            ExitCode.usage
+          ]
+        case "empty-secret":
+          return [
+            `The secret from ${error.detail} is empty.`,
+            "Check that it was typed or that the file or variable holds it; `labfx keygen` makes a new one.",
+            ExitCode.usage
+          ]
+        case "bad-address":
+          return [
+            `“${error.detail}” is not an address.`,
+            "Write it as HOST:PORT with an IP address, for example 192.168.1.20:4711; the teacher's screen shows it.",
+            ExitCode.usage
+          ]
+        case "bad-port":
+          return [`“${error.detail}” is not a port.`, "Give a number from 0 to 65535.", ExitCode.usage]
+        case "bad-words":
+          return [
+            `“${error.detail}” cannot be the words of a session.`,
+            "Give the six words as the teacher wrote them on the board, in quotes: --join \"one two three four five six\".",
+            ExitCode.usage
+          ]
+        case "bad-trust":
+          return [
+            `“${error.detail}” is neither a public key nor a file that begins with one.`,
+            "Give the 43 characters that `labfx keygen` printed as the public key, or a file with them.",
+            ExitCode.usage
+          ]
+        case "bad-name":
+          return [
+            `“${error.detail}” is too long or has control characters.`,
+            "Give a shorter, plain text: a name has at most 64 bytes, a title 128.",
+            ExitCode.usage
+          ]
+      }
+    case "NotDone":
+      switch (error.reason) {
+        case "shares-missing":
+          return [
+            `Not everything could be received: ${error.detail}.`,
+            "See the reason above, then start labfx student again: it goes on where it stopped.",
+            ExitCode.failed
+          ]
+        case "demo-failed":
+          return [
+            `The demonstration failed: ${error.detail}.`,
+            "Check that no firewall blocks node from talking to itself, and try `labfx demo --students 1`.",
+            ExitCode.failed
+          ]
+      }
+    case "SourceError":
+      switch (error.reason) {
+        case "not-found":
+          return [`There is no “${error.path}”.`, "Check the path, then type /share PATH.", ExitCode.failed]
+        case "permission":
+          return [
+            `“${error.path}” may not be read.`,
+            "Give yourself the right to read it, then type /share PATH again.",
+            ExitCode.failed
+          ]
+        case "not-a-file-or-folder":
+          return [
+            `“${error.path}” is neither a file nor a folder.`,
+            "Share a file or a folder that holds what the class needs.",
+            ExitCode.failed
+          ]
+        case "empty-name":
+          return [
+            `“${error.path}” has no name of its own.`,
+            "Share a named file or folder, not a drive or the root.",
+            ExitCode.failed
+          ]
+        case "too-many-files":
+          return [
+            `“${error.path}” has too many files: ${error.detail}.`,
+            "Share parts of it, or pack it into one archive.",
+            ExitCode.failed
+          ]
+        case "too-large":
+          return [`“${error.path}” is too large: ${error.detail}.`, "Share parts of it.", ExitCode.failed]
+        case "changed-while-read":
+          return [
+            `“${error.path}” changed while it was being read.`,
+            "Close the program that writes to it, then type /share PATH again.",
+            ExitCode.failed
+          ]
+        case "io":
+          return [
+            `“${error.path}” cannot be read: ${error.detail}.`,
+            "Check the disk or the network drive it is on, then type /share PATH again.",
+            ExitCode.failed
+          ]
+      }
+    case "WriteRefused":
+      switch (error.reason) {
+        case "not-allowed":
+          return [
+            "Students may not write in this session.",
+            "Ask the teacher, who can start it with --students-may-write.",
+            ExitCode.failed
+          ]
+        case "too-long":
+          return [
+            `The line is longer than ${Display.bytes(messageTextBytesMax)}; nothing was sent.`,
+            "Send it in parts, or share it as a file.",
+            ExitCode.failed
+          ]
+        case "too-fast":
+          return [
+            "Too many lines at once; this one was not sent.",
+            "Wait a few seconds and send it again.",
+            ExitCode.failed
+          ]
+        case "log-full":
+          return [
+            "This session has reached its limit of messages; nothing was sent.",
+            "The teacher can go on in a new session: another --state folder makes one.",
+            ExitCode.failed
+          ]
+        case "ended":
+          return [
+            "The session has ended; nothing was sent.",
+            "Start labfx again to join the next one.",
+            ExitCode.failed
+          ]
+        case "disk":
+          return [`The message could not be kept on disk: ${error.detail}.`, disk, ExitCode.failed]
+      }
+    case "SessionRefused":
+      switch (error.reason) {
+        case "not-joined":
+          return [
+            "No session is joined yet.",
+            "Wait until labfx says that it has joined, then type the line again.",
+            ExitCode.failed
+          ]
+        case "not-host":
+          return ["Only the teacher can do that.", "Ask the teacher to share it.", ExitCode.failed]
+        case "unknown-share":
+          return [
+            `Nothing called “${error.detail}” is shared.`,
+            "Type the name as the list of shares shows it.",
+            ExitCode.failed
+          ]
+        case "unknown-session":
+          return [
+            "That session is no longer in reach.",
+            "Wait until it is found again, then choose it.",
+            ExitCode.failed
+          ]
+      }
+    case "AcceptError":
+      switch (error.reason) {
+        case "in-use":
+          return [
+            `TCP port ${error.port} is used by another program.`,
+            "Leave --port away, so that a free one is taken, or choose another.",
+            ExitCode.network
+          ]
+        case "permission":
+          return [
+            `TCP port ${error.port} may not be opened.`,
+            "Choose a port above 1023, or leave --port away.",
+            ExitCode.network
+          ]
+        case "other":
+          return [
+            `TCP port ${error.port} cannot be opened: ${error.detail}.`,
+            "Check that the network is up, or choose another port with --port.",
+            ExitCode.network
+          ]
+      }
+    case "ListenError":
+      return [
+        `UDP port ${error.port} cannot be opened, so sessions cannot be heard: ${error.detail}.`,
+        "Close the program that uses it, give the whole class another --discovery-port, or use --connect HOST:PORT.",
+        ExitCode.network
+      ]
+    case "StateError":
+      switch (error.reason) {
+        case "in-use":
+          return [
+            `Another labfx is using ${error.path}.`,
+            "Use the one that runs, end it first, or give this one a folder of its own with --state.",
+            ExitCode.state
+          ]
+        case "damaged":
+          return [
+            `The state in ${error.path} is damaged: ${error.detail}.`,
+            "Move that folder away and start again; downloads that were not complete begin anew.",
+            ExitCode.state
+          ]
+        case "newer-version":
+          return [
+            `The state in ${error.path} was written by a newer labfx.`,
+            "Install the newer labfx, or give this one a folder of its own with --state.",
+            ExitCode.state
+          ]
+        case "disk":
+          return [`The state folder ${error.path} cannot be used: ${error.detail}.`, disk, ExitCode.state]
+      }
+    case "DiskError":
+      switch (error.reason) {
+        case "not-found":
+          return [`There is no ${error.path}.`, "Check the path and try again.", ExitCode.failed]
+        case "exists":
+          return [
+            `${error.path} exists already and was left as it is.`,
+            "Choose another name, or move the existing one away first.",
+            ExitCode.failed
+          ]
+        case "full":
+          return [`The disk of ${error.path} is full.`, disk, ExitCode.state]
+        case "read-only":
+        case "permission":
+          return [
+            `${error.path} may not be read or written: ${error.detail}.`,
+            "Give yourself the right, or choose another folder with --dir or --state.",
+            ExitCode.state
+          ]
+        case "not-a-directory":
+          return [`A part of ${error.path} is not a folder.`, "Choose another folder.", ExitCode.state]
+        case "is-a-directory":
+          return [`${error.path} is a folder, not a file.`, "Name the file itself.", ExitCode.failed]
+        case "too-many-open-files":
+          return [
+            "This system allows too few open files.",
+            "Close other programs, or raise the limit (`ulimit -n 4096`).",
+            ExitCode.failed
+          ]
+        case "busy":
+        case "io":
+          return [
+            `${error.path} cannot be used: ${error.detail}.`,
+            "Check the disk or the network drive it is on, and try again.",
+            ExitCode.failed
+          ]
+      }
+  }
+}
+
+export const explain = (error: LabfxError): Problem => {
+  const [what, next, exit] = words(error)
+  const code = "reason" in error ? `${error._tag}.${error.reason}` : error._tag
+  return { code, what: Display.safeLine(what), next: Display.safeLine(next), exit }
+}
+
+/** A typed line that was not carried out. */
+export const refusal = (reason: Refusal): Problem => {
+  switch (reason._tag) {
+    case "TooLong":
+      return explain(new WriteRefused({ reason: "too-long", detail: "" }))
+    case "UnknownCommand":
+      return {
+        code: "Typed.unknown-command",
+        what: `There is no command /${Display.truncate(Display.safeLine(reason.command), 40)}; nothing was sent.`,
+        next: "Type /help for the list; a line that should begin with a slash is written with two.",
+        exit: ExitCode.failed
+      }
+    case "NothingNamed":
+      return {
+        code: "Typed.nothing-named",
+        what: `/${reason.command} needs to know what.`,
+        next: reason.command === "share" ? "Write /share PATH." : "Write /unshare NAME.",
+        exit: ExitCode.failed
+      }
+  }
+}
+
+export const tooManyShares: Problem = {
+  code: "Typed.too-many-shares",
+  what: `${sharesMax} shares are waiting to be read already; this one was left out.`,
+  next: "Wait until some are ready, then share it again.",
+  exit: ExitCode.failed
+}
+
+/** A bug, told as one. */
+export const unexpected = (detail: string): Problem => ({
+  code: "Unexpected",
+  what: `labfx has a bug and must end: ${Display.truncate(Display.safeLine(detail), 300)}`,
+  next: "Start it again: nothing that was complete is lost. Please report the sentence above.",
+  exit: ExitCode.failed
+})

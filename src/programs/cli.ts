@@ -1,0 +1,45 @@
+/** The command tree of `labfx`, and how its help, its version and a mistaken command line are shown. */
+import { Console, Effect, Layer } from "effect"
+import { CliConfig, CliOutput, Command, GlobalFlag, TerminalCapabilities } from "effect/cli"
+import manifest from "../../package.json" with { type: "json" }
+import { attachSecret } from "./Arguments.ts"
+import { demo } from "./demo.ts"
+import { keygen } from "./keygen.ts"
+import { student } from "./student.ts"
+import { teacher } from "./teacher.ts"
+
+export const version = manifest.version
+
+const labfx = Command.make("labfx").pipe(
+  Command.withDescription(manifest.description + "."),
+  Command.withExamples([
+    { command: "labfx keygen --out labfx.key", description: "Once: the teacher's secret" },
+    {
+      command: "labfx teacher --secret-file labfx.key --share ./lab1",
+      description: "Open a session and hand out a folder"
+    },
+    { command: "labfx student", description: "On every other machine: join and receive" },
+    { command: "labfx demo", description: "See all of it on this machine" }
+  ]),
+  Command.withSubcommands([teacher, student, keygen, demo])
+)
+
+/** Help and version go to standard output; a mistaken command line gets its errors and a hint, not the whole help. */
+const presenter = CliOutput.layerPresenter({
+  present: (event) => {
+    if (event._tag !== "InvalidInvocation") return CliOutput.defaultPresenter.present(event)
+    return Effect.gen(function*() {
+      const { canColor } = yield* TerminalCapabilities.TerminalCapabilities
+      yield* Console.error(CliOutput.defaultFormatter({ colors: canColor }).formatErrors(event.errors).trimStart())
+      yield* Console.error(`\nSee ${event.commandPath.join(" ")} --help.`)
+    })
+  }
+})
+
+const builtIns = CliConfig.layer({
+  builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, GlobalFlag.LogLevel]
+})
+
+/** Runs the command that the arguments name. Fails with a `CliError` for a mistaken command line. */
+export const run = (args: ReadonlyArray<string>) =>
+  Command.runWith(labfx, { version })(attachSecret(args)).pipe(Effect.provide(Layer.merge(presenter, builtIns)))

@@ -1,0 +1,37 @@
+/** Flags that several commands share. */
+import { Flag } from "effect/cli"
+import * as Parsing from "./Parsing.ts"
+
+/** Not assigned to anything; above the ports that need rights and below those that systems hand out. */
+export const discoveryPortDefault = 24_726
+
+const port = (name: string) =>
+  Flag.Int(name).pipe(
+    Flag.filter(Parsing.isPort, (value) => `“${value}” is not a port: give a number from 0 to 65535.`)
+  )
+
+export const listenPort = port("port").pipe(
+  Flag.withDescription("TCP port for links from other devices (default: a free one)"),
+  Flag.withDefault(0)
+)
+
+export const discoveryPort = port("discovery-port").pipe(
+  Flag.withDescription(`UDP port for announcements, the same in the whole room (default: ${discoveryPortDefault})`),
+  Flag.withDefault(discoveryPortDefault)
+)
+
+export const json = Flag.Boolean("json").pipe(
+  Flag.withDescription("Print events as JSON, one object a line, instead of words"),
+  Flag.withDefault(false)
+)
+
+export const stateFolder = Flag.String("state").pipe(
+  Flag.withMetavar("DIR"),
+  Flag.withDescription("Where keys, trusted teachers and unfinished downloads are kept"),
+  Flag.optional
+)
+
+export const name = Flag.String("name").pipe(
+  Flag.withDescription("What others see (default: this machine's name)"),
+  Flag.optional
+)

@@ -1,0 +1,76 @@
+/** The teacher's secret, wherever it comes from. It is never printed, logged or put into an error. */
+import { Deferred, Effect, Option, Queue, Redacted } from "effect"
+import { messageTextBytesMax } from "../protocol/Limits.ts"
+import * as LineEditor from "./LineEditor.ts"
+import { Machine } from "./Machine.ts"
+import * as OutputEvent from "./OutputEvent.ts"
+import { UsageError } from "./Problems.ts"
+import { Streams } from "./Streams.ts"
+
+/** Stands for `--secret` without a value: no argument can hold a zero byte. */
+export const ask = "\u0000"
+
+export interface Source {
+  readonly flag: Option.Option<Redacted.Redacted>
+  readonly file: Option.Option<string>
+  readonly json: boolean
+}
+
+/** The name of the place and the text found there. */
+interface Found {
+  readonly from: string
+  readonly text: Redacted.Redacted
+}
+
+const exposed = "The secret stands on the command line, where other users of this machine can read it in the list of " +
+  "processes. Use --secret-file, or --secret without a value."
+
+/** Asks at the terminal without showing what is typed. Ctrl-C leaves. */
+const prompt = Effect.scoped(Effect.gen(function*() {
+  const streams = yield* Streams
+  const entered = yield* Deferred.make<string>()
+  let editor = LineEditor.empty
+  streams.complain("Secret (not shown): ")
+  yield* streams.keys((key) => {
+    if (key.ctrl && (key.name === "c" || key.name === "d")) return void Deferred.doneUnsafe(entered, Effect.interrupt)
+    const pressed = LineEditor.press(editor, key, messageTextBytesMax)
+    editor = pressed.editor
+    if (pressed.entered !== undefined) Deferred.doneUnsafe(entered, Effect.succeed(pressed.entered))
+  })
+  return yield* Effect.ensuring(Deferred.await(entered), Effect.sync(() => streams.complain("\n")))
+}))
+
+/** One line of standard input; what follows it is typed into the session. */
+const firstLine = Effect.gen(function*() {
+  const streams = yield* Streams
+  const lines = yield* streams.lines
+  return yield* Queue.take(lines).pipe(
+    Effect.map((line) => line._tag === "Line" ? line.text : ""),
+    Effect.catchTag("Done", () => Effect.succeed(""))
+  )
+})
+
+/** Flag, question, file, environment: the first that is given counts. */
+export const find = Effect.fnUntraced(function*(source: Source) {
+  const machine = yield* Machine
+  const streams = yield* Streams
+  const redact = (from: string) => (text: string): Found => ({ from, text: Redacted.make(text, { label: "secret" }) })
+  if (Option.isSome(source.flag)) {
+    if (Redacted.value(source.flag.value) === ask) {
+      return yield* streams.inIsTerminal
+        ? Effect.map(prompt, redact("the question"))
+        : Effect.map(firstLine, redact("standard input"))
+    }
+    if (source.json) streams.write(yield* OutputEvent.line({ event: "warning", code: "secret-exposed", text: exposed }))
+    else streams.complain(`Warning: ${exposed}\n`)
+    return { from: "--secret", text: source.flag.value }
+  }
+  if (Option.isSome(source.file)) {
+    const text = yield* machine.readText(source.file.value)
+    if (text === undefined) return yield* new UsageError({ reason: "no-secret-file", detail: source.file.value })
+    return redact(source.file.value)(text)
+  }
+  const variable = machine.environment["LABFX_SECRET"]
+  if (variable !== undefined) return redact("LABFX_SECRET")(variable)
+  return yield* new UsageError({ reason: "no-secret", detail: "" })
+})

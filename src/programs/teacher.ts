@@ -1,0 +1,93 @@
+/** `labfx teacher`: opens a session and hands things out in it. */
+import { Effect, Option } from "effect"
+import { Command, Flag } from "effect/cli"
+import { attend } from "./attend.ts"
+import * as flags from "./flags.ts"
+import { Layers } from "./layers.ts"
+import { Machine } from "./Machine.ts"
+import * as Parsing from "./Parsing.ts"
+import { reporting } from "./reporting.ts"
+import * as secret from "./secret.ts"
+
+export const teacher = Command.make("teacher", {
+  secret: Flag.Redacted("secret").pipe(
+    // No argument can hold a zero byte, so this stands for the flag without a value and for nothing else.
+    Flag.withOptionalValue(secret.ask),
+    Flag.withDescription("The secret: a phrase or a key. Without a value, labfx asks for it"),
+    Flag.optional
+  ),
+  secretFile: Flag.String("secret-file").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("A file that holds the secret, as labfx keygen writes it"),
+    Flag.optional
+  ),
+  allowWeakSecret: Flag.Boolean("allow-weak-secret").pipe(
+    Flag.withDescription("Accept a secret that could be guessed"),
+    Flag.withDefault(false)
+  ),
+  title: Flag.String("title").pipe(
+    Flag.withDescription("What the session is called (default: your name)"),
+    Flag.optional
+  ),
+  name: flags.name,
+  share: Flag.String("share").pipe(
+    Flag.withMetavar("PATH"),
+    Flag.withDescription("A file or folder to hand out from the start (repeatable)"),
+    Flag.atLeast(0)
+  ),
+  studentsMayWrite: Flag.Boolean("students-may-write").pipe(
+    Flag.withDescription("Let students write messages"),
+    Flag.withDefault(false)
+  ),
+  state: flags.stateFolder,
+  port: flags.listenPort,
+  discoveryPort: flags.discoveryPort,
+  json: flags.json
+}, (given) =>
+  Effect.gen(function*() {
+    const machine = yield* Machine
+    const layers = yield* Layers
+    const name = yield* Option.match(given.name, {
+      onNone: () => Effect.succeed(Parsing.nameOfMachine(machine.hostname)),
+      onSome: Parsing.name
+    })
+    const title = Option.isNone(given.title) ? name : yield* Parsing.title(given.title.value)
+    const secretSeed = yield* secret.seed({
+      flag: given.secret,
+      file: Option.map(given.secretFile, machine.resolve),
+      allowWeak: given.allowWeakSecret,
+      json: given.json
+    })
+    const session = layers.teacher({
+      secretSeed,
+      title,
+      name,
+      stateFolder: Option.match(given.state, { onNone: () => machine.stateFolder("teacher"), onSome: machine.resolve }),
+      studentsMayWrite: given.studentsMayWrite,
+      port: given.port,
+      discoveryPort: given.discoveryPort
+    })
+    yield* attend({
+      json: given.json,
+      isTeacher: true,
+      shares: given.share.map(machine.resolve),
+      resolvePath: machine.resolveTyped,
+      asks: false,
+      once: false
+    }).pipe(Effect.provide(session))
+  }).pipe(reporting(given.json))).pipe(
+    Command.withDescription(
+      "Open a session that every student's labfx in reach finds. While it runs, a line you type goes to everybody, and " +
+        "/share PATH hands out a file or a folder; /help lists the rest."
+    ),
+    Command.withShortDescription("Open a session and hand things out"),
+    Command.withExamples([
+      { command: "labfx teacher --secret-file labfx.key", description: "Open a session with the key of labfx keygen" },
+      { command: "labfx teacher --secret --title \"Networks 101\"", description: "Be asked for the secret" },
+      {
+        command: "labfx teacher --secret-file labfx.key --share ./lab1 --share data.csv",
+        description: "Hand out a folder and a file from the start"
+      },
+      { command: "LABFX_SECRET=… labfx teacher", description: "The secret from the environment" }
+    ])
+  )
