@@ -3,8 +3,44 @@
  *
  * One machine a device, for all of its shares and links. State is changed in place: this is the hot path.
  * Inputs carry the time, chance comes from `Options.random`, and outputs are carried out in order.
+ *
+ * On the wire: a device sends its `Bitfield` of a share, also an empty one, to every neighbor when it opens the share and
+ * for every open share to every new neighbor, and `Have` to all of them from then on. What comes for a share that is not
+ * open here is remembered, so either side may open first. A device tells the source of a chunk at once that it has
+ * it: that is the acknowledgement by which the source paces its uploads.
+ *
+ * Invariants, checked by `test/protocol/Swarm.test.ts`:
+ *
+ * 1. **Answered once:** every request on a live link is answered by exactly one `Serve` or `Reject`.
+ * 2. **One source:** a chunk is in flight from one source, and from three at most when everything missing is in flight.
+ * 3. **Bounded:** bytes in flight stay within `Limits.inFlightBytesMax`.
+ * 4. **Claimed:** nothing is asked of a source that did not claim it.
+ * 5. **Needed:** nothing is asked for that is here, or whose share is paused.
+ * 6. **Verifiable:** content is not asked for before the manifest is known.
+ * 7. **Spread first:** the origin serves no content chunk twice before each is out once, unless a receiver fails it.
+ * 8. **Everybody finishes:** who can reach every chunk over honest links gets them all, under any interleaving.
  */
+import { Result } from "effect"
+import { Base64Url } from "effect/encoding"
+import * as Bitfield from "./Bitfield.ts"
 import type { PeerId, Root } from "./Ids.ts"
+import * as Limits from "./Limits.ts"
+import * as Picker from "./Picker.ts"
+import * as Requests from "./SwarmRequests.ts"
+import * as Spread from "./SwarmSpread.ts"
+import {
+  defaultPolicy,
+  isComplete,
+  isManifest,
+  type Link,
+  makeView,
+  type Policy,
+  send,
+  type Share,
+  type Swarm,
+  type View
+} from "./SwarmState.ts"
+import * as Uploads from "./SwarmUploads.ts"
 import type { GoodbyeCode, SwarmMessage } from "./Wire.ts"
 
 export interface Options {
@@ -65,3 +101,362 @@ export type Output =
   | { readonly _tag: "Disconnect"; readonly peer: PeerId; readonly code: GoodbyeCode; readonly detail: string }
   /** Every chunk of the share is here. */
   | { readonly _tag: "Complete"; readonly root: Root }
+
+export type { Policy, Swarm } from "./SwarmState.ts"
+
+/** `policy` is for measurements: devices use the default. */
+export const make = (options: Options, policy: Policy = defaultPolicy): Swarm => ({
+  random: options.random,
+  policy,
+  links: new Map(),
+  shares: new Map(),
+  uplink: {
+    uploads: new Set(),
+    queuedCount: 0,
+    urgentCount: 0,
+    openBytes: 0,
+    unservedBytes: 0,
+    sinceMs: 0,
+    ackedBytes: 0,
+    busyMs: 0
+  },
+  inFlightBytes: 0,
+  hungry: new Set(),
+  allHungry: false,
+  announcing: new Set(),
+  revealing: new Set(),
+  nowMs: 0,
+  outputs: []
+})
+
+/** Advances the machine by one input. `nowMs` must not run backwards. */
+export const step = (swarm: Swarm, input: Input, nowMs: number): ReadonlyArray<Output> => {
+  const outputs: Array<Output> = []
+  swarm.outputs = outputs
+  swarm.nowMs = nowMs
+  take(swarm, input)
+  Spread.reveal(swarm)
+  Requests.fill(swarm)
+  Uploads.pump(swarm)
+  Spread.announce(swarm)
+  return outputs
+}
+
+/** When the machine wants a `Tick` at the latest, besides the regular ones; `Infinity` if it waits for others. */
+export const wakeAtMs = (swarm: Swarm): number =>
+  Math.min(Spread.nextAnnouncementMs(swarm), swarm.uplink.queuedCount > 0 ? Uploads.nextStartMs(swarm) : Infinity)
+
+const take = (swarm: Swarm, input: Input): void => {
+  switch (input._tag) {
+    case "PeerUp":
+      return peerUp(swarm, input.peer)
+    case "PeerDown":
+      return peerDown(swarm, input.peer)
+    case "ShareOpened":
+      return shareOpened(swarm, input)
+    case "ShareClosed":
+      return shareClosed(swarm, input.root)
+    case "Message": {
+      const link = swarm.links.get(input.peer)
+      return link === undefined ? undefined : message(swarm, link, input.message)
+    }
+    case "DataArrived": {
+      const view = swarm.links.get(input.peer)?.views.get(input.root)
+      return view === undefined ? undefined : Requests.arrived(swarm, view, input.index, input.bytes, input.last)
+    }
+    case "Served":
+      Uploads.served(swarm, input.peer, input.root, input.index, false)
+      return
+    case "Tick":
+      Requests.watch(swarm)
+      Uploads.watch(swarm)
+      Spread.watch(swarm)
+      return
+    case "ServeFailed":
+      return serveFailed(swarm, input.peer, input.root, input.index)
+    default: {
+      const share = swarm.shares.get(input.root)
+      return share === undefined ? undefined : takeOfShare(swarm, share, input)
+    }
+  }
+}
+
+const takeOfShare = (
+  swarm: Swarm,
+  share: Share,
+  input: Extract<
+    Input,
+    { readonly _tag: "ManifestKnown" | "ChunkStored" | "ChunkCorrupt" | "SharePaused" | "ShareResumed" }
+  >
+): void => {
+  switch (input._tag) {
+    case "ManifestKnown":
+      if (share.manifestKnown) return
+      share.manifestKnown = true
+      for (let index = 0; index < share.chunksCount; index++) {
+        if (Bitfield.has(input.have, index)) gain(swarm, share, index, undefined)
+        else if (!share.flights.has(index)) Picker.want(share.picker, index)
+      }
+      swarm.allHungry = true
+      return completed(swarm, share)
+    case "ChunkStored":
+      if (gain(swarm, share, input.index, swarm.links.get(input.peer))) completed(swarm, share)
+      return
+    case "ChunkCorrupt":
+      Requests.wasted(swarm, share, input.index, input.peer)
+      return disconnect(swarm, input.peer, "poison", `chunk ${input.index} of ${share.root} is not what was signed`)
+    case "SharePaused":
+      share.paused = true
+      return Requests.abandonShare(swarm, share)
+    case "ShareResumed":
+      share.paused = false
+      swarm.allHungry = true
+  }
+}
+
+// ---- Links ---------------------------------------------------------------------------------------------------------
+
+const peerUp = (swarm: Swarm, peer: PeerId): void => {
+  if (swarm.links.has(peer)) peerDown(swarm, peer)
+  const link: Link = {
+    peer,
+    views: new Map(),
+    remembered: new Map(),
+    rememberedBytes: 0,
+    claim: { queuedCount: 0, servedBytes: 0 },
+    tell: (swarm, message) => send(swarm, link, message),
+    asksCount: 0,
+    askedBytes: 0,
+    arrivedBytes: 0,
+    arrivedAtMs: swarm.nowMs,
+    aliveAtMs: swarm.nowMs,
+    avoidUntilMs: 0,
+    stalls: 0
+  }
+  swarm.links.set(peer, link)
+  for (const share of swarm.shares.values()) {
+    openView(link, share)
+    Spread.sendBitfield(swarm, link, share)
+  }
+}
+
+const openView = (link: Link, share: Share): View => {
+  const view = makeView(link, share)
+  link.views.set(share.root, view)
+  share.views.set(link.peer, view)
+  return view
+}
+
+const peerDown = (swarm: Swarm, peer: PeerId): void => {
+  const link = swarm.links.get(peer)
+  if (link === undefined) return
+  swarm.links.delete(peer)
+  swarm.hungry.delete(link)
+  for (const view of link.views.values()) closeView(swarm, view, false)
+}
+
+const closeView = (swarm: Swarm, view: View, reject: boolean): void => {
+  const { link, share } = view
+  Requests.abandonView(swarm, view)
+  Uploads.abandonView(swarm, view, reject)
+  for (const index of Bitfield.indexes(view.bits)) removeClaim(swarm, view, index)
+  Spread.abandonView(swarm, view)
+  link.views.delete(share.root)
+  share.views.delete(link.peer)
+}
+
+const disconnect = (swarm: Swarm, peer: PeerId, code: GoodbyeCode, detail: string): void => {
+  if (!swarm.links.has(peer)) return
+  peerDown(swarm, peer)
+  swarm.outputs.push({ _tag: "Disconnect", peer, code, detail })
+}
+
+// ---- Shares --------------------------------------------------------------------------------------------------------
+
+const smallShareBytes = 1024 * 1024
+
+const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "ShareOpened" }>): void => {
+  if (swarm.shares.has(input.root)) return
+  const { chunksCount, manifestChunksCount } = input
+  const share: Share = {
+    root: input.root,
+    manifestChunksCount,
+    chunksCount,
+    chunkSizeBytes: input.chunkSizeBytes,
+    manifestChunkSizeBytes: input.manifestChunkSizeBytes,
+    small: (chunksCount - manifestChunksCount) * input.chunkSizeBytes <= smallShareBytes,
+    have: input.have.slice(),
+    haveCount: Bitfield.size(input.have),
+    manifestKnown: input.manifestKnown,
+    paused: false,
+    views: new Map(),
+    picker: Picker.make(chunksCount),
+    flights: new Map(),
+    fresh: [],
+    announcedAtMs: -Infinity,
+    handout: undefined,
+    claim: { queuedCount: 0, servedBytes: 0 }
+  }
+  swarm.shares.set(share.root, share)
+  for (let index = 0; index < chunksCount; index++) {
+    if (!Bitfield.has(share.have, index) && (isManifest(share, index) || share.manifestKnown)) {
+      Picker.want(share.picker, index)
+    }
+  }
+  if (input.origin && swarm.policy.superSeed) share.handout = Spread.makeHandout(share)
+  swarm.revealing.add(share)
+  for (const link of Array.from(swarm.links.values())) {
+    const view = openView(link, share)
+    const bits = link.remembered.get(share.root)
+    if (bits === undefined) continue
+    link.remembered.delete(share.root)
+    link.rememberedBytes -= bits.length
+    bitfield(swarm, view, bits)
+  }
+  for (const link of swarm.links.values()) Spread.sendBitfield(swarm, link, share)
+  if (!input.origin) completed(swarm, share)
+}
+
+const shareClosed = (swarm: Swarm, root: Root): void => {
+  const share = swarm.shares.get(root)
+  if (share === undefined) return
+  Requests.abandonShare(swarm, share)
+  for (const view of Array.from(share.views.values())) {
+    if (view.opened) remember(view.link, root, view.bits.slice())
+    closeView(swarm, view, true)
+  }
+  swarm.shares.delete(root)
+  swarm.announcing.delete(share)
+  swarm.revealing.delete(share)
+}
+
+/** A chunk is verified and here. Says whether it was not before. */
+const gain = (swarm: Swarm, share: Share, index: number, source: Link | undefined): boolean => {
+  Requests.settled(swarm, share, index)
+  if (Bitfield.has(share.have, index)) return false
+  Bitfield.add(share.have, index)
+  share.haveCount++
+  Spread.gained(swarm, share, index, source)
+  return true
+}
+
+const completed = (swarm: Swarm, share: Share): void => {
+  if (isComplete(share)) swarm.outputs.push({ _tag: "Complete", root: share.root })
+}
+
+/** A chunk that was here cannot be read any more. */
+const serveFailed = (swarm: Swarm, peer: PeerId, root: Root, index: number): void => {
+  const view = Uploads.served(swarm, peer, root, index, true)
+  if (view === undefined || swarm.shares.get(root) !== view.share) return
+  const { share } = view
+  if (swarm.links.get(peer) === view.link) {
+    send(swarm, view.link, { _tag: "Reject", share: root, index: index as never })
+  }
+  if (!Bitfield.has(share.have, index)) return
+  Bitfield.remove(share.have, index)
+  share.haveCount--
+  Spread.lost(swarm, share, index)
+  for (const other of share.views.values()) {
+    if (Uploads.dequeue(swarm, other, index)) {
+      send(swarm, other.link, { _tag: "Reject", share: root, index: index as never })
+    }
+  }
+  if (isManifest(share, index) || share.manifestKnown) Picker.want(share.picker, index)
+  swarm.allHungry = true
+}
+
+// ---- Messages ------------------------------------------------------------------------------------------------------
+
+const message = (swarm: Swarm, link: Link, message: SwarmMessage): void => {
+  const view = link.views.get(message.share)
+  switch (message._tag) {
+    case "Bitfield": {
+      const bits = Result.getOrUndefined(Base64Url.decode(message.bits))
+      if (bits === undefined) return disconnect(swarm, link.peer, "protocol", "a bitfield is not base64url")
+      return view === undefined ? remember(link, message.share, bits) : bitfield(swarm, view, bits)
+    }
+    case "Have": {
+      if (view === undefined) return rememberHave(link, message.share, message.indexes)
+      if (message.indexes.some((index) => index >= view.share.chunksCount)) return garbage(swarm, link)
+      for (const index of message.indexes) {
+        Uploads.acknowledged(swarm, view, index)
+        addClaim(swarm, view, index)
+      }
+      return
+    }
+    case "Request":
+      if (view === undefined) return send(swarm, link, { _tag: "Reject", share: message.share, index: message.index })
+      return request(swarm, view, message.index)
+    case "Cancel":
+      if (view === undefined) return
+      if (Uploads.dequeue(swarm, view, message.index)) {
+        Spread.requested(swarm, view, message.index, false)
+        return send(swarm, link, { _tag: "Reject", share: message.share, index: message.index })
+      }
+      return Uploads.acknowledged(swarm, view, message.index)
+    case "Reject":
+      if (view !== undefined && Requests.rejected(swarm, view, message.index)) removeClaim(swarm, view, message.index)
+  }
+}
+
+const garbage = (swarm: Swarm, link: Link): void =>
+  disconnect(swarm, link.peer, "protocol", "a message names a chunk that the share does not have")
+
+const request = (swarm: Swarm, view: View, index: number): void => {
+  const { link, share } = view
+  if (index >= share.chunksCount) return garbage(swarm, link)
+  if (link.claim.queuedCount >= Limits.requestsPerLinkMax) {
+    return disconnect(swarm, link.peer, "protocol", "too many requests at a time")
+  }
+  if (!Bitfield.has(share.have, index) || view.queue.has(index) || !Spread.isOffered(share, view, index)) {
+    return send(swarm, link, { _tag: "Reject", share: share.root, index: index as never })
+  }
+  Spread.requested(swarm, view, index, true)
+  Uploads.enqueue(swarm, view, index)
+}
+
+/** The whole of what a peer serves, in place of what it said before. */
+const bitfield = (swarm: Swarm, view: View, bits: Uint8Array): void => {
+  const { share } = view
+  if (!Bitfield.fits(bits, share.chunksCount)) {
+    return disconnect(swarm, view.link.peer, "protocol", "a bitfield has another length than its share")
+  }
+  view.opened = true
+  swarm.revealing.add(share)
+  for (let index = 0; index < share.chunksCount; index++) {
+    if (Bitfield.has(bits, index)) addClaim(swarm, view, index)
+    else removeClaim(swarm, view, index)
+  }
+}
+
+const addClaim = (swarm: Swarm, view: View, index: number): void => {
+  if (Bitfield.has(view.bits, index)) return
+  const { link, share } = view
+  Bitfield.add(view.bits, index)
+  view.count++
+  Picker.claim(share.picker, index)
+  Spread.claimed(swarm, view, index)
+  if (!Bitfield.has(share.have, index)) swarm.hungry.add(link)
+}
+
+const removeClaim = (swarm: Swarm, view: View, index: number): void => {
+  if (!Bitfield.has(view.bits, index)) return
+  Bitfield.remove(view.bits, index)
+  view.count--
+  Picker.unclaim(view.share.picker, index)
+  Spread.unclaimed(swarm, view, index)
+}
+
+const remember = (link: Link, root: Root, bits: Uint8Array): void => {
+  const before = link.remembered.get(root)?.length ?? 0
+  const bytes = link.rememberedBytes - before + bits.length
+  if (bytes > Limits.rememberedBytesMax || (before === 0 && link.remembered.size >= Limits.sharesMax)) return
+  link.remembered.set(root, bits)
+  link.rememberedBytes = bytes
+}
+
+const rememberHave = (link: Link, root: Root, indexes: ReadonlyArray<number>): void => {
+  const bits = link.remembered.get(root)
+  if (bits === undefined) return
+  for (const index of indexes) if (index < bits.length * 8) Bitfield.add(bits, index)
+}

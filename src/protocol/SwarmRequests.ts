@@ -1,0 +1,250 @@
+/**
+ * Asking: which chunk to request of which source, and when to pass over a source that does not answer.
+ *
+ * A chunk is asked of one source; only when everything that is missing is in flight are idle sources asked as well. What
+ * a link has open is bounded by what it moves in a while, so that a fast source is asked for more and nobody waits
+ * behind a slow one.
+ */
+import * as Bitfield from "./Bitfield.ts"
+import type { PeerId } from "./Ids.ts"
+import * as Limits from "./Limits.ts"
+import * as Picker from "./Picker.ts"
+import {
+  arrivalRate,
+  type Ask,
+  chunkBytes,
+  type Link,
+  rateWindowMs,
+  type Share,
+  type Swarm,
+  type View
+} from "./SwarmState.ts"
+
+/** Requests open at one source: half of what it accepts, because answers to cancelled ones may still be on their way. */
+const asksPerLinkMax = Limits.requestsPerLinkMax / 2
+/** A chunk is in flight from its first source and at most two further ones. */
+const sourcesMax = 3
+/** How long a source may be silent: several times what its rate promises, between these. */
+const patienceMinMs = 2_000
+const patienceMaxMs = 15_000
+/** A source that was silent is left alone for a while, twice as long each time. */
+const avoidMinMs = 1_000
+const avoidMaxMs = 30_000
+
+/** Asks the hungry links for as much as they may have open, one chunk a link in turn. */
+export const fill = (swarm: Swarm): void => {
+  if (!swarm.allHungry && swarm.hungry.size === 0) return
+  let links = Array.from(swarm.allHungry ? swarm.links.values() : swarm.hungry)
+  swarm.allHungry = false
+  swarm.hungry.clear()
+  const first = Math.floor(swarm.random() * links.length)
+  links = [...links.slice(first), ...links.slice(0, first)]
+  while (links.length > 0) links = links.filter((link) => askOne(swarm, link))
+}
+
+const askOne = (swarm: Swarm, link: Link): boolean => {
+  if (link.avoidUntilMs > swarm.nowMs || link.asksCount >= asksPerLinkMax) return false
+  const view = nextView(swarm, link)
+  if (view === undefined) return false
+  const { picker } = view.share
+  const index = swarm.policy.rarestAsked ?
+    Picker.pick(picker, view.bits, swarm.random()) :
+    Picker.pickAny(picker, view.bits, swarm.random())
+  if (index >= 0) {
+    // A cancelled request for it is still to be answered by this very source.
+    if (view.asks.has(index)) return false
+    ask(swarm, view, index)
+    return true
+  }
+  const repeated = swarm.policy.endgame && picker.size === 0 && view.asks.size === 0 ? endgameChunk(view) : -1
+  if (repeated >= 0) ask(swarm, view, repeated)
+  return false
+}
+
+/** The view to ask next: urgent shares first, then those that have the least in flight. */
+const nextView = (swarm: Swarm, link: Link): View | undefined => {
+  let best: View | undefined
+  for (const view of link.views.values()) {
+    if (view.count === 0 || !isWanting(view.share) || !hasRoom(swarm, view)) continue
+    if (best === undefined || isBefore(view.share, best.share)) best = view
+  }
+  return best
+}
+
+const isWanting = (share: Share): boolean => !share.paused && (share.picker.size > 0 || share.flights.size > 0)
+
+const isBefore = (a: Share, b: Share): boolean => {
+  const urgentA = a.small || !a.manifestKnown
+  const urgentB = b.small || !b.manifestKnown
+  return urgentA === urgentB ? a.flights.size < b.flights.size : urgentA
+}
+
+const hasRoom = (swarm: Swarm, view: View): boolean => {
+  const bytes = chunkBytes(view.share, view.share.manifestKnown ? view.share.chunksCount : 0)
+  if (swarm.inFlightBytes + bytes > Limits.inFlightBytesMax) return false
+  return view.asks.size < swarm.policy.asksPerLinkMin ||
+    view.link.askedBytes + bytes <= arrivalRate(view.link, swarm.nowMs) * swarm.policy.asksAheadMs
+}
+
+/** The chunk in flight with the fewest sources, the oldest of them, that this link could deliver as well; or -1. */
+const endgameChunk = (view: View): number => {
+  let best = -1
+  let sources = sourcesMax
+  for (const [index, asks] of view.share.flights) {
+    if (asks.length >= sources || !Bitfield.has(view.bits, index)) continue
+    if (asks.some((ask) => ask.view.link === view.link || ask.arrivedBytes > 0 || ask.arrived)) continue
+    best = index
+    sources = asks.length
+  }
+  return best
+}
+
+const ask = (swarm: Swarm, view: View, index: number): void => {
+  const { link, share } = view
+  const bytes = chunkBytes(share, index)
+  const ask: Ask = { view, index, bytes, askedAtMs: swarm.nowMs, arrivedBytes: 0, arrived: false, cancelled: false }
+  if (link.askedBytes === 0) link.aliveAtMs = swarm.nowMs
+  view.asks.set(index, ask)
+  link.asksCount++
+  link.askedBytes += bytes
+  swarm.inFlightBytes += bytes
+  const flight = share.flights.get(index)
+  if (flight === undefined) {
+    share.flights.set(index, [ask])
+    Picker.unwant(share.picker, index)
+    // The endgame begins: sources without work may get some.
+    swarm.allHungry ||= share.picker.size === 0
+  } else flight.push(ask)
+  link.tell(swarm, { _tag: "Request", share: share.root, index: index as never })
+}
+
+/** Bytes of a chunk are here. What nobody asked for is ignored. */
+export const arrived = (swarm: Swarm, view: View, index: number, bytes: number, last: boolean): void => {
+  const { link } = view
+  const ask = view.asks.get(index)
+  if (ask === undefined) return
+  link.arrivedBytes = link.arrivedBytes * Math.exp((link.arrivedAtMs - swarm.nowMs) / rateWindowMs) + bytes
+  link.arrivedAtMs = swarm.nowMs
+  link.aliveAtMs = swarm.nowMs
+  link.stalls = 0
+  link.avoidUntilMs = 0
+  const counted = last ? ask.bytes - ask.arrivedBytes : Math.min(bytes, ask.bytes - ask.arrivedBytes)
+  ask.arrivedBytes += counted
+  if (!ask.cancelled) link.askedBytes -= counted
+  if (last) {
+    ask.arrived = true
+    answered(swarm, ask)
+  }
+}
+
+/** A source will not deliver a chunk. Unless this was to be expected, it does not have it. Says whether it was not. */
+export const rejected = (swarm: Swarm, view: View, index: number): boolean => {
+  const ask = view.asks.get(index)
+  if (ask === undefined) return false
+  answered(swarm, ask)
+  if (ask.cancelled) return false
+  view.link.askedBytes -= ask.bytes - ask.arrivedBytes
+  release(swarm, ask)
+  return true
+}
+
+const answered = (swarm: Swarm, ask: Ask): void => {
+  ask.view.asks.delete(ask.index)
+  ask.view.link.asksCount--
+  swarm.hungry.add(ask.view.link)
+}
+
+/** The chunk is here, from whomever: whoever else was asked for it need not send it. */
+export const settled = (swarm: Swarm, share: Share, index: number): void => {
+  Picker.unwant(share.picker, index)
+  const flight = share.flights.get(index)
+  if (flight === undefined) return
+  share.flights.delete(index)
+  for (const ask of flight) {
+    swarm.inFlightBytes -= ask.bytes
+    if (!ask.arrived) cancel(swarm, ask)
+  }
+  swarm.allHungry ||= swarm.inFlightBytes + 2 * share.chunkSizeBytes > Limits.inFlightBytesMax
+}
+
+/** What came from this source was not kept: the chunk is wanted again. */
+export const wasted = (swarm: Swarm, share: Share, index: number, peer: PeerId): void => {
+  const ask = share.flights.get(index)?.find((ask) => ask.arrived && ask.view.link.peer === peer)
+  if (ask !== undefined) release(swarm, ask)
+}
+
+/** Nothing of a share is asked for any more. */
+export const abandonShare = (swarm: Swarm, share: Share): void => {
+  for (const asks of Array.from(share.flights.values())) {
+    for (const ask of Array.from(asks)) {
+      if (!ask.arrived) cancel(swarm, ask)
+      release(swarm, ask)
+    }
+  }
+}
+
+/** A link has ended. What arrived whole from it is still being stored. */
+export const abandonView = (swarm: Swarm, view: View): void => {
+  for (const ask of view.asks.values()) {
+    if (!ask.cancelled) release(swarm, ask)
+  }
+}
+
+const cancel = (swarm: Swarm, ask: Ask): void => {
+  const { link, share } = ask.view
+  ask.cancelled = true
+  link.askedBytes -= ask.bytes - ask.arrivedBytes
+  if (swarm.links.get(link.peer) === link) {
+    link.tell(swarm, { _tag: "Cancel", share: share.root, index: ask.index as never })
+  }
+}
+
+/** Takes an ask out of flight; a chunk that nobody else was asked for is wanted again. */
+const release = (swarm: Swarm, ask: Ask): void => {
+  const { share } = ask.view
+  const flight = share.flights.get(ask.index)
+  const place = flight?.indexOf(ask) ?? -1
+  if (flight === undefined || place < 0) return
+  flight.splice(place, 1)
+  swarm.inFlightBytes -= ask.bytes
+  if (flight.length > 0) return
+  share.flights.delete(ask.index)
+  if (!Bitfield.has(share.have, ask.index)) Picker.want(share.picker, ask.index)
+  swarm.allHungry = true
+}
+
+/** Passes over the sources that have been silent for too long. */
+export const watch = (swarm: Swarm): void => {
+  for (const link of swarm.links.values()) {
+    if (link.avoidUntilMs > 0 && link.avoidUntilMs <= swarm.nowMs) {
+      link.avoidUntilMs = 0
+      swarm.hungry.add(link)
+    }
+    if (link.askedBytes > 0 && swarm.nowMs - link.aliveAtMs > patienceMs(swarm, link)) passOver(swarm, link)
+  }
+}
+
+const patienceMs = (swarm: Swarm, link: Link): number => {
+  const expectedMs = link.askedBytes / Math.max(arrivalRate(link, link.arrivedAtMs), 1)
+  return Math.min(Math.max(4 * expectedMs, patienceMinMs), patienceMaxMs)
+}
+
+const passOver = (swarm: Swarm, link: Link): void => {
+  link.avoidUntilMs = swarm.nowMs + Math.min(avoidMinMs * 2 ** link.stalls, avoidMaxMs)
+  link.stalls++
+  link.aliveAtMs = swarm.nowMs
+  for (const view of link.views.values()) {
+    for (const ask of view.asks.values()) {
+      if (ask.cancelled || !isClaimedElsewhere(swarm, view, ask.index)) continue
+      cancel(swarm, ask)
+      release(swarm, ask)
+    }
+  }
+}
+
+const isClaimedElsewhere = (swarm: Swarm, view: View, index: number): boolean => {
+  for (const other of view.share.views.values()) {
+    if (other !== view && other.link.avoidUntilMs <= swarm.nowMs && Bitfield.has(other.bits, index)) return true
+  }
+  return false
+}

@@ -1,0 +1,240 @@
+/**
+ * Telling others what is here: bitfields, announcements in batches, and the origin's handing out.
+ *
+ * No protocol spreads a share faster than its origin can send it once, so the origin must not send anything twice before
+ * all of it is out. It therefore claims only the manifest at first, and reveals each chunk of the content to one link,
+ * just before it can send it, to the link in greatest need. A chunk is out when somebody claims it; when all are, the
+ * origin claims everything.
+ * After "super seeding" (BEP 16), with reveals ahead of need so that no link waits for one.
+ */
+import { Base64Url } from "effect/encoding"
+import * as Bitfield from "./Bitfield.ts"
+import * as Limits from "./Limits.ts"
+import {
+  chunkBytes,
+  type Handout,
+  isManifest,
+  type Link,
+  send,
+  type Share,
+  type Swarm,
+  type View
+} from "./SwarmState.ts"
+
+/** Chunks revealed ahead, at least, and as many as leave in this time. */
+const revealsAheadMin = 3
+const revealsAheadMs = 200
+/** A revealed chunk that is not asked for in this time may yet be; after the second, it is revealed to someone else. */
+const revealSlowMs = 300
+const revealLostMs = 2_000
+/** Nothing is revealed for so long to a link that left a chunk unfetched. */
+const revealAvoidMs = 10_000
+
+/** What this device serves of a share: while it hands it out, the manifest. */
+export const sendBitfield = (swarm: Swarm, link: Link, share: Share): void => {
+  let bits = share.have
+  if (share.handout !== undefined) {
+    bits = Bitfield.make(share.chunksCount)
+    for (let index = 0; index < share.manifestChunksCount; index++) {
+      if (Bitfield.has(share.have, index)) Bitfield.add(bits, index)
+    }
+  }
+  send(swarm, link, { _tag: "Bitfield", share: share.root, bits: Base64Url.encode(bits) })
+}
+
+// ---- Announcements -------------------------------------------------------------------------------------------------
+
+/** A chunk is here: its source is told at once, the others soon. */
+export const gained = (swarm: Swarm, share: Share, index: number, source: Link | undefined): void => {
+  if (source !== undefined) sendHave(swarm, source, share, [index])
+  share.fresh.push(index)
+  swarm.announcing.add(share)
+}
+
+/** Announces what is due. The first chunk after a quiet time goes at once, those that follow closely go together. */
+export const announce = (swarm: Swarm): void => {
+  for (const share of swarm.announcing) {
+    if (swarm.nowMs < share.announcedAtMs + swarm.policy.announceEveryMs) continue
+    swarm.announcing.delete(share)
+    share.announcedAtMs = swarm.nowMs
+    const fresh = share.fresh
+    share.fresh = []
+    for (const link of swarm.links.values()) {
+      const view = share.views.get(link.peer)
+      const news = view === undefined || swarm.policy.announceToHolders ?
+        fresh :
+        fresh.filter((index) => !Bitfield.has(view.bits, index))
+      if (news.length > 0) sendHave(swarm, link, share, news)
+    }
+  }
+}
+
+/** When the next announcement is due. */
+export const nextAnnouncementMs = (swarm: Swarm): number => {
+  let next = Infinity
+  for (const share of swarm.announcing) next = Math.min(next, share.announcedAtMs + swarm.policy.announceEveryMs)
+  return next
+}
+
+const sendHave = (swarm: Swarm, link: Link, share: Share, indexes: ReadonlyArray<number>): void => {
+  for (let from = 0; from < indexes.length; from += Limits.haveIndexesMax) {
+    const part = indexes.slice(from, from + Limits.haveIndexesMax)
+    send(swarm, link, { _tag: "Have", share: share.root, indexes: part as never })
+  }
+}
+
+// ---- The origin ----------------------------------------------------------------------------------------------------
+
+/** The book of an origin that begins to hand out a share: what no link claims waits. */
+export const makeHandout = (share: Share): Handout => {
+  const waiting = new Set<number>()
+  for (const index of Bitfield.indexes(share.have)) {
+    if (!isManifest(share, index) && share.picker.claims[index] === 0) waiting.add(index)
+  }
+  return { waiting, revealed: new Map(), through: new Map() }
+}
+
+/** Whether a link may ask for a chunk that is here. */
+export const isOffered = (share: Share, view: View, index: number): boolean =>
+  share.handout === undefined || isManifest(share, index) || share.handout.revealed.get(index)?.view === view
+
+/** A revealed chunk has been asked for; or it is not any more, or went out and was not acknowledged. */
+export const requested = (swarm: Swarm, view: View, index: number, isRequested: boolean): void => {
+  const reveal = view.share.handout?.revealed.get(index)
+  if (reveal?.view !== view) return
+  reveal.requested = isRequested
+  reveal.atMs = swarm.nowMs
+}
+
+/** A link claims a chunk that it did not claim before: it is out, or spreads. */
+export const claimed = (swarm: Swarm, view: View, index: number): void => {
+  const { share } = view
+  const { handout } = share
+  if (handout === undefined) return
+  if (handout.waiting.delete(index) || hide(handout, index)) {
+    if (!isManifest(share, index)) {
+      handout.through.set(index, view)
+      view.unspread++
+    }
+  } else {
+    const first = handout.through.get(index)
+    if (first !== undefined && first !== view) {
+      handout.through.delete(index)
+      first.unspread--
+    }
+  }
+  swarm.revealing.add(share)
+}
+
+/** A link that claimed a chunk is gone: what was nowhere else is to be handed out again. */
+export const unclaimed = (swarm: Swarm, view: View, index: number): void => {
+  const { handout, have, picker } = view.share
+  if (handout === undefined) return
+  if (handout.through.get(index) === view) {
+    handout.through.delete(index)
+    view.unspread--
+  }
+  if (picker.claims[index] === 0 && Bitfield.has(have, index) && !isManifest(view.share, index)) {
+    handout.waiting.add(index)
+    swarm.revealing.add(view.share)
+  }
+}
+
+/** A link is gone: what was revealed to it alone waits again. */
+export const abandonView = (swarm: Swarm, view: View): void => {
+  const { handout } = view.share
+  if (handout === undefined) return
+  for (const [index, reveal] of handout.revealed) {
+    if (reveal.view !== view) continue
+    hide(handout, index)
+    handout.waiting.add(index)
+  }
+  swarm.revealing.add(view.share)
+}
+
+/** A chunk is no longer here. */
+export const lost = (swarm: Swarm, share: Share, index: number): void => {
+  const { handout } = share
+  if (handout === undefined) return
+  handout.waiting.delete(index)
+  hide(handout, index)
+  swarm.revealing.add(share)
+}
+
+const hide = (handout: Handout, index: number): boolean => {
+  const reveal = handout.revealed.get(index)
+  if (reveal === undefined) return false
+  handout.revealed.delete(index)
+  reveal.view.revealed--
+  return true
+}
+
+/** Reveals what can leave soon. When everything is out, everything is offered to everyone. */
+export const reveal = (swarm: Swarm): void => {
+  for (const share of swarm.revealing) {
+    const { handout } = share
+    if (handout === undefined) continue
+    if (handout.waiting.size === 0 && handout.revealed.size === 0) {
+      share.handout = undefined
+      for (const link of swarm.links.values()) sendBitfield(swarm, link, share)
+      continue
+    }
+    revealSome(swarm, share, handout)
+  }
+  swarm.revealing.clear()
+}
+
+const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
+  let pending = 0
+  for (const { atMs, requested } of handout.revealed.values()) {
+    if (requested || swarm.nowMs - atMs < revealSlowMs) pending++
+  }
+  const { ackedBytes, busyMs } = swarm.uplink
+  const rate = busyMs === 0 ? 0 : ackedBytes / busyMs
+  const ahead = Math.max(revealsAheadMin, rate * revealsAheadMs / chunkBytes(share, share.chunksCount))
+  const revealed = new Map<View, Array<number>>()
+  for (const index of handout.waiting) {
+    if (pending >= ahead) break
+    const view = neediest(swarm, share)
+    if (view === undefined) break
+    handout.waiting.delete(index)
+    handout.revealed.set(index, { view, atMs: swarm.nowMs, requested: false })
+    view.revealed++
+    pending++
+    const indexes = revealed.get(view)
+    if (indexes === undefined) revealed.set(view, [index])
+    else indexes.push(index)
+  }
+  for (const [view, indexes] of revealed) sendHave(swarm, view.link, share, indexes)
+}
+
+/** The link with the fewest chunks on their way to it, of these the one that has passed on what it got. */
+const neediest = (swarm: Swarm, share: Share): View | undefined => {
+  let best: View | undefined
+  let ties = 1
+  for (const view of share.views.values()) {
+    if (!view.opened || view.avoidUntilMs > swarm.nowMs) continue
+    const order = best === undefined ? -1 : swarm.policy.neediestServed ? compareNeed(view, best) : 0
+    if (order > 0) continue
+    ties = order < 0 ? 1 : ties + 1
+    if (order < 0 || swarm.random() * ties < 1) best = view
+  }
+  return best
+}
+
+const compareNeed = (a: View, b: View): number => a.revealed - b.revealed || a.unspread - b.unspread
+
+/** Gives chunks that were left unfetched to someone else. */
+export const watch = (swarm: Swarm): void => {
+  for (const share of swarm.shares.values()) {
+    const { handout } = share
+    if (handout === undefined) continue
+    swarm.revealing.add(share)
+    for (const [index, { view, atMs, requested }] of handout.revealed) {
+      if (requested || swarm.nowMs - atMs < revealLostMs) continue
+      hide(handout, index)
+      handout.waiting.add(index)
+      view.avoidUntilMs = swarm.nowMs + revealAvoidMs
+    }
+  }
+}

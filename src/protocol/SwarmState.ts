@@ -1,0 +1,239 @@
+/**
+ * What the swarm machine remembers, and the small questions its parts ask of it.
+ *
+ * `SwarmRequests` asks, `SwarmUploads` serves, `SwarmSpread` announces and hands out; `Swarm` gives each input to them.
+ */
+import * as Bitfield from "./Bitfield.ts"
+import type { PeerId, Root } from "./Ids.ts"
+import * as Picker from "./Picker.ts"
+import type { Output } from "./Swarm.ts"
+import type { SwarmMessage } from "./Wire.ts"
+
+/**
+ * The rules of the swarm one by one, so that `bench/model.ts` can show what each is worth. Devices use {@link defaultPolicy}.
+ */
+export interface Policy {
+  /** The origin reveals chunks one by one until each is out once. */
+  readonly superSeed: boolean
+  /** Ask for the chunk with the fewest claims, not for any. */
+  readonly rarestAsked: boolean
+  /** Serve the chunk with the fewest claims, not the one asked for first. */
+  readonly rarestServed: boolean
+  /** Of equal chunks, serve the link that has the least; the origin reveals to the link in greatest need. */
+  readonly neediestServed: boolean
+  /** Ask further sources for the last chunks. */
+  readonly endgame: boolean
+  /** Announce chunks also to those who have them, so that they can count copies. */
+  readonly announceToHolders: boolean
+  /** New chunks are announced together when they come closer to each other than this. */
+  readonly announceEveryMs: number
+  /** Requests a link has open: at least this many chunks, and what the link moves in this time. */
+  readonly asksPerLinkMin: number
+  readonly asksAheadMs: number
+  /** The next upload starts when those under way are expected to need no more than this. */
+  readonly uploadsAheadMs: number
+}
+
+export const defaultPolicy: Policy = {
+  superSeed: true,
+  rarestAsked: true,
+  rarestServed: true,
+  neediestServed: true,
+  endgame: true,
+  announceToHolders: false,
+  announceEveryMs: 50,
+  asksPerLinkMin: 2,
+  asksAheadMs: 500,
+  uploadsAheadMs: 20
+}
+
+export interface Swarm {
+  readonly random: () => number
+  readonly policy: Policy
+  readonly links: Map<PeerId, Link>
+  readonly shares: Map<Root, Share>
+  readonly uplink: Uplink
+  /** Bytes asked for and not yet stored, over all sources. */
+  inFlightBytes: number
+  /** Links that may be asked for something after this input; all of them when `allHungry`. */
+  readonly hungry: Set<Link>
+  allHungry: boolean
+  /** Shares with something to announce, and those whose origin has something to reveal. */
+  readonly announcing: Set<Share>
+  readonly revealing: Set<Share>
+  nowMs: number
+  outputs: Array<Output>
+}
+
+/**
+ * Where chunks can come from: something that claims chunks, is asked for them and delivers at some rate.
+ *
+ * Today every source is a link. All that knows it is `tell`; a source of another kind brings its own.
+ */
+export interface Source {
+  readonly tell: (swarm: Swarm, message: SwarmMessage) => void
+  /** Requests it has not answered yet, cancelled ones included. */
+  asksCount: number
+  /** Bytes asked of it and not yet arrived, cancelled ones excluded. */
+  askedBytes: number
+  /** Decaying sum of the bytes that arrived, with a time constant of {@link rateWindowMs}. */
+  arrivedBytes: number
+  arrivedAtMs: number
+  /** When it last delivered anything, or was first asked after having nothing to do. */
+  aliveAtMs: number
+  /** It was silent for too long: nothing is asked of it until then. */
+  avoidUntilMs: number
+  /** How often in a row it was silent. */
+  stalls: number
+}
+
+export interface Link extends Source {
+  readonly peer: PeerId
+  readonly views: Map<Root, View>
+  /** What the peer said about shares this device has not opened, so that either side may open first. */
+  readonly remembered: Map<Root, Uint8Array>
+  rememberedBytes: number
+  readonly claim: Claim
+}
+
+/** A link's or a share's claim to this device's way out, for deficit round robin. */
+export interface Claim {
+  /** Requests waiting here. */
+  queuedCount: number
+  /** Bytes served; raised to the least of the others when something is asked for after a pause: nobody saves up. */
+  servedBytes: number
+}
+
+/** One share on one link: what its peer claims, wants of us, and is asked for. */
+export interface View {
+  readonly link: Link
+  readonly share: Share
+  readonly bits: Uint8Array
+  count: number
+  /** The peer has opened the share: its bitfield came. */
+  opened: boolean
+  /** Requests that the peer has not answered. */
+  readonly asks: Map<number, Ask>
+  /** Requests of the peer that wait here, oldest first. */
+  readonly queue: Set<number>
+  /** Chunks revealed to this peer alone that it has not got yet. */
+  revealed: number
+  /** Chunks that came to the room through this peer and that nobody else has announced yet. */
+  unspread: number
+  /** It left a revealed chunk unfetched: nothing is revealed to it until then. */
+  avoidUntilMs: number
+}
+
+export interface Ask {
+  readonly view: View
+  readonly index: number
+  readonly bytes: number
+  readonly askedAtMs: number
+  arrivedBytes: number
+  /** The last byte is here, and it is being verified and stored. */
+  arrived: boolean
+  cancelled: boolean
+}
+
+export interface Share {
+  readonly root: Root
+  readonly manifestChunksCount: number
+  readonly chunksCount: number
+  readonly chunkSizeBytes: number
+  readonly manifestChunkSizeBytes: number
+  readonly small: boolean
+  readonly have: Uint8Array
+  haveCount: number
+  manifestKnown: boolean
+  paused: boolean
+  readonly views: Map<PeerId, View>
+  /** Wanted and not in flight, by the number of claims. */
+  readonly picker: Picker.Picker
+  /** What is in flight: one ask outside the endgame. */
+  readonly flights: Map<number, Array<Ask>>
+  /** Verified and not announced yet. */
+  fresh: Array<number>
+  announcedAtMs: number
+  /** Set while this device, the origin, hands every chunk out for the first time. */
+  handout: Handout | undefined
+  readonly claim: Claim
+}
+
+/** The origin's book about chunks that are not out yet. */
+export interface Handout {
+  /** Chunks that nobody claims and that are revealed to nobody. */
+  readonly waiting: Set<number>
+  readonly revealed: Map<number, Reveal>
+  /** Chunks that are out through one peer and that nobody else claims yet. */
+  readonly through: Map<number, View>
+}
+
+export interface Reveal {
+  readonly view: View
+  /** Since when it is revealed, requested or not requested any more. */
+  atMs: number
+  /** Its receiver has asked for it, and it waits or is on its way. */
+  requested: boolean
+}
+
+/** What this device sends, over all links: they share one way out. */
+export interface Uplink {
+  readonly uploads: Set<Upload>
+  /** Requests that wait, and those of them that are urgent. */
+  queuedCount: number
+  urgentCount: number
+  /** Bytes of the uploads that wait for their acknowledgement, and of those the system has not taken yet. */
+  openBytes: number
+  unservedBytes: number
+  /** When the last acknowledgement came, or the first upload after a pause began. */
+  sinceMs: number
+  /** Decaying sums over acknowledgements: what was sent, and how long that took. */
+  ackedBytes: number
+  busyMs: number
+}
+
+/** A chunk on its way out, until its receiver says that it has it. */
+export interface Upload {
+  readonly view: View
+  readonly index: number
+  readonly bytes: number
+  readonly startedAtMs: number
+  /** The system has taken its last byte, or will never. */
+  served: boolean
+  /** Its receiver has not acknowledged it yet and is still expected to. */
+  open: boolean
+}
+
+export const rateWindowMs = 500
+
+export const isManifest = (share: Share, index: number): boolean => index < share.manifestChunksCount
+
+/** At most: the last chunk of its kind may be shorter. */
+export const chunkBytes = (share: Share, index: number): number =>
+  isManifest(share, index) ? share.manifestChunkSizeBytes : share.chunkSizeBytes
+
+/** Whether a chunk goes ahead of bulk data: a manifest, or a share that is over in a moment. */
+export const isUrgent = (share: Share, index: number): boolean => share.small || isManifest(share, index)
+
+export const isComplete = (share: Share): boolean => share.manifestKnown && share.haveCount === share.chunksCount
+
+/** Bytes a millisecond that a source has delivered lately. */
+export const arrivalRate = (source: Source, nowMs: number): number =>
+  source.arrivedBytes * Math.exp((source.arrivedAtMs - nowMs) / rateWindowMs) / rateWindowMs
+
+export const send = (swarm: Swarm, link: Link, message: SwarmMessage): void => {
+  swarm.outputs.push({ _tag: "Send", peer: link.peer, message })
+}
+
+export const makeView = (link: Link, share: Share): View => ({
+  link,
+  share,
+  bits: Bitfield.make(share.chunksCount),
+  count: 0,
+  opened: false,
+  asks: new Map(),
+  queue: new Set(),
+  revealed: 0,
+  unspread: 0,
+  avoidUntilMs: 0
+})

@@ -1,0 +1,192 @@
+/**
+ * Serving: whose request is next, and when.
+ *
+ * All links share one way out, and a chunk that is sent alone is complete, and on its way onward, soonest. So the next
+ * upload starts only when those under way are expected to be done in a moment. "Handed to the system" says little about
+ * that, because kernel buffers hold whole chunks: an upload is done when its receiver announces the chunk, which it does
+ * at once towards its source.
+ */
+import type { PeerId, Root } from "./Ids.ts"
+import * as Limits from "./Limits.ts"
+import * as Spread from "./SwarmSpread.ts"
+import type { Claim, Swarm, Upload, View } from "./SwarmState.ts"
+import { chunkBytes, isUrgent, send } from "./SwarmState.ts"
+
+/** How much further than the others a link or a share may be before it waits, in its own chunks. */
+const lead = 4
+/** Uploads at once, whatever the rates: each holds a buffer. As many again may be urgent. */
+const uploadsMax = 64
+/** An upload that needs this many times its expected time goes to a slow receiver: it no longer holds up the next. */
+const staleFactor = 4
+const staleMinMs = 200
+/** The time allowed to an upload while no rate is known: a chunk of 64 KiB at half a megabit a second. */
+const staleUnknownMs = 1_000
+/** The rate is a mean over about this many acknowledgements. */
+const acksRemembered = 10
+/** The next upload starts a little early, so that a rate that was underestimated is found out. */
+const gain = 1.25
+
+/** Puts a request into the queue. */
+export const enqueue = (swarm: Swarm, view: View, index: number): void => {
+  const { link, share } = view
+  wake(link.claim, swarm.links.values())
+  wake(share.claim, swarm.shares.values())
+  view.queue.add(index)
+  count(swarm, view, index, 1)
+}
+
+/** Takes a request out of the queue; says whether it was there. */
+export const dequeue = (swarm: Swarm, view: View, index: number): boolean => {
+  if (!view.queue.delete(index)) return false
+  count(swarm, view, index, -1)
+  return true
+}
+
+const count = (swarm: Swarm, view: View, index: number, difference: number): void => {
+  view.link.claim.queuedCount += difference
+  view.share.claim.queuedCount += difference
+  swarm.uplink.queuedCount += difference
+  if (isUrgent(view.share, index)) swarm.uplink.urgentCount += difference
+}
+
+/** One that comes back to the queue starts level with those that waited. */
+const wake = (claim: Claim, all: Iterable<{ readonly claim: Claim }>): void => {
+  const least = leastServed(all)
+  if (claim.queuedCount === 0 && least !== Infinity) claim.servedBytes = Math.max(claim.servedBytes, least)
+}
+
+/** Of those that wait for something; `Infinity` if nobody does. */
+const leastServed = (all: Iterable<{ readonly claim: Claim }>): number => {
+  let least = Infinity
+  for (const { claim } of all) if (claim.queuedCount > 0) least = Math.min(least, claim.servedBytes)
+  return least
+}
+
+/** Starts what may start now. */
+export const pump = (swarm: Swarm): void => {
+  const { uplink } = swarm
+  while (uplink.queuedCount > 0 && uplink.uploads.size < 2 * uploadsMax) {
+    const mayServe = nextStartMs(swarm) <= swarm.nowMs
+    if (!mayServe && uplink.urgentCount === 0) return
+    const next = choose(swarm, !mayServe)
+    if (next === undefined) return
+    start(swarm, next.view, next.index)
+  }
+}
+
+/** When the next upload may start; `Infinity` when only an acknowledgement can tell. */
+export const nextStartMs = (swarm: Swarm): number => {
+  const { uplink } = swarm
+  if (uplink.unservedBytes >= Limits.uploadBytesMax || uplink.uploads.size >= uploadsMax) return Infinity
+  if (uplink.openBytes === 0) return swarm.nowMs
+  if (uplink.ackedBytes === 0) return Infinity
+  return uplink.sinceMs + (uplink.openBytes * uplink.busyMs / uplink.ackedBytes - swarm.policy.uploadsAheadMs) / gain
+}
+
+interface Candidate {
+  readonly view: View
+  readonly index: number
+  readonly urgent: boolean
+}
+
+const choose = (swarm: Swarm, urgentOnly: boolean): Candidate | undefined => {
+  const leastOfLinks = leastServed(swarm.links.values())
+  let best: Candidate | undefined
+  for (const link of swarm.links.values()) {
+    if (link.claim.queuedCount === 0) continue
+    for (const view of link.views.values()) {
+      if (view.queue.size === 0) continue
+      const slack = lead * view.share.chunkSizeBytes
+      const mayBulk = !urgentOnly && link.claim.servedBytes <= leastOfLinks + slack
+      for (const index of view.queue) {
+        const urgent = isUrgent(view.share, index)
+        if (!urgent && !mayBulk) continue
+        if (best === undefined || isBefore(swarm, { view, index, urgent }, best)) best = { view, index, urgent }
+      }
+    }
+  }
+  return best
+}
+
+const isBefore = (swarm: Swarm, a: Candidate, b: Candidate): boolean => {
+  if (a.urgent !== b.urgent) return a.urgent
+  const ahead = a.view.share.claim.servedBytes - b.view.share.claim.servedBytes
+  if (Math.abs(ahead) > lead * a.view.share.chunkSizeBytes) return ahead < 0
+  if (swarm.policy.rarestServed) {
+    const claims = a.view.share.picker.claims[a.index]! - b.view.share.picker.claims[b.index]!
+    if (claims !== 0) return claims < 0
+  }
+  if (swarm.policy.neediestServed && a.view.share === b.view.share && a.view.count !== b.view.count) {
+    return a.view.count < b.view.count
+  }
+  return a.view.link.claim.servedBytes < b.view.link.claim.servedBytes
+}
+
+const start = (swarm: Swarm, view: View, index: number): void => {
+  const { uplink } = swarm
+  const bytes = chunkBytes(view.share, index)
+  dequeue(swarm, view, index)
+  view.link.claim.servedBytes += bytes
+  view.share.claim.servedBytes += bytes
+  if (uplink.openBytes === 0) uplink.sinceMs = swarm.nowMs
+  uplink.openBytes += bytes
+  uplink.unservedBytes += bytes
+  uplink.uploads.add({ view, index, bytes, startedAtMs: swarm.nowMs, served: false, open: true })
+  swarm.outputs.push({ _tag: "Serve", peer: view.link.peer, root: view.share.root, index })
+}
+
+/** The receiver has the chunk: it says so, or does not want it any more. */
+export const acknowledged = (swarm: Swarm, view: View, index: number): void => {
+  const { uplink } = swarm
+  for (const upload of uplink.uploads) {
+    if (upload.view !== view || upload.index !== index || !upload.open) continue
+    const keep = 1 - 1 / acksRemembered
+    uplink.ackedBytes = uplink.ackedBytes * keep + upload.bytes
+    uplink.busyMs = uplink.busyMs * keep + Math.max(swarm.nowMs - uplink.sinceMs, 0)
+    uplink.sinceMs = swarm.nowMs
+    close(swarm, upload)
+  }
+}
+
+/** The system has taken the chunk, or never will. Its receiver, if this was known to be under way. */
+export const served = (swarm: Swarm, peer: PeerId, root: Root, index: number, failed: boolean): View | undefined => {
+  for (const upload of swarm.uplink.uploads) {
+    const { link, share } = upload.view
+    if (upload.served || upload.index !== index || share.root !== root || link.peer !== peer) continue
+    upload.served = true
+    swarm.uplink.unservedBytes -= upload.bytes
+    if (failed) close(swarm, upload)
+    if (!upload.open) swarm.uplink.uploads.delete(upload)
+    return upload.view
+  }
+  return undefined
+}
+
+/** No longer waits for an acknowledgement. */
+const close = (swarm: Swarm, upload: Upload): void => {
+  if (!upload.open) return
+  upload.open = false
+  Spread.requested(swarm, upload.view, upload.index, false)
+  swarm.uplink.openBytes -= upload.bytes
+  if (upload.served) swarm.uplink.uploads.delete(upload)
+}
+
+/** Slow receivers do not hold up the others. */
+export const watch = (swarm: Swarm): void => {
+  const { uplink } = swarm
+  for (const upload of uplink.uploads) {
+    const allowedMs = uplink.ackedBytes === 0
+      ? staleUnknownMs
+      : Math.max(staleFactor * upload.bytes * uplink.busyMs / uplink.ackedBytes, staleMinMs)
+    if (swarm.nowMs - upload.startedAtMs > allowedMs) close(swarm, upload)
+  }
+}
+
+/** A link has ended, or the share has: nothing of it waits here any more. `reject` when the peer is to be told. */
+export const abandonView = (swarm: Swarm, view: View, reject: boolean): void => {
+  for (const index of Array.from(view.queue)) {
+    dequeue(swarm, view, index)
+    if (reject) send(swarm, view.link, { _tag: "Reject", share: view.share.root, index: index as never })
+  }
+  for (const upload of swarm.uplink.uploads) if (upload.view === view) close(swarm, upload)
+}
