@@ -1,0 +1,90 @@
+/**
+ * When a device announces its session: turns, one for each network it stands in.
+ *
+ * The host takes its turn about once a second. Every other device takes one only after a random silence in which it has
+ * heard nobody announce the session there, and hearing somebody begins a new silence. So a network hears about one
+ * announcement a second, whoever speaks, however many could, and also after the host has left. A device that stands in
+ * two networks keeps the silence of each, and so carries the news from one to the other.
+ *
+ * State is changed in place; time and chance come in.
+ *
+ * Invariants, checked by `test/protocol/Turns.test.ts`:
+ *
+ * 1. **Host:** the host speaks at once, and then at most `Limits.hostTurnMsMax` after it last spoke, whatever it hears.
+ * 2. **Silence:** no other device speaks within `Limits.studentTurnMsMin` of an announcement heard in that network.
+ * 3. **Liveness:** every device speaks after `Limits.studentTurnMsMax` of silence at most.
+ */
+import { type Certificate, supersedes } from "./Certificate.ts"
+import { type InterfaceAddress, isNeighbor } from "./Interfaces.ts"
+import * as Limits from "./Limits.ts"
+
+interface Turn {
+  readonly from: InterfaceAddress
+  dueMs: number
+}
+
+export interface Turns {
+  /** A number in [0, 1) at each call. */
+  readonly random: () => number
+  readonly byNetwork: Map<string, Turn>
+  announced: { readonly certificate: Certificate; readonly isHost: boolean } | undefined
+}
+
+export const make = (random: () => number): Turns => ({ random, byNetwork: new Map(), announced: undefined })
+
+/** A whole number: timers count milliseconds. */
+const between = (turns: Turns, low: number, high: number): number => low + Math.floor(turns.random() * (high - low + 1))
+
+const drawMs = (turns: Turns, isHost: boolean): number =>
+  isHost
+    ? between(turns, Limits.hostTurnMsMin, Limits.hostTurnMsMax)
+    : between(turns, Limits.studentTurnMsMin, Limits.studentTurnMsMax)
+
+/** Takes every turn that is due: where to announce from, now. `interfaces` is what is up at this moment. */
+export const take = (
+  turns: Turns,
+  certificate: Certificate,
+  isHost: boolean,
+  interfaces: ReadonlyArray<InterfaceAddress>,
+  nowMs: number
+): ReadonlyArray<InterfaceAddress> => {
+  turns.announced = { certificate, isHost }
+  const due: Array<InterfaceAddress> = []
+  const present = new Set<string>()
+  for (const from of interfaces) {
+    const network = `${from.name}/${from.address}/${from.prefixLength}`
+    present.add(network)
+    const turn = turns.byNetwork.get(network)
+    const dueMs = turn?.dueMs ?? (isHost ? nowMs : nowMs + drawMs(turns, isHost))
+    if (dueMs > nowMs) {
+      if (turn === undefined) turns.byNetwork.set(network, { from, dueMs })
+      continue
+    }
+    due.push(from)
+    turns.byNetwork.set(network, { from, dueMs: nowMs + drawMs(turns, isHost) })
+  }
+  for (const network of turns.byNetwork.keys()) if (!present.has(network)) turns.byNetwork.delete(network)
+  return due
+}
+
+/**
+ * Somebody else has announced a session, from the address `host`. An announcement of an older certificate does not
+ * count: whoever hears only that one would look for a host that is gone.
+ */
+export const heard = (turns: Turns, certificate: Certificate, host: string, nowMs: number): void => {
+  const announced = turns.announced
+  if (announced === undefined || announced.isHost) return
+  if (certificate.root !== announced.certificate.root || certificate.session !== announced.certificate.session) return
+  if (supersedes(announced.certificate, certificate)) return
+  const all = Array.from(turns.byNetwork.values())
+  const near = all.filter((turn) => isNeighbor(turn.from, host))
+  // An address of no network of ours has come by some way we cannot tell. Too quiet is cheaper than everybody at once.
+  for (const turn of near.length > 0 ? near : all) turn.dueMs = nowMs + drawMs(turns, false)
+}
+
+/** How long to wait before the next {@link take}: until a turn may be due, and not longer than a new interface may wait. */
+export const waitMs = (turns: Turns, nowMs: number): number => {
+  let dueMs = nowMs + Limits.hostTurnMsMin
+  for (const turn of turns.byNetwork.values()) dueMs = Math.min(dueMs, turn.dueMs)
+  return Math.max(0, dueMs - nowMs)
+}
