@@ -1,20 +1,19 @@
 /** Text fit for a terminal: without control sequences, measured in cells, with figures people read. */
 import { CliOutput } from "effect/cli"
+import { stripVTControlCharacters } from "node:util"
 
 /**
- * What could steer a terminal or disguise text: controls, the invisible and the direction-changing characters, and lone
- * surrogates. Names, titles and messages come from the network and pass through here before a person sees them.
+ * What could steer a terminal or disguise text: controls, characters without a shape of their own (all but the joiners
+ * that scripts and emoji need) and lone surrogates.
  */
-// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
-const unsafe =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|\p{Cs}/gu
-// oxlint-disable-next-line no-control-regex -- the whole sequence goes, not only its escape character
-const escapeSequence =
-  /(?:\u001b\[|\u009b)[0-?]*[ -/]*[@-~]|(?:\u001b[\]PX^_]|[\u009d\u0090\u0098\u009e\u009f])[^\u0007\u001b\u009c]*(?:\u0007|\u001b\\|\u009c)|\u001b[ -/]*[0-~]/g
+const unsafe = /(?!\n)\p{Cc}|(?![\u200c\u200d])\p{Cf}|\p{Zl}|\p{Zp}|\p{Cs}/gu
 
-/** Text of several lines made safe: line ends stay, tabs become blanks. */
+/**
+ * Text of several lines made safe to print: line ends stay, tabs become blanks, control sequences go. Names, titles and
+ * messages come from the network and pass through here before a person sees them.
+ */
 export const safeText = (text: string): string =>
-  text.replaceAll("\r\n", "\n").replace(escapeSequence, "").replaceAll("\t", "    ").replace(unsafe, "")
+  stripVTControlCharacters(text.replaceAll("\r\n", "\n")).replaceAll("\t", "    ").replace(unsafe, "")
 
 /** One line made safe. */
 export const safeLine = (text: string): string => safeText(text).replaceAll("\n", " ")

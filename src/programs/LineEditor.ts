@@ -77,8 +77,7 @@ export const press = (
     case "ctrl-w":
       return { editor: cut(text, text.slice(0, cursor).trimEnd().lastIndexOf(" ") + 1, cursor) }
   }
-  // oxlint-disable-next-line no-control-regex -- escape sequences and other controls are no text
-  const written = key.ctrl || key.meta ? "" : key.sequence.replace(/[\u0000-\u001f\u007f-\u009f]/g, "")
+  const written = key.ctrl || key.meta ? "" : key.sequence.replace(/\p{Cc}/gu, "")
   const isText = written !== "" && !key.sequence.startsWith("\u001b")
   return isText && text.length + written.length <= charactersMax
     ? { editor: { text: text.slice(0, cursor) + written + text.slice(cursor), cursor: cursor + written.length } }

@@ -110,7 +110,7 @@ export const lines = (view: SessionView, columns: number, rows: number): Readonl
     return fit([...shareLines, `${Display.plural(devices, "other device")} in the session`], rows)
   }
   const students = view.devices.filter((device) => !device.isHost && !device.isSelf)
-    .map((device) => standing(device, wanted)).sort(byNeed)
+    .map((device) => standing(device, wanted)).toSorted(byNeed)
   const done = students.filter((student) => student.percentage === 100).length
   const sending = view.shares.reduce((sum, share) => sum + share.sendBytesPerSecond, 0)
   const summary = joined(

@@ -3,6 +3,7 @@ import { Context, Effect, Layer } from "effect"
 import * as NodeFs from "node:fs"
 import * as NodeOs from "node:os"
 import * as NodePath from "node:path"
+import { DiskError } from "../services/Disk.ts"
 import * as Folders from "./Folders.ts"
 
 export class Machine extends Context.Service<Machine, {
@@ -16,10 +17,23 @@ export class Machine extends Context.Service<Machine, {
   readonly resolveTyped: (typed: string) => string
   /** The beginning of a small text file; undefined if it cannot be read. */
   readonly readText: (path: string) => Effect.Effect<string | undefined>
+  /** Writes a new file that only this user can read; whatever has the name already is left as it is. */
+  readonly createSecretFile: (path: string, text: string) => Effect.Effect<void, DiskError>
 }>()("labfx/programs/Machine") {}
 
 /** More than any file that a flag may name: a key, a list of keys. */
 const textBytesMax = 64 * 1024
+
+const diskReasons: Readonly<Record<string, DiskError["reason"]>> = {
+  EEXIST: "exists",
+  ENOENT: "not-found",
+  ENOSPC: "full",
+  EROFS: "read-only",
+  EACCES: "permission",
+  EPERM: "permission",
+  ENOTDIR: "not-a-directory",
+  EISDIR: "is-a-directory"
+}
 
 export const layerNode = Layer.sync(Machine, () => {
   const system: Folders.System = {
@@ -47,6 +61,14 @@ export const layerNode = Layer.sync(Machine, () => {
           }
         } catch {
           return undefined
+        }
+      }),
+    createSecretFile: (path, text) =>
+      Effect.try({
+        try: () => NodeFs.writeFileSync(path, text, { flag: "wx", mode: 0o600, flush: true }),
+        catch: (error) => {
+          const { code = "", message } = error as NodeJS.ErrnoException
+          return new DiskError({ reason: diskReasons[code] ?? "io", path, detail: message })
         }
       })
   })

@@ -14,7 +14,9 @@ export const make = (folder: string, sizeBytes: number) =>
       const dataset = NodePath.join(folder, "dataset.bin")
       const handle = await NodeFs.open(dataset, "wx")
       try {
-        for (let left = sizeBytes; left > 0; left -= 2 ** 20) await handle.write(NodeCrypto.randomBytes(Math.min(left, 2 ** 20)))
+        for (let left = sizeBytes; left > 0; left -= 2 ** 20) {
+          await handle.write(NodeCrypto.randomBytes(Math.min(left, 2 ** 20)))
+        }
       } finally {
         await handle.close()
       }
@@ -23,7 +25,10 @@ export const make = (folder: string, sizeBytes: number) =>
         await NodeFs.mkdir(NodePath.join(exercise, part, "src"), { recursive: true })
         await NodeFs.writeFile(NodePath.join(exercise, part, "README.md"), `# ${part}\n\nRead src, then change it.\n`)
         for (let file = 1; file <= 10; file++) {
-          await NodeFs.writeFile(NodePath.join(exercise, part, "src", `task-${file}.js`), NodeCrypto.randomBytes(2_000 * file))
+          await NodeFs.writeFile(
+            NodePath.join(exercise, part, "src", `task-${file}.js`),
+            NodeCrypto.randomBytes(2_000 * file)
+          )
         }
       }
       await NodeFs.writeFile(NodePath.join(exercise, "empty.txt"), "")
@@ -56,4 +61,3 @@ export const digests = (root: string): Effect.Effect<ReadonlyMap<string, string>
     },
     catch: (error) => failed(`${root} cannot be read: ${String(error)}`)
   })
-

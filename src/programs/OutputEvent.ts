@@ -31,13 +31,15 @@ export const OutputEvent = Schema.Union([...SessionEvent.members, DevicesListed,
 export type OutputEvent = typeof OutputEvent.Type
 
 /** A terminal obeys some characters that JSON leaves as they are; escaped, the line means the same and steers nothing. */
-// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
-const steering = /[\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g
+const steering = /\p{Cc}|(?![\u200c\u200d])\p{Cf}|\p{Zl}|\p{Zp}/gu
+
+const escape = (found: string): string =>
+  found.split("").map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`).join("")
 
 /** The event as one line of JSON: `event` and `time` first, then its fields. */
 export const line = (event: OutputEvent): Effect.Effect<string> =>
   Effect.map(DateTime.now, (now) => {
     const { event: name, ...fields } = event
     const text = JSON.stringify({ event: name, time: DateTime.formatIso(now), ...fields })
-    return text.replace(steering, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`) + "\n"
+    return `${text.replace(steering, escape)}\n`
   })

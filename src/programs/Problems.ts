@@ -32,6 +32,7 @@ export interface Problem {
 export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
   reason: Schema.Literals([
     "no-secret",
+    "no-secret-file",
     "empty-secret",
     "bad-address",
     "bad-port",
@@ -73,6 +74,12 @@ const words = (error: LabfxError): readonly [what: string, next: string, exit: n
           return [
             "A teacher needs a secret, and none was given.",
             "Make one with `labfx keygen --out labfx.key`, then run `labfx teacher --secret-file labfx.key`.",
+            ExitCode.usage
+          ]
+        case "no-secret-file":
+          return [
+            `The secret file “${error.detail}” cannot be read.`,
+            "Check the path and that you may read it; `labfx keygen --out FILE` makes a new one.",
             ExitCode.usage
           ]
         case "empty-secret":

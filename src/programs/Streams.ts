@@ -28,8 +28,14 @@ export class Streams extends Context.Service<Streams, {
   readonly keys: (onKey: (key: Key) => void) => Effect.Effect<void, never, Scope.Scope>
 }>()("labfx/programs/Streams") {}
 
+const keypress = (onKey: (key: Key) => void) => (text: string | undefined, key: readline.Key) =>
+  onKey({ name: key.name, ctrl: key.ctrl === true, meta: key.meta === true, sequence: text ?? key.sequence ?? "" })
+
 /** Enough that a script may write ahead; the system's pipe holds the rest. */
 const linesWaitingMax = 64
+
+/** There is nowhere left to say that standard error is gone. */
+const unheard = () => {}
 
 export const layerNode: Layer.Layer<Streams, never, Stdio.Stdio> = Layer.effect(
   Streams,
@@ -41,9 +47,8 @@ export const layerNode: Layer.Layer<Streams, never, Stdio.Stdio> = Layer.effect(
     const gone = yield* Deferred.make<void>()
     // A reader that went away (EPIPE) and a terminal that vanished (EIO) are reported as errors of the stream.
     const onOutError = () => Deferred.doneUnsafe(gone, Effect.void)
-    const ignore = () => {}
     stdout.on("error", onOutError)
-    stderr.on("error", ignore)
+    stderr.on("error", unheard)
 
     const readLines = Effect.gen(function*() {
       const queue = yield* Queue.bounded<LineSplitter.Line, Cause.Done>(linesWaitingMax)
@@ -76,13 +81,7 @@ export const layerNode: Layer.Layer<Streams, never, Stdio.Stdio> = Layer.effect(
       keys: (onKey) =>
         Effect.acquireRelease(
           Effect.sync(() => {
-            const onKeypress = (text: string | undefined, key: readline.Key) =>
-              onKey({
-                name: key.name,
-                ctrl: key.ctrl === true,
-                meta: key.meta === true,
-                sequence: text ?? key.sequence ?? ""
-              })
+            const onKeypress = keypress(onKey)
             readline.emitKeypressEvents(stdin)
             stdin.setRawMode(true)
             stdin.on("keypress", onKeypress)

@@ -26,7 +26,10 @@ const message = "Welcome to the lab! Everything you need is in the exercise fold
 export const demo = Command.make("demo", {
   students: Flag.Int("students").pipe(
     Flag.withDescription("How many students"),
-    Flag.filter((count) => count >= 1 && count <= studentsMax, (count) => `“${count}” is not from 1 to ${studentsMax}.`),
+    Flag.filter(
+      (count) => count >= 1 && count <= studentsMax,
+      (count) => `“${count}” is not from 1 to ${studentsMax}.`
+    ),
     Flag.withDefault(5)
   ),
   size: Flag.String("size").pipe(
@@ -43,7 +46,10 @@ export const demo = Command.make("demo", {
     Effect.scoped,
     Effect.catchTag("ChildEnded", ({ complaint, name, status }) =>
       Effect.fail(
-        new NotDone({ reason: "demo-failed", detail: `${name} ended (${status})${complaint === "" ? "" : `: ${complaint}`}` })
+        new NotDone({
+          reason: "demo-failed",
+          detail: `${name} ended (${status})${complaint === "" ? "" : `: ${complaint}`}`
+        })
       )),
     reporting(false)
   )).pipe(
@@ -77,11 +83,12 @@ const freePort: Effect.Effect<number> = Effect.callback((resume) => {
   })
 })
 
-/** The command line of this very program: node, its flags and the script. */
-const self = (...args: ReadonlyArray<string>): readonly [string, ...ReadonlyArray<string>] => [
+/** The command line of this very program: node, its flags and the script, then words and arguments as they are. */
+const self = (words: string, args: ReadonlyArray<string>): readonly [string, ...ReadonlyArray<string>] => [
   process.execPath,
   ...process.execArgv,
   process.argv[1]!,
+  ...words.split(" "),
   ...args
 ]
 
@@ -97,7 +104,7 @@ const show = Effect.fnUntraced(function*(count: number, sizeBytes: number) {
 
   board.say(`Making a key and ${Display.bytes(sizeBytes)} of random data …`)
   const key = NodePath.join(folder, "teacher.key")
-  const keygen = yield* Child.start({ name: "labfx keygen", command: self("keygen", "--out", key) })
+  const keygen = yield* Child.start({ name: "labfx keygen", command: self("keygen --out", [key]) })
   const { code } = yield* keygen.ended
   if (code !== 0) return yield* failed(`labfx keygen ended with ${code}: ${keygen.complaint()}`)
   const material = yield* Material.make(folder, sizeBytes)
@@ -107,20 +114,23 @@ const show = Effect.fnUntraced(function*(count: number, sizeBytes: number) {
   const teacher = yield* Child.start({
     name: "the teacher",
     command: self(
-      ...["teacher", "--secret-file", key, "--title", "labfx demo", "--name", "teacher", "--json"],
-      ...["--state", where("teacher"), "--discovery-port", port]
+      "teacher --json --title Demonstration --name teacher",
+      ["--secret-file", key, "--discovery-port", port, "--state", where("teacher")]
     )
   })
   const { words } = yield* teacher.event("session.started").pipe(within(startWithinMs, "the teacher did not start"))
   board.say(`The teacher's session is open. Its words: ${words}`)
-  const students = yield* Effect.forEach(Array.from({ length: count }, (_, index) => `student ${index + 1}`), (name) =>
-    Child.start({
-      name,
-      command: self(
-        ...["student", "--yes", "--json", "--name", name, "--discovery-port", port],
-        ...["--dir", where(name, "files"), "--state", where(name, "state")]
-      )
-    }))
+  const students = yield* Effect.forEach(
+    Array.from({ length: count }, (_, index) => `student ${index + 1}`),
+    (name) =>
+      Child.start({
+        name,
+        command: self(
+          "student --yes --json",
+          ["--name", name, "--discovery-port", port, "--dir", where(name, "files"), "--state", where(name, "state")]
+        )
+      })
+  )
   const joining = yield* Clock.currentTimeMillis
   yield* Effect.forEach(students, (student) =>
     student.event("session.joined").pipe(
@@ -159,14 +169,18 @@ const show = Effect.fnUntraced(function*(count: number, sizeBytes: number) {
       const copy = yield* Material.digests(path)
       const differing = [...originals[share]!].filter(([name, digest]) => copy.get(name) !== digest)
       if (differing.length > 0 || copy.size !== originals[share]!.size) {
-        return yield* failed(`${students[index]!.name} has another ${NodePath.basename(path)}: ${differing.length} files differ`)
+        return yield* failed(
+          `${students[index]!.name} has another ${NodePath.basename(path)}: ${differing.length} files differ`
+        )
       }
     }
   }
   const files = originals.reduce((sum, files) => sum + files.size, 0)
   const totalBytes = sizeBytes + 2 * 2_000 * 55
   board.say(
-    `Done: ${Display.plural(count, "student")} received ${Display.plural(files, "file")}, ${Display.bytes(totalBytes)}, ` +
+    `Done: ${Display.plural(count, "student")} received ${Display.plural(files, "file")}, ${
+      Display.bytes(totalBytes)
+    }, ` +
       `every one identical to the original, in ${seconds(took)} ` +
       `(${Display.rate((1000 * count * totalBytes) / Math.max(1, took))} in all).`
   )
@@ -220,5 +234,7 @@ const standing = (student: Child.Child, columns: number): string => {
   }
   const percentage = whole === 0 ? 0 : Display.percent(verified, whole)
   const bar = Display.bar(percentage, Math.max(0, Math.min(30, columns - 36)))
-  return `${student.name.padEnd(10)} ${bar} ${String(percentage).padStart(3)} % ${speed === 0 ? "" : Display.rate(speed)}`
+  return `${student.name.padEnd(10)} ${bar} ${String(percentage).padStart(3)} % ${
+    speed === 0 ? "" : Display.rate(speed)
+  }`
 }

@@ -1,7 +1,7 @@
 /** `labfx`: the process. Signals, the exit code and the layers of the machine; everything else is in the commands. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer, Logger, References, Runtime } from "effect"
-import { CliError } from "effect/cli"
+import * as CliError from "effect/cli/CliError"
 import * as cli from "./cli.ts"
 import * as ExitCode from "./ExitCode.ts"
 import * as Layers from "./layers.ts"

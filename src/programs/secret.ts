@@ -1,6 +1,7 @@
 /** The teacher's secret, wherever it comes from. It is never printed, logged or put into an error. */
 import { Deferred, Effect, Option, Queue, Redacted } from "effect"
 import { messageTextBytesMax } from "../protocol/Limits.ts"
+import { Layers } from "./layers.ts"
 import * as LineEditor from "./LineEditor.ts"
 import { Machine } from "./Machine.ts"
 import * as OutputEvent from "./OutputEvent.ts"
@@ -50,11 +51,12 @@ const firstLine = Effect.gen(function*() {
   )
 })
 
+const redact = (from: string) => (text: string): Found => ({ from, text: Redacted.make(text, { label: "secret" }) })
+
 /** Flag, question, file, environment: the first that is given counts. */
 export const find = Effect.fnUntraced(function*(source: Source) {
   const machine = yield* Machine
   const streams = yield* Streams
-  const redact = (from: string) => (text: string): Found => ({ from, text: Redacted.make(text, { label: "secret" }) })
   if (Option.isSome(source.flag)) {
     if (Redacted.value(source.flag.value) === ask) {
       return yield* streams.inIsTerminal
@@ -73,4 +75,12 @@ export const find = Effect.fnUntraced(function*(source: Source) {
   const variable = machine.environment["LABFX_SECRET"]
   if (variable !== undefined) return redact("LABFX_SECRET")(variable)
   return yield* new UsageError({ reason: "no-secret", detail: "" })
+})
+
+/** The seed of the root key, from wherever the secret is. */
+export const seed = Effect.fnUntraced(function*(source: Source & { readonly allowWeak: boolean }) {
+  const layers = yield* Layers
+  const { from, text } = yield* find(source)
+  if (Redacted.value(text).trim() === "") return yield* new UsageError({ reason: "empty-secret", detail: from })
+  return yield* layers.secretSeed(text, source.allowWeak)
 })

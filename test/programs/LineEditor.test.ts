@@ -32,15 +32,22 @@ describe("LineEditor", () => {
   })
 
   it("ignores keys without a meaning and control characters", () => {
-    assert.deepStrictEqual(press([named("f5"), named("up"), plain("\u0007"), { ...plain("x"), meta: true }]), LineEditor.empty)
+    assert.deepStrictEqual(
+      press([named("f5"), named("up"), plain("\u0007"), { ...plain("x"), meta: true }]),
+      LineEditor.empty
+    )
   })
 
-  const keys = Schema.Array(Schema.Literals(["a", "é", "👩‍🏫", "日", "left", "right", "home", "end", "backspace", "delete", "ctrl-w", "ctrl-k"]))
+  const keys = Schema.Array(
+    Schema.Literals(["a", "é", "👩‍🏫", "日", "left", "right", "home", "end", "backspace", "delete", "ctrl-w", "ctrl-k"])
+  )
   it.prop("keeps its cursor inside the line, whatever is pressed", { keys }, ({ keys }) => {
     let editor = LineEditor.empty
     for (const key of keys) {
       const [, ctrl, name] = /^(ctrl-)?(\w{1,9})$/.exec(key) ?? []
-      const pressed = name !== undefined && name.length > 1 || ctrl !== undefined ? named(name!, ctrl !== undefined) : plain(key)
+      const pressed = name !== undefined && name.length > 1 || ctrl !== undefined
+        ? named(name!, ctrl !== undefined)
+        : plain(key)
       editor = LineEditor.press(editor, pressed, 20).editor
       assert.isAtLeast(editor.cursor, 0)
       assert.isAtMost(editor.cursor, editor.text.length)

@@ -13,7 +13,10 @@ const model = (text: string): ReadonlyArray<LineSplitter.Line> => {
 
 const pieces = Schema.Array(Schema.Literals(["a", "bc", "\n", "\r\n", "é", "𝄞", "12345678", "1234567890123"]))
   .check(Schema.isMaxLength(40))
-const cuts = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 9 }))).check(Schema.isMinLength(1), Schema.isMaxLength(20))
+const cuts = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 9 }))).check(
+  Schema.isMinLength(1),
+  Schema.isMaxLength(20)
+)
 
 describe("LineSplitter", () => {
   it.prop("gives the same lines however the bytes arrive", { pieces, cuts }, ({ cuts, pieces }) => {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Limits from "../../src/protocol/Limits.ts"
 import { parse, type Typed } from "../../src/programs/Typed.ts"
+import * as Limits from "../../src/protocol/Limits.ts"
 
 describe("a typed line", () => {
   it.each<[string, string, Typed]>([
@@ -17,7 +17,10 @@ describe("a typed line", () => {
       _tag: "Refused",
       reason: { _tag: "UnknownCommand", command: "shar" }
     }],
-    ["that shares nothing is refused", "/share ", { _tag: "Refused", reason: { _tag: "NothingNamed", command: "share" } }]
+    ["that shares nothing is refused", "/share ", {
+      _tag: "Refused",
+      reason: { _tag: "NothingNamed", command: "share" }
+    }]
   ])("%s", (_, line, expected) => {
     assert.deepStrictEqual(parse(line), expected)
   })

@@ -37,6 +37,7 @@ export const make = (columns: number): VirtualTerminal => {
   }
   return {
     write: (text) => {
+      // oxlint-disable-next-line no-control-regex -- control sequences are what a terminal reads
       for (const part of text.matchAll(/\u001b\[[?]?(\d*)([A-Za-z])|\r|\n|[^\u001b\r\n]+/g)) {
         if (part[0] === "\r") column = 0
         else if (part[0] === "\n") {
