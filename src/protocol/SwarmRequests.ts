@@ -42,42 +42,31 @@ export const fill = (swarm: Swarm): void => {
   while (links.length > 0) links = links.filter((link) => askOne(swarm, link))
 }
 
+/** Urgent shares first, then those that have the least in flight. Says whether the link may have room for more. */
 const askOne = (swarm: Swarm, link: Link): boolean => {
   if (link.avoidUntilMs > swarm.nowMs || link.asksCount >= asksPerLinkMax) return false
-  const view = nextView(swarm, link)
-  if (view === undefined) return false
-  const { picker } = view.share
-  const index = swarm.policy.rarestAsked ?
-    Picker.pick(picker, view.bits, swarm.random()) :
-    Picker.pickAny(picker, view.bits, swarm.random())
-  if (index >= 0) {
-    // A cancelled request for it is still to be answered by this very source.
-    if (view.asks.has(index)) return false
-    ask(swarm, view, index)
-    return true
+  const views: Array<View> = []
+  for (const view of link.views.values()) {
+    if (view.count > 0 && isWanting(view.share) && hasRoom(swarm, view)) views.push(view)
   }
-  const repeated = swarm.policy.endgame && picker.size === 0 && view.asks.size === 0 ? endgameChunk(view) : -1
-  if (repeated >= 0) ask(swarm, view, repeated)
-  return false
+  views.sort((a, b) => urgency(a.share) - urgency(b.share) || a.share.flights.size - b.share.flights.size)
+  return views.some((view) => askOneOf(swarm, view))
 }
 
-/** The view to ask next: urgent shares first, then those that have the least in flight. */
-const nextView = (swarm: Swarm, link: Link): View | undefined => {
-  let best: View | undefined
-  for (const view of link.views.values()) {
-    if (view.count === 0 || !isWanting(view.share) || !hasRoom(swarm, view)) continue
-    if (best === undefined || isBefore(view.share, best.share)) best = view
-  }
-  return best
+const askOneOf = (swarm: Swarm, view: View): boolean => {
+  const { picker } = view.share
+  const pick = swarm.policy.rarestAsked ? Picker.pick : Picker.pickAny
+  let index = pick(picker, view.bits, swarm.random())
+  if (index < 0 && picker.size === 0 && view.asks.size === 0 && swarm.policy.endgame) index = endgameChunk(view)
+  // A cancelled request for the same chunk may still have to be answered by this very source.
+  if (index < 0 || view.asks.has(index)) return false
+  ask(swarm, view, index)
+  return true
 }
+
+const urgency = (share: Share): number => share.small || !share.manifestKnown ? 0 : 1
 
 const isWanting = (share: Share): boolean => !share.paused && (share.picker.size > 0 || share.flights.size > 0)
-
-const isBefore = (a: Share, b: Share): boolean => {
-  const urgentA = a.small || !a.manifestKnown
-  const urgentB = b.small || !b.manifestKnown
-  return urgentA === urgentB ? a.flights.size < b.flights.size : urgentA
-}
 
 const hasRoom = (swarm: Swarm, view: View): boolean => {
   const bytes = chunkBytes(view.share, view.share.manifestKnown ? view.share.chunksCount : 0)
