@@ -180,31 +180,39 @@ describe("Discovery", () => {
     "lists the wanted sessions whatever else is announced, and never more than it may (invariants 3 and 4)",
     {
       wanted: Schema.Array(Index).check(Schema.isMaxLength(5)),
-      order: Schema.Array(Index).check(Schema.isMinLength(100), Schema.isMaxLength(300)),
-      wantedFirst: Schema.Boolean,
+      ranks: Schema.Array(Schema.Natural).check(Schema.isMinLength(rooms.length), Schema.isMaxLength(rooms.length)),
       sourcesCount: Schema.Literals([1, 4, 50])
     },
-    ({ order, sourcesCount, wanted, wantedFirst }) => {
+    ({ ranks, sourcesCount, wanted }) => {
       const { hear, roots, state } = listener({ trusting: true })
       const wantedRoots = new Set<PublicKey>(wanted.map((i) => rooms[i]!.root))
-      const want = () => Discovery.want(state, (root) => wantedRoots.has(root))
-      if (wantedFirst) want()
-      const heard = new Set<PublicKey>()
+      Discovery.want(state, (root) => wantedRoots.has(root))
+      const order = Array.from(rooms.keys()).toSorted((a, b) => ranks[a]! - ranks[b]!)
       order.forEach((room, i) => {
-        if (!wantedFirst && i === 10) want()
-        const outcome = hear(rooms[room]!.bytes, sourceOf(room % sourcesCount), i * 50)
-        assert.isAtMost(state.listed.size, Limits.sessionsListedMax)
         const source = sourceOf(room % sourcesCount)
+        const isWanted = wantedRoots.has(rooms[room]!.root)
+        const outcome = hear(rooms[room]!.bytes, source, i * 60)
+        assert.isTrue(outcome === "sighted" || (outcome === "surplus" && !isWanted))
         const ofSource = Array.from(state.listed.values()).filter((one) => one.source === source && !one.wanted)
-        if (wantedFirst) assert.isAtMost(ofSource.length, Limits.sessionsPerAddressMax)
-        if (outcome === "surplus") assert.isFalse(wantedFirst && wantedRoots.has(rooms[room]!.root))
-        if (outcome === "sighted") heard.add(rooms[room]!.root)
+        assert.isAtMost(ofSource.length, Limits.sessionsPerAddressMax)
+        assert.isAtMost(state.listed.size, Limits.sessionsListedMax)
       })
-      if (!wantedFirst) return
-      const listed = roots(order.length * 50)
-      for (const one of wantedRoots) assert.strictEqual(listed.has(one), heard.has(one))
+      const listed = roots(order.length * 60)
+      for (const one of wantedRoots) assert.isTrue(listed.has(one))
+      assert.strictEqual(listed.size >= Limits.sessionsListedMax, sourcesCount === 50)
     }
   )
+
+  it("never evicts a session that has become wanted (invariant 4)", () => {
+    const { hear, roots, state } = listener({ trusting: true })
+    rooms.forEach(({ bytes }, i) => hear(bytes, sourceOf(i), i * 60))
+    const early = new Set(rooms.slice(0, 5).map((room) => room.root))
+    const late = new Set(rooms.slice(-5).map((room) => room.root))
+    Discovery.want(state, (root) => early.has(root) || late.has(root))
+    rooms.forEach(({ bytes }, i) => hear(bytes, sourceOf(i), 10_000 + i * 60))
+    assert.isTrue(early.isSubsetOf(roots(16_000)) && late.isSubsetOf(roots(16_000)))
+    assert.strictEqual(state.listed.size, Limits.sessionsListedMax)
+  })
 
   it("keeps a bounded number of peers and addresses however many are announced (invariant 3)", () => {
     const { hear, state } = listener({ trusting: true })
