@@ -104,20 +104,21 @@ export function* problems(
   const found = new Map<number, string>()
   const taken = new Map<string, "file" | "folder">()
   /** Folders as they are spelled. Those that are one folder somewhere share an id, and keys are made of ids, not of paths. */
-  const folders = new Map<string, Folder>([["", { id: 0, problem: undefined }]])
+  const folders = new Map<string, Folder>()
+  const root: Folder = { id: 0, problem: undefined }
   const ids = new Map<string, number>()
 
   const enter = (spelled: string): Folder => {
     const known = folders.get(spelled)
     if (known !== undefined) return known
     const cut = spelled.lastIndexOf("/")
-    const parent = enter(cut < 0 ? "" : spelled.slice(0, cut))
+    const parent = cut < 0 ? root : enter(spelled.slice(0, cut))
     if (parent.problem !== undefined) return parent
     const name = spelled.slice(cut + 1)
     const key = `${parent.id}/${foldedName(name)}`
     let problem = componentProblem(name)
     if (problem === undefined && taken.get(key) === "file") problem = "a file before it has the name of its folder"
-    if (problem === undefined && folders.size > Limits.foldersPerShareMax) problem = "the share has too many folders"
+    if (problem === undefined && folders.size >= Limits.foldersPerShareMax) problem = "the share has too many folders"
     if (problem !== undefined) return { id: 0, problem }
     taken.set(key, "folder")
     const id = ids.get(key) ?? ids.size + 1
@@ -137,7 +138,7 @@ export function* problems(
     const name = path.slice(cut + 1)
     const own = componentProblem(name)
     if (own !== undefined) return own
-    const folder = enter(cut < 0 ? "" : path.slice(0, cut))
+    const folder = cut < 0 ? root : enter(path.slice(0, cut))
     if (folder.problem !== undefined) return folder.problem
     const key = `${folder.id}/${foldedName(name)}`
     const earlier = taken.get(key)

@@ -1,0 +1,318 @@
+/** What a file may be called: hostile names by hand, and the invariants N1 to N4 over generated ones. */
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import * as Limits from "../../src/protocol/Limits.ts"
+import * as Names from "../../src/protocol/Names.ts"
+import { utf8Bytes } from "../../src/protocol/Text.ts"
+import { finish } from "../../src/protocol/Work.ts"
+
+/** Paths that some system reads as something else, cannot hold, or shows as something else. */
+const hostile: ReadonlyArray<string> = [
+  // Out of the folder.
+  "",
+  ".",
+  "..",
+  "../x",
+  "a/../b",
+  "a/..",
+  "./a",
+  "a/./b",
+  "/etc/passwd",
+  "/",
+  "a/",
+  "a//b",
+  "//server/share",
+  // Separators and roots of other systems.
+  "a\\b",
+  "..\\x",
+  "\\\\server\\share",
+  "C:\\x",
+  "C:x",
+  "C:/x",
+  "\\\\?\\C:\\x",
+  "\\\\.\\COM1",
+  // Ends and controls.
+  "a\u0000",
+  "a\u0000.txt",
+  "a\nb",
+  "a\rb",
+  "a\tb",
+  "\u001b[2J",
+  "a\u007f",
+  "a\u0085b",
+  "a\u2028b",
+  "a\u2029b",
+  // Reading direction.
+  "a\u202efdp.exe",
+  "\u200fa",
+  "\u200ea",
+  "a\u2066b",
+  "a\u2069",
+  "a\u061cb",
+  "\u202aa",
+  // Characters that Windows gives a meaning, streams among them.
+  "a<b",
+  "a>b",
+  "a:b",
+  "a:stream",
+  "a::$DATA",
+  "a\"b",
+  "a|b",
+  "a?b",
+  "a*b",
+  // Devices.
+  "CON",
+  "con",
+  "PRN",
+  "AUX",
+  "NUL",
+  "nul.txt",
+  "Nul.tar.gz",
+  "COM0",
+  "COM1",
+  "COM9",
+  "LPT1",
+  "lpt9.log",
+  "COM\u00b9",
+  "LPT\u00b2.x",
+  "com\u00b3",
+  "CONIN$",
+  "conout$",
+  "NUL .txt",
+  "CON  ",
+  "AUX.",
+  "CLOCK$",
+  "a/NUL/b",
+  // Ends that Windows drops.
+  "a.",
+  "a ",
+  "a..",
+  "a. .",
+  "... ",
+  "...",
+  " ",
+  "a./b",
+  "a /b",
+  // No text, or not in its one form.
+  "\ud800",
+  "a\udfff",
+  "\ud83d",
+  "\uffff",
+  "\ufdd0",
+  "e\u0301",
+  "\u1100\u1161",
+  "\u212b",
+  "\u2126",
+  // Too long.
+  "x".repeat(Limits.pathComponentBytesMax + 1),
+  "\u00e9".repeat(121),
+  "\u{1f600}".repeat(61),
+  `${"x/".repeat(Limits.pathDepthMax)}x`,
+  Array.from({ length: 6 }, () => "x".repeat(200)).join("/"),
+  // labfx's own.
+  ".labfx",
+  ".LabFX",
+  "a/.labfx/b"
+]
+
+const good: ReadonlyArray<string> = [
+  "a",
+  "a.txt",
+  "a b",
+  " a",
+  ".gitignore",
+  ".git/config",
+  "-rf",
+  "~",
+  "a~1",
+  "$HOME",
+  "%PATH%",
+  "a'b",
+  "a`b",
+  "a;b",
+  "a&b",
+  "console.log",
+  "CON1",
+  "COM10",
+  "COMA",
+  "null",
+  "auxiliary.c",
+  "nul_",
+  "lpt",
+  "a.b.c",
+  "..a",
+  "...a",
+  "a..b",
+  "\u00e9",
+  "\u00e5ngstr\u00f6m.txt",
+  "\u65e5\u672c\u8a9e.md",
+  "\u{1f600}.png",
+  "\u0645\u0631\u062d\u0628\u0627",
+  "\u{1f469}\u200d\u{1f4bb}",
+  "#1",
+  "@x",
+  "a=b",
+  "a,b",
+  "a+b",
+  "(a)",
+  "[a]",
+  "{a}",
+  "!",
+  "^",
+  "x".repeat(Limits.pathComponentBytesMax),
+  "__pycache__/m.cpython-312.pyc",
+  Array.from({ length: Limits.pathDepthMax }, () => "x").join("/")
+]
+
+/** Pieces that hostile names are made of, so that generated ones meet the rules often. */
+const pieces = [
+  "a",
+  "A",
+  "b",
+  "\u00df",
+  "ss",
+  "\u017f",
+  "\u0130",
+  "i",
+  "\u0131",
+  ".",
+  "..",
+  " ",
+  "/",
+  "\\",
+  ":",
+  "CON",
+  "nul",
+  "\u00e9",
+  "e\u0301",
+  "\u0000",
+  "\u202e",
+  "\ud800",
+  "\udc00",
+  "\u{1f600}",
+  "\u200d",
+  "\u00ad",
+  ".txt",
+  "_",
+  "(2)",
+  "x".repeat(100),
+  "\u00e9".repeat(60),
+  "\u03c3",
+  "\u03c2",
+  "\u03a3",
+  "*",
+  ".labfx",
+  "\u1e9e"
+]
+const Name = Schema.Array(Schema.Natural).check(Schema.isMaxLength(8))
+const nameOf = (draws: ReadonlyArray<number>) => draws.map((draw) => pieces[draw % pieces.length]!).join("")
+const Paths = Schema.Array(Name).check(Schema.isMaxLength(12))
+
+/** A file system that is as hard to please as any: it folds case and form, and finds devices everywhere. */
+const strictKey = (path: string) => path.normalize("NFD").toUpperCase().toLowerCase().normalize("NFD")
+
+describe("Names", () => {
+  it("refuses every hostile path of the table, with a reason", () => {
+    assert.isAtLeast(hostile.length, 60)
+    for (const path of hostile) assert.isString(Names.pathProblem(path), JSON.stringify(path))
+  })
+
+  it("takes every ordinary path of the table", () => {
+    for (const path of good) assert.isUndefined(Names.pathProblem(path), JSON.stringify(path))
+  })
+
+  it.prop(
+    "N1: a path without a problem stays inside its folder on every system",
+    { draws: Name },
+    ({ draws }) => {
+      const path = nameOf(draws)
+      if (Names.pathProblem(path) !== undefined) return
+      for (const component of path.split(/[/\\]/)) {
+        assert.notInclude(["", ".", ".."], component)
+        // What Windows makes of it is what it was.
+        assert.strictEqual(component.replace(/[. ]+$/, ""), component)
+        assert.notMatch(component, /^(con|nul)\s*(\.|$)/i)
+        assert.isTrue(component.isWellFormed())
+        assert.isAtMost(utf8Bytes(component), Limits.pathComponentBytesMax)
+      }
+      assert.notMatch(path, /[\\:*]/)
+      assert.isFalse(path.includes("\u0000"))
+    },
+    { arbitrary: { runs: 2_000 } }
+  )
+
+  it.prop(
+    "N2, N4: of paths that some system takes for one, exactly the first keeps its place",
+    { draws: Paths },
+    ({ draws }) => {
+      const paths = draws.map(nameOf)
+      const problems = finish(Names.problems(paths, []))
+      const kept = paths.filter((_, i) => !problems.has(i))
+      const files = new Set(kept.map(strictKey))
+      assert.strictEqual(files.size, kept.length, "two files of one name")
+      for (const key of files) {
+        for (let cut = key.lastIndexOf("/"); cut > 0; cut = key.lastIndexOf("/", cut - 1)) {
+          assert.isFalse(files.has(key.slice(0, cut)), "a file where a folder is")
+        }
+      }
+      const first = paths.findIndex((path) => Names.pathProblem(path) === undefined)
+      if (first >= 0) assert.isFalse(problems.has(first), "the first good path")
+      for (const path of kept) assert.isUndefined(Names.pathProblem(path))
+    },
+    { arbitrary: { runs: 2_000 } }
+  )
+
+  it("loses the later of two files whose names differ in case or form only, and nothing else", () => {
+    const files = ["A.txt", "a.TXT", "b/x", "B", "B/y", "b/X", "c", "c/d", "stra\u00dfe", "STRASSE", "d\u00ad", "d"]
+    const problems = finish(Names.problems(files, ["c", "e", "E", "a.txt/f"]))
+    assert.deepStrictEqual([...problems.keys()], [1, 3, 5, 7, 9, 11, 12, 15])
+  })
+
+  it("loses only what lies in further folders when a share has too many", () => {
+    const deep = Array.from(
+      { length: 10_000 },
+      (_, i) => `${Array.from({ length: 25 }, (_, j) => `${i}-${j}`).join("/")}/x`
+    )
+    const problems = finish(Names.problems(["first", ...deep, "last"], []))
+    assert.isAbove(problems.size, 1_000)
+    assert.isFalse(problems.has(0))
+    assert.isFalse(problems.has(deep.length + 1))
+  })
+
+  it.prop(
+    "N3: makes a safe name of any title, and keeps one that is safe",
+    { draws: Name, n: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 999 })) },
+    ({ draws, n }) => {
+      const title = nameOf(draws)
+      const safe = Names.safeTitle(title)
+      assert.isUndefined(Names.componentProblem(safe), JSON.stringify(safe))
+      for (const kind of ["file", "folder"] as const) {
+        assert.isUndefined(Names.componentProblem(Names.freeName(safe, n, kind)), JSON.stringify([safe, n]))
+      }
+      if (Names.componentProblem(title) === undefined && utf8Bytes(title) < Limits.pathComponentBytesMax) {
+        assert.strictEqual(safe, title)
+      }
+      assert.strictEqual(Names.safeTitle(safe), safe)
+    },
+    { arbitrary: { runs: 2_000 } }
+  )
+
+  it("makes safe names of the hostile ones", () => {
+    for (const path of hostile) assert.isUndefined(Names.componentProblem(Names.safeTitle(path)), JSON.stringify(path))
+    assert.strictEqual(Names.safeTitle("../notes: 1.txt"), ".._notes_ 1.txt")
+    assert.strictEqual(Names.safeTitle(""), "_")
+    assert.strictEqual(Names.safeTitle("nul.txt"), "_nul.txt")
+  })
+
+  it("tries further names in an order that people know", () => {
+    assert.deepStrictEqual([1, 2, 3].map((n) => Names.freeName("notes.txt", n, "file")), [
+      "notes.txt",
+      "notes (2).txt",
+      "notes (3).txt"
+    ])
+    assert.strictEqual(Names.freeName("lab v1.2", 2, "folder"), "lab v1.2 (2)")
+    assert.strictEqual(Names.freeName(".bashrc", 2, "file"), ".bashrc (2)")
+    const long = `${"x".repeat(Limits.pathComponentBytesMax - 4)}.txt`
+    assert.isTrue(Names.freeName(long, 12, "file").endsWith(" (12).txt"))
+  })
+})
