@@ -4,6 +4,7 @@
  * Messages and shares are entries of one log an author, so a share reaches late joiners exactly as a message does.
  */
 import { Schema } from "effect"
+import type { Policy } from "./Certificate.ts"
 import { Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import { longText, shortText } from "./Text.ts"
@@ -52,3 +53,17 @@ export const Entry = Schema.Struct({
   content: Content
 })
 export type Entry = typeof Entry.Type
+
+/** Whether an author may say this: what students may do is the teacher's policy, withdrawing and ending is the teacher's. */
+export const permitted = (content: Content, byHost: boolean, policy: Policy): boolean => {
+  if (byHost) return true
+  switch (content._tag) {
+    case "Text":
+      return policy.studentsMayWrite
+    case "Share":
+      return policy.studentsMayShare
+    case "Unshare":
+    case "End":
+      return false
+  }
+}

@@ -1,0 +1,620 @@
+/**
+ * The session's log as an IO-less state machine: one numbered log an author, spread over whatever mesh there is.
+ *
+ * An entry goes to every link at once on first sight. Links compare how far their logs go (`Heads`) when they come up
+ * and now and then after; each side then sends what the other lacks. Signatures are checked outside: {@link sight} says
+ * beforehand whether an entry is worth it, so a duplicate costs a lookup. State is changed in place; time comes in with
+ * every input.
+ *
+ * Invariants, named by `test/protocol/Gossip.test.ts`:
+ *
+ * 1. **Exactly once, in order:** of each author the entries 1, 2, 3, … are delivered once each, whatever arrives.
+ * 2. **Connected means delivered:** while the mesh stays connected, an entry that one device delivered is delivered by
+ *    all. Authors who write two entries of one number (5) or exceed the maxima lose this promise for themselves.
+ * 3. **No storms:** while nothing is refused, an entry crosses a link at most once in each direction.
+ * 4. **Paced:** at most `catchUpWindowBytes` and one frame are under way to a peer unacknowledged, however long the log.
+ * 5. **First seen wins:** of two entries of one author and number the first is kept and the second reported, never
+ *    delivered. Honest authors never write two: an entry is on disk before it is sent.
+ * 6. **Floods are delayed, not lost:** fresh entries of a student go on at `entriesPerSecondMax` with a burst.
+ * 7. **The end is the end:** after an `End` nothing is accepted. It is sent last, so who is behind gets the rest first.
+ *
+ * The rate limit (6) in detail. A relay cannot tell a flood from the history of a partition by looking at it: clocks
+ * prove nothing, and whoever sends it may lie. So what the other side had when its link came up passes as history, for
+ * `historyMs`; everything else of a student takes a token of its author's bucket or waits, verified and in memory, until
+ * there is one. What waits is bounded by the author's own maxima and is nowhere told to be here for good: after a crash
+ * it comes again as history. The teacher's entries never wait: who can write them holds the secret.
+ *
+ * How a link knows what is missing. Links are FIFO and lose nothing while they live, and heads acknowledge how many
+ * entries were taken. So heads name exactly what did not get through: what they do not reach and what is not under way
+ * behind them. The cursor of a link is set to that, forwards or back, and nothing is sent twice out of doubt.
+ */
+import type { Policy } from "./Certificate.ts"
+import { type Content, type Entry, permitted } from "./Entry.ts"
+import type { PeerId, PublicKey, Signature } from "./Ids.ts"
+import * as Limits from "./Limits.ts"
+import type { Signed } from "./Signed.ts"
+import { utf8Bytes } from "./Text.ts"
+import * as TokenBucket from "./TokenBucket.ts"
+import type { Entries, GoodbyeCode, Heads } from "./Wire.ts"
+
+/** Key, signature and punctuation of an entry in a frame; also counted into an author's bytes. */
+const entryOverheadBytes = 176
+/** `{"_tag":"Entries","entries":[]}`, rounded up. */
+const entriesOverheadBytes = 64
+/** Entries taken are acknowledged after so many, or so many characters: early enough that a window never runs dry. */
+const acknowledgeAfterCount = 64
+const acknowledgeAfterChars = 32 * 1024
+/** How often a peer may ask for what it was sent before: a gap is rare, and asking must not multiply traffic. */
+const rewindIntervalMs = 5_000
+/** How long own entries that another device claims to have are waited for: a claim is no proof. */
+const ownClaimMs = 3_000
+
+interface Kept {
+  readonly signed: Signed
+  readonly number: number
+  readonly end: boolean
+  /** Counted against the maxima; the same on every device. */
+  readonly bytes: number
+  /** What it takes in a frame, with the escapes of JSON in JSON. */
+  readonly frameBytes: number
+}
+
+/** One author's log: a run of released entries, then of entries that wait for a token. */
+interface Log {
+  readonly author: PublicKey
+  readonly entries: Array<Kept>
+  /** How many are delivered and sent on. */
+  released: number
+  /** The contents of those that wait. */
+  readonly waiting: Array<Entry>
+  bytes: number
+  readonly bucket: TokenBucket.TokenBucket
+  /** Up to this number entries are history and need no token. */
+  historyTo: number
+  conflicts: number
+  /** Why nothing more of this author is taken; its next entry is not here, so those after it are of no use. */
+  closed: "policy" | "full" | "conflict" | undefined
+}
+
+interface Link {
+  readonly peer: PeerId
+  readonly upMs: number
+  /** Whether the other side's first heads are here; nothing is sent before. */
+  ready: boolean
+  /** How far the other side's logs go or will go with what is under way. */
+  readonly cursors: Map<PublicKey, number>
+  /** Logs of which it lacks something, the next to be served first. */
+  readonly behind: Set<Log>
+  inFlight: Array<{ readonly author: PublicKey; readonly number: number; readonly bytes: number }>
+  inFlightBytes: number
+  sentCount: number
+  acknowledgedCount: number
+  receivedCount: number
+  unacknowledgedCount: number
+  unacknowledgedChars: number
+  /** How far its logs went when the link came up; emptied after `historyMs`. */
+  readonly history: Map<PublicKey, number>
+  /** Entries beyond a gap, in a row. */
+  gaps: number
+  headsDue: boolean
+  headsSentMs: number
+  /** The state's edition when heads were last sent. */
+  headsEdition: number
+  rewoundMs: number
+}
+
+export interface State {
+  readonly self: PublicKey
+  readonly logs: Map<PublicKey, Log>
+  readonly links: Map<PeerId, Link>
+  readonly bySignature: Map<Signature, Kept>
+  hosts: ReadonlySet<PublicKey>
+  /** Oldest first; the last one counts. */
+  policies: ReadonlyArray<Policy>
+  studentBytes: number
+  /** Grows with every entry taken. */
+  edition: number
+  ended: boolean
+  /** How far another device says that this device's own log goes. */
+  ownClaim: number
+  ownClaimedMs: number
+}
+
+/** An entry whose signature has been checked, with what its body says. */
+export interface Item {
+  readonly signed: Signed
+  /** Left out for what {@link sight} found known or unwanted: it is counted and nothing else. */
+  readonly entry: Entry | undefined
+}
+
+export type Input =
+  | { readonly _tag: "NeighborUp"; readonly peer: PeerId }
+  | { readonly _tag: "NeighborDown"; readonly peer: PeerId }
+  | { readonly _tag: "Heads"; readonly peer: PeerId; readonly heads: Heads }
+  | { readonly _tag: "Entries"; readonly peer: PeerId; readonly items: ReadonlyArray<Item> }
+  /** Who is or was host, and the policies of all certificates, oldest first. Before anything else, and when they change. */
+  | { readonly _tag: "Authority"; readonly hosts: ReadonlySet<PublicKey>; readonly policies: ReadonlyArray<Policy> }
+  /** The log as it was kept on disk, in that order. */
+  | { readonly _tag: "Restored"; readonly items: ReadonlyArray<{ readonly signed: Signed; readonly entry: Entry }> }
+  /** An entry of this device, allowed by {@link refusal}, numbered {@link nextNumber}, signed and on disk. */
+  | { readonly _tag: "Wrote"; readonly signed: Signed; readonly entry: Entry }
+  /** Time passes; about once a second. */
+  | { readonly _tag: "Tick" }
+
+export type Output =
+  | { readonly _tag: "Send"; readonly peer: PeerId; readonly message: Heads | Entries }
+  /** To disk, before anything that follows. */
+  | { readonly _tag: "Persist"; readonly entries: ReadonlyArray<Signed> }
+  | { readonly _tag: "Deliver"; readonly author: PublicKey; readonly entry: Entry }
+  | { readonly _tag: "Disconnect"; readonly peer: PeerId; readonly code: GoodbyeCode; readonly detail: string }
+  /** The author has written two entries of one number: devices may show different ones. */
+  | { readonly _tag: "Conflict"; readonly author: PublicKey; readonly number: number }
+
+export const make = (self: PublicKey, nowMs: number): State => {
+  const state: State = {
+    self,
+    logs: new Map(),
+    links: new Map(),
+    bySignature: new Map(),
+    hosts: new Set(),
+    policies: [],
+    studentBytes: 0,
+    edition: 0,
+    ended: false,
+    ownClaim: 0,
+    ownClaimedMs: -Infinity
+  }
+  // This device's own log exists from the start, so that other authors cannot take its place.
+  openLog(state, self, nowMs)
+  return state
+}
+
+// ---- Questions -----------------------------------------------------------------------------------------------------
+
+/** What is to be done with an entry before its signature is checked. */
+export const sight = (state: State, signed: Signed): "known" | "unwanted" | "new" => {
+  const kept = state.bySignature.get(signed.signature)
+  if (kept !== undefined && kept.signed.key === signed.key && kept.signed.body === signed.body) return "known"
+  if (state.ended) return "unwanted"
+  const log = state.logs.get(signed.key)
+  return (log === undefined ? authorsFull(state, signed.key) : log.closed !== undefined) ? "unwanted" : "new"
+}
+
+/** The number of this device's next entry. */
+export const nextNumber = (state: State): number => ownLog(state).entries.length + 1
+
+/**
+ * Whether another device says that it has entries of this device that are not here: this device has lost them, and they
+ * are on their way. To write meanwhile would be to use a number twice.
+ */
+export const ownMissing = (state: State, nowMs: number): boolean =>
+  state.ownClaim >= nextNumber(state) && nowMs - state.ownClaimedMs < ownClaimMs
+
+/** Why this device must not write this now. */
+export const refusal = (
+  state: State,
+  content: Content,
+  body: string,
+  nowMs: number
+): "ended" | "not-allowed" | "too-long" | "log-full" | "too-fast" | undefined => {
+  const log = ownLog(state)
+  const byHost = state.hosts.has(state.self)
+  const bodyBytes = utf8Bytes(body)
+  if (state.ended) return "ended"
+  if (!permitted(content, byHost, state.policies.at(-1)!)) return "not-allowed"
+  if (bodyBytes > Limits.entryBodyBytesMax) return "too-long"
+  if (!fits(state, log, bodyBytes + entryOverheadBytes)) return "log-full"
+  return limited(content, byHost) && TokenBucket.waitMs(log.bucket, nowMs) > 0 ? "too-fast" : undefined
+}
+
+/** A teacher who hands out forty files or ends the session at once is not flooding anybody. */
+const limited = (content: Content, byHost: boolean): boolean => !byHost || content._tag === "Text"
+
+// ---- Steps ---------------------------------------------------------------------------------------------------------
+
+/** What one step leads to, in the order in which it is carried out: say and send, keep, deliver. */
+interface Effects {
+  readonly outputs: Array<Output>
+  readonly persist: Array<Signed>
+  readonly deliver: Array<Output>
+}
+
+export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<Output> => {
+  const effects: Effects = { outputs: [], persist: [], deliver: [] }
+  switch (input._tag) {
+    case "NeighborUp":
+      neighborUp(state, input.peer, nowMs, effects)
+      break
+    case "NeighborDown":
+      state.links.delete(input.peer)
+      break
+    case "Heads": {
+      const link = state.links.get(input.peer)
+      if (link !== undefined) takeHeads(state, link, input.heads, nowMs)
+      break
+    }
+    case "Entries": {
+      const link = state.links.get(input.peer)
+      if (link !== undefined) takeEntries(state, link, input.items, nowMs, effects)
+      break
+    }
+    case "Authority":
+      takeAuthority(state, input.hosts, input.policies)
+      break
+    case "Restored":
+      for (const { entry, signed } of input.items) restore(state, signed, entry, nowMs, effects)
+      effects.persist.length = 0
+      break
+    case "Wrote": {
+      const log = ownLog(state)
+      if (limited(input.entry.content, state.hosts.has(state.self))) TokenBucket.take(log.bucket, nowMs)
+      append(state, log, input.signed, input.entry)
+      release(state, log, nowMs, effects)
+      effects.persist.length = 0
+      break
+    }
+    case "Tick":
+      for (const log of state.logs.values()) if (log.waiting.length > 0) release(state, log, nowMs, effects)
+      break
+  }
+  for (const link of state.links.values()) {
+    if (nowMs - link.upMs >= Limits.historyMs) link.history.clear()
+    serve(link, effects)
+    if (headsWanted(state, link, nowMs)) sendHeads(state, link, false, nowMs, effects)
+    else if (
+      link.unacknowledgedCount >= acknowledgeAfterCount || link.unacknowledgedChars >= acknowledgeAfterChars
+    ) acknowledge(link, [], effects)
+  }
+  if (effects.persist.length > 0) effects.outputs.push({ _tag: "Persist", entries: effects.persist })
+  return effects.deliver.length > 0 ? [...effects.outputs, ...effects.deliver] : effects.outputs
+}
+
+const neighborUp = (state: State, peer: PeerId, nowMs: number, effects: Effects): void => {
+  const link: Link = {
+    peer,
+    upMs: nowMs,
+    ready: false,
+    cursors: new Map(),
+    behind: new Set(),
+    inFlight: [],
+    inFlightBytes: 0,
+    sentCount: 0,
+    acknowledgedCount: 0,
+    receivedCount: 0,
+    unacknowledgedCount: 0,
+    unacknowledgedChars: 0,
+    history: new Map(),
+    gaps: 0,
+    headsDue: false,
+    headsSentMs: nowMs,
+    headsEdition: -1,
+    rewoundMs: -Infinity
+  }
+  state.links.set(peer, link)
+  sendHeads(state, link, true, nowMs, effects)
+}
+
+const disconnect = (state: State, link: Link, detail: string, effects: Effects): void => {
+  state.links.delete(link.peer)
+  effects.outputs.push({ _tag: "Disconnect", peer: link.peer, code: "protocol", detail })
+}
+
+const takeAuthority = (state: State, hosts: ReadonlySet<PublicKey>, policies: ReadonlyArray<Policy>): void => {
+  state.hosts = hosts
+  state.policies = policies
+  state.studentBytes = 0
+  let reopened = false
+  for (const log of state.logs.values()) {
+    if (!hosts.has(log.author)) state.studentBytes += log.bytes
+    if (log.closed === "policy" || log.closed === "full") {
+      log.closed = undefined
+      reopened = true
+    }
+  }
+  // What was refused so far counts as sent; heads that name these authors again bring it back.
+  if (reopened) { for (const link of state.links.values()) link.headsDue = true }
+}
+
+// ---- Heads ---------------------------------------------------------------------------------------------------------
+
+/** After a reconnection, messages meant for the earlier link may come first: they are never a reason to end this one. */
+const takeHeads = (state: State, link: Link, message: Heads, nowMs: number): void => {
+  if (message.first) {
+    link.receivedCount = 0
+    link.unacknowledgedCount = 0
+    link.unacknowledgedChars = 0
+  } else if (!link.ready) {
+    return
+  }
+  const acknowledged = Math.min(message.received, link.sentCount) - link.acknowledgedCount
+  if (acknowledged > 0) {
+    for (const { bytes } of link.inFlight.splice(0, acknowledged)) link.inFlightBytes -= bytes
+    link.acknowledgedCount += acknowledged
+  }
+  const reached = new Map(message.heads.map(({ author, number }) => [author, number]))
+  for (const { author, number } of link.inFlight) {
+    const before = reached.get(author)
+    if (before !== undefined && number === before + 1) reached.set(author, number)
+  }
+
+  const mayRewind = !link.ready || nowMs - link.rewoundMs >= rewindIntervalMs
+  for (const { author, number } of message.heads) {
+    const log = state.logs.get(author)
+    if (log === undefined && !link.cursors.has(author) && link.cursors.size >= Limits.authorsMax) continue
+    const cursor = reached.get(author)!
+    if (cursor < (link.cursors.get(author) ?? 0)) {
+      if (!mayRewind) continue
+      link.rewoundMs = nowMs
+    }
+    link.cursors.set(author, cursor)
+    if (log !== undefined) compare(link, log)
+    if (message.first && link.history.size < Limits.authorsMax) link.history.set(author, number)
+    if (message.first && author === state.self && number > state.ownClaim) {
+      state.ownClaim = number
+      state.ownClaimedMs = nowMs
+    }
+  }
+  if (!link.ready) {
+    link.ready = true
+    for (const log of state.logs.values()) compare(link, log)
+  }
+}
+
+const headsWanted = (state: State, link: Link, nowMs: number): boolean =>
+  link.headsDue ||
+  (nowMs - link.headsSentMs >= Limits.headsIntervalMs &&
+    (link.headsEdition !== state.edition || link.unacknowledgedCount > 0))
+
+/**
+ * Closed logs are left out of all but the first: to name them would be to ask for what is refused. What waits for a
+ * token is named: it is here, and to get it again would not make it go on sooner.
+ */
+const sendHeads = (state: State, link: Link, first: boolean, nowMs: number, effects: Effects): void => {
+  const heads = []
+  for (const { author, closed, entries } of state.logs.values()) {
+    if (first || (closed === undefined && !state.ended)) heads.push({ author, number: entries.length })
+  }
+  link.headsDue = false
+  link.headsSentMs = nowMs
+  link.headsEdition = state.edition
+  acknowledge(link, heads, effects, first)
+}
+
+const acknowledge = (link: Link, heads: Heads["heads"], effects: Effects, first = false): void => {
+  link.unacknowledgedCount = 0
+  link.unacknowledgedChars = 0
+  effects.outputs.push({
+    _tag: "Send",
+    peer: link.peer,
+    message: { _tag: "Heads", first, received: link.receivedCount, heads }
+  })
+}
+
+// ---- Entries in ----------------------------------------------------------------------------------------------------
+
+const takeEntries = (
+  state: State,
+  link: Link,
+  items: ReadonlyArray<Item>,
+  nowMs: number,
+  effects: Effects
+): void => {
+  for (const { entry, signed } of items) {
+    // What comes before the other side's first heads was meant for an earlier link and is not counted there either.
+    if (link.ready) {
+      link.receivedCount++
+      link.unacknowledgedCount++
+      link.unacknowledgedChars += signed.body.length
+    }
+    const number = entry?.number ?? state.bySignature.get(signed.signature)?.number
+    if (number !== undefined) reach(state, link, signed.key, number)
+    if (entry === undefined) continue
+    const blame = takeEntry(state, link, signed, entry, nowMs, effects)
+    if (blame !== undefined) return disconnect(state, link, blame, effects)
+  }
+}
+
+/** The other side has the entry, so it need not be sent there. */
+const reach = (state: State, link: Link, author: PublicKey, number: number): void => {
+  const log = state.logs.get(author)
+  if (log === undefined && link.cursors.size >= 2 * Limits.authorsMax) return
+  if (log !== undefined) noteHistory(link, log, number)
+  if (number > (link.cursors.get(author) ?? 0)) {
+    link.cursors.set(author, number)
+    if (log !== undefined) compare(link, log)
+  }
+}
+
+/** What the other side had when its link came up is history, and everything before it. */
+const noteHistory = (link: Link, log: Log, number: number): void => {
+  if (number <= (link.history.get(log.author) ?? 0)) log.historyTo = Math.max(log.historyTo, number)
+}
+
+/** Takes an entry or leaves it; what the sender is to blame for is returned. */
+const takeEntry = (
+  state: State,
+  link: Link,
+  signed: Signed,
+  entry: Entry,
+  nowMs: number,
+  effects: Effects
+): string | undefined => {
+  const author = signed.key
+  // The batch may have ended the session or closed the author since it was sighted.
+  if (sight(state, signed) !== "new") return undefined
+  const found = state.logs.get(author)
+  const expected = (found?.entries.length ?? 0) + 1
+  if (entry.number < expected) {
+    const { body } = found!.entries[entry.number - 1]!.signed
+    if (body === signed.body) return undefined
+    if (found!.conflicts === 0) effects.outputs.push({ _tag: "Conflict", author, number: entry.number })
+    if (++found!.conflicts >= Limits.conflictsPerAuthorMax) found!.closed = "conflict"
+    return undefined
+  }
+  if (entry.number > expected) {
+    link.headsDue = true
+    return ++link.gaps > Limits.gapsPerLinkMax ? "entries beyond a gap" : undefined
+  }
+  link.gaps = 0
+  const byHost = state.hosts.has(author)
+  if (!permitted(entry.content, byHost, state.policies.at(-1)!)) {
+    // Under an earlier policy it may have been allowed, and then the sender has every right to have it.
+    if (!state.policies.some((policy) => permitted(entry.content, byHost, policy))) {
+      return `an entry that its author may not write: ${entry.content._tag}`
+    }
+    openLog(state, author, nowMs).closed = "policy"
+    return undefined
+  }
+  const log = openLog(state, author, nowMs)
+  if (!fits(state, log, utf8Bytes(signed.body) + entryOverheadBytes)) {
+    log.closed = "full"
+    return undefined
+  }
+  noteHistory(link, log, entry.number)
+  append(state, log, signed, entry)
+  release(state, log, nowMs, effects)
+  return undefined
+}
+
+const restore = (state: State, signed: Signed, entry: Entry, nowMs: number, effects: Effects): void => {
+  if (sight(state, signed) !== "new") return
+  const log = openLog(state, signed.key, nowMs)
+  if (entry.number !== log.entries.length + 1 || !fits(state, log, utf8Bytes(signed.body) + entryOverheadBytes)) return
+  log.historyTo = entry.number
+  append(state, log, signed, entry)
+  release(state, log, nowMs, effects)
+}
+
+// ---- Logs ----------------------------------------------------------------------------------------------------------
+
+const ownLog = (state: State): Log => state.logs.get(state.self)!
+
+/** Places for students; hosts have theirs apart, so made-up students cannot keep the teacher out. */
+const authorsFull = (state: State, author: PublicKey): boolean => {
+  if (state.hosts.has(author)) return false
+  let students = 0
+  for (const other of state.logs.keys()) if (!state.hosts.has(other)) students++
+  return students >= Limits.authorsMax - Limits.certificatesMax
+}
+
+const openLog = (state: State, author: PublicKey, nowMs: number): Log => {
+  const found = state.logs.get(author)
+  if (found !== undefined) return found
+  const log: Log = {
+    author,
+    entries: [],
+    released: 0,
+    waiting: [],
+    bytes: 0,
+    bucket: TokenBucket.make(Limits.entriesPerSecondMax, Limits.entriesBurstMax, nowMs),
+    historyTo: 0,
+    conflicts: 0,
+    closed: undefined
+  }
+  state.logs.set(author, log)
+  return log
+}
+
+const fits = (state: State, log: Log, bytes: number): boolean => {
+  if (state.hosts.has(log.author)) {
+    return log.entries.length < Limits.entriesPerHostMax && log.bytes + bytes <= Limits.logBytesPerHostMax
+  }
+  return log.entries.length < Limits.entriesPerStudentMax &&
+    log.bytes + bytes <= Limits.logBytesPerStudentMax &&
+    state.studentBytes + bytes <= Limits.logBytesStudentsMax
+}
+
+const append = (state: State, log: Log, signed: Signed, entry: Entry): void => {
+  const bytes = utf8Bytes(signed.body) + entryOverheadBytes
+  const kept: Kept = {
+    // One text for the author, not one an entry.
+    signed: { ...signed, key: log.author },
+    number: entry.number,
+    end: entry.content._tag === "End",
+    bytes,
+    frameBytes: utf8Bytes(JSON.stringify(signed.body)) + entryOverheadBytes
+  }
+  log.entries.push(kept)
+  log.waiting.push(entry)
+  log.bytes += bytes
+  if (!state.hosts.has(log.author)) state.studentBytes += bytes
+  state.bySignature.set(signed.signature, kept)
+  state.edition++
+}
+
+/** Delivers and sends on what may go: history, the teacher's, this device's own, and fresh entries that have a token. */
+const release = (state: State, log: Log, nowMs: number, effects: Effects): void => {
+  const free = state.hosts.has(log.author) || log.author === state.self
+  let count = 0
+  for (; count < log.waiting.length && !state.ended; count++) {
+    const kept = log.entries[log.released]!
+    if (!free && kept.number > log.historyTo && !TokenBucket.take(log.bucket, nowMs)) break
+    log.released++
+    effects.persist.push(kept.signed)
+    effects.deliver.push({ _tag: "Deliver", author: log.author, entry: log.waiting[count]! })
+    if (kept.end) state.ended = true
+  }
+  log.waiting.splice(0, count)
+  if (count > 0) { for (const link of state.links.values()) compare(link, log) }
+  if (state.ended) { for (const each of state.logs.values()) dropWaiting(state, each) }
+}
+
+const dropWaiting = (state: State, log: Log): void => {
+  for (const kept of log.entries.splice(log.released)) {
+    state.bySignature.delete(kept.signed.signature)
+    log.bytes -= kept.bytes
+    if (!state.hosts.has(log.author)) state.studentBytes -= kept.bytes
+  }
+  log.waiting.length = 0
+}
+
+// ---- Entries out ---------------------------------------------------------------------------------------------------
+
+/** Notes whether the other side lacks something of this log. */
+const compare = (link: Link, log: Log): void => {
+  if (link.ready && (link.cursors.get(log.author) ?? 0) < log.released) link.behind.add(log)
+  else link.behind.delete(log)
+}
+
+/** Sends what the other side lacks, an entry of each author in turn, as far as the window allows. */
+const serve = (link: Link, effects: Effects): void => {
+  while (link.behind.size > 0 && link.inFlightBytes < Limits.catchUpWindowBytes) {
+    const batch = nextBatch(link)
+    const last = effects.outputs.at(-1)
+    // The same value for link after link lets it be encoded once.
+    const message: Entries = last?._tag === "Send" && last.message._tag === "Entries" &&
+        last.message.entries.length === batch.length &&
+        last.message.entries.every((signed, index) => signed === batch[index])
+      ? last.message
+      : { _tag: "Entries", entries: batch }
+    effects.outputs.push({ _tag: "Send", peer: link.peer, message })
+  }
+}
+
+/** The next frame's worth; at least one entry, since every entry fits a frame. */
+const nextBatch = (link: Link): ReadonlyArray<Signed> => {
+  const batch: Array<Signed> = []
+  let bytes = entriesOverheadBytes
+  for (const log of link.behind) {
+    if (batch.length >= Limits.entriesPerMessageMax) break
+    const cursor = link.cursors.get(log.author) ?? 0
+    const kept = log.entries[cursor]!
+    // The end comes last: what comes after it would not be taken.
+    if (kept.end && link.behind.size > 1) {
+      link.behind.delete(log)
+      link.behind.add(log)
+      continue
+    }
+    if (bytes + kept.frameBytes > Limits.controlFrameBytesMax) break
+    batch.push(kept.signed)
+    bytes += kept.frameBytes
+    link.inFlight.push({ author: log.author, number: kept.number, bytes: kept.frameBytes })
+    link.inFlightBytes += kept.frameBytes
+    link.sentCount++
+    link.cursors.set(log.author, kept.number)
+    // A set goes on with what is added while it is walked, so this is a turn for everybody else first.
+    link.behind.delete(log)
+    if (kept.number < log.released) link.behind.add(log)
+  }
+  return batch
+}

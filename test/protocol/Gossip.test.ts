@@ -1,0 +1,382 @@
+/**
+ * The log machine on any connected mesh, with any interleaving, cuts, rejoins and crashes.
+ *
+ * A failing run prints its replay token; put it in `{ arbitrary: { replay } }` to step through the same history.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import type { Entry } from "../../src/protocol/Entry.ts"
+import * as Gossip from "../../src/protocol/Gossip.ts"
+import * as Limits from "../../src/protocol/Limits.ts"
+import { entryOf, GossipSimulator, keyOf, line, mesh, MeshDraws, peerOf, text } from "../support/GossipSimulator.ts"
+
+const Index = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 10_000 }))
+const Picks = Schema.Array(Index).check(Schema.isMaxLength(64))
+const picker = (picks: ReadonlyArray<number>) => {
+  let i = 0
+  return () => (picks.length === 0 ? 0 : picks[i++ % picks.length]!)
+}
+
+const Action = Schema.Union([
+  Schema.TaggedStruct("Write", { peer: Index }),
+  Schema.TaggedStruct("Move", { count: Index, pick: Index }),
+  Schema.TaggedStruct("Cut", { edge: Index }),
+  Schema.TaggedStruct("Rejoin", { edge: Index }),
+  Schema.TaggedStruct("Restart", { peer: Index }),
+  Schema.TaggedStruct("Pass", { ms: Index })
+])
+
+/** Everybody shows the same, and all of it. */
+const assertConverged = (simulator: GossipSimulator, count: number) => {
+  const expected = simulator.shown(0)
+  assert.strictEqual(expected.length, count)
+  for (let i = 1; i < simulator.machines.length; i++) assert.deepStrictEqual(simulator.shown(i), expected, `peer ${i}`)
+}
+
+describe("Gossip", () => {
+  it.prop(
+    "delivers every entry exactly once to each of 50 peers on any connected mesh (invariants 1, 2 and 3)",
+    { draws: MeshDraws(50, 60), writers: Schema.Array(Index).check(Schema.isMaxLength(20)), picks: Picks },
+    ({ draws, picks, writers }) => {
+      const edges = mesh(draws)
+      const simulator = new GossipSimulator(50, edges)
+      const pick = picker(picks)
+      simulator.runToQuiet(pick, 2 * edges.length)
+      writers.forEach((writer, i) => {
+        assert.isTrue(simulator.write(writer % 50, text(`line ${i}`)))
+        for (let moves = pick() % 50; moves > 0; moves--) simulator.move(pick())
+      })
+      simulator.runToQuiet(pick, 2 * edges.length * (writers.length + 1))
+      assertConverged(simulator, writers.length)
+      assert.isAtMost(simulator.entriesCrossed, 2 * edges.length * writers.length)
+      assert.isAtMost(simulator.verified, 49 * writers.length)
+      assert.deepStrictEqual(simulator.disconnects, [])
+    },
+    { arbitrary: { runs: 100 } }
+  )
+
+  it.prop(
+    "converges after any cuts, rejoins, crashes and interleavings (invariants 1 to 4)",
+    { draws: MeshDraws(12, 12), actions: Schema.Array(Action).check(Schema.isMaxLength(80)), picks: Picks },
+    ({ actions, draws, picks }) => {
+      const edges = mesh(draws)
+      const simulator = new GossipSimulator(12, edges)
+      let written = 0
+      for (const action of actions) {
+        switch (action._tag) {
+          case "Write":
+            if (simulator.write(action.peer % 12, text(`line ${written}`))) written++
+            break
+          case "Move":
+            for (let i = action.count % 40; i > 0; i--) simulator.move(action.pick + i)
+            break
+          case "Cut":
+            simulator.cut(edges[action.edge % edges.length]!)
+            break
+          case "Rejoin":
+            simulator.connect(edges[action.edge % edges.length]!)
+            break
+          case "Restart":
+            simulator.restart(action.peer % 12)
+            break
+          case "Pass":
+            simulator.tick(action.ms)
+        }
+      }
+      for (const edge of edges) simulator.connect(edge)
+      simulator.runToQuiet(picker(picks), 100_000)
+      simulator.pass(20)
+      assertConverged(simulator, written)
+      const messages = simulator.messagesSent
+      simulator.pass(40)
+      assert.strictEqual(simulator.messagesSent, messages, "a quiet room stays quiet")
+      assert.deepStrictEqual(simulator.disconnects, [])
+    },
+    { arbitrary: { runs: 300 } }
+  )
+
+  it("brings a late joiner up to date with 16 MiB, paced, without waiting for time to pass (invariant 4)", () => {
+    const simulator = new GossipSimulator(3, [[0, 1]])
+    const long = "\"".repeat(4_000)
+    let count = 0
+    while (simulator.write(0, text(`${count} ${long}`))) {
+      count++
+      simulator.tick(1_000)
+      simulator.runToQuiet(() => 0, 100)
+    }
+    assert.isAbove(count, 1_500)
+    simulator.connect([1, 2])
+    simulator.runToQuiet(() => 0, 20_000)
+    assertConverged(simulator, count)
+  })
+
+  it("lets fresh entries pass while a long history is caught up with", () => {
+    const simulator = new GossipSimulator(3, [])
+    for (let i = 0; i < 2_000; i++) {
+      simulator.write(0, text(`${i} ${"x".repeat(1_000)}`))
+      simulator.nowMs += 1_000
+    }
+    simulator.connect([0, 1])
+    simulator.connect([0, 2])
+    for (let i = 0; i < 12; i++) simulator.move(i)
+    assert.isBelow(simulator.delivered[1]!.length, 1_000)
+    simulator.write(2, text("now"))
+    let turn = 0
+    simulator.runToQuiet(() => turn++, 10_000)
+    const before = simulator.delivered[1]!.findIndex(({ author }) => author === keyOf(2))
+    assert.strictEqual(simulator.delivered[1]!.length, 2_001)
+    assert.isBelow(before, 1_000)
+  })
+
+  it("knows a duplicate before its signature is checked", () => {
+    const simulator = new GossipSimulator(2, line(2))
+    simulator.runToQuiet(() => 0, 10)
+    const { signed } = entryOf(keyOf(7), 1, text("hi"))
+    for (let i = 0; i < 100; i++) simulator.receive(0, 1, [signed])
+    assert.strictEqual(simulator.verified, 1)
+    assert.strictEqual(Gossip.sight(simulator.machines[0]!, { ...signed, body: "forged" }), "new")
+    assert.strictEqual(Gossip.sight(simulator.machines[0]!, { ...signed, key: keyOf(8) }), "new")
+  })
+
+  it("delays a student's flood at the first relay and loses none of it (invariant 6)", () => {
+    const simulator = new GossipSimulator(5, line(5))
+    simulator.runToQuiet(() => 0, 100)
+    const startMs = simulator.nowMs
+    const flood = Array.from({ length: 200 }, (_, i) => entryOf(keyOf(9), i + 1, text(`spam ${i}`)).signed)
+    for (let i = 0; i < 200; i += 50) simulator.receive(1, 0, flood.slice(i, i + 50))
+    simulator.pass(60)
+    for (let i = 1; i < 5; i++) {
+      const mine = simulator.delivered[i]!
+      assert.strictEqual(mine.length, 200, `peer ${i}`)
+      mine.forEach(({ atMs }, count) => {
+        const allowed = Limits.entriesBurstMax + Limits.entriesPerSecondMax * (atMs - startMs) / 1_000
+        assert.isAtMost(count + 1, allowed + 1e-6, `peer ${i}`)
+      })
+    }
+    assert.deepStrictEqual(simulator.disconnects, [])
+  })
+
+  it("lets the history of a partition pass at once (invariant 6)", () => {
+    const simulator = new GossipSimulator(4, [[0, 1], [2, 3]])
+    for (let i = 0; i < 100; i++) {
+      assert.isTrue(simulator.write(3, text(`there ${i}`)))
+      assert.isTrue(simulator.write(1, text(`here ${i}`)))
+      simulator.pass(1)
+    }
+    simulator.connect([1, 2])
+    simulator.runToQuiet(() => 0, 1_000)
+    assert.strictEqual(simulator.delivered[1]!.length, 200)
+    assert.strictEqual(simulator.delivered[2]!.length, 200)
+    simulator.pass(20)
+    assertConverged(simulator, 200)
+  })
+
+  it("does not take what a peer only later says it has for history (invariant 6)", () => {
+    const simulator = new GossipSimulator(2, line(2))
+    simulator.runToQuiet(() => 0, 10)
+    const heads = [{ author: keyOf(9), number: 1_000 }]
+    simulator.input(0, { _tag: "Heads", peer: peerOf(1), heads: { _tag: "Heads", first: false, received: 0, heads } })
+    const flood = Array.from({ length: 100 }, (_, i) => entryOf(keyOf(9), i + 1, text(`spam ${i}`)).signed)
+    simulator.receive(0, 1, flood)
+    assert.strictEqual(simulator.delivered[0]!.length, Limits.entriesBurstMax)
+  })
+
+  it("keeps the first of two entries of one number and says so (invariant 5)", () => {
+    const simulator = new GossipSimulator(4, line(4))
+    simulator.runToQuiet(() => 0, 100)
+    const one = entryOf(keyOf(9), 1, text("one")).signed
+    const other = entryOf(keyOf(9), 1, text("other")).signed
+    simulator.receive(1, 0, [one])
+    simulator.receive(2, 3, [other])
+    simulator.runToQuiet(() => 0, 100)
+    assert.strictEqual(simulator.delivered[1]!.length, 1)
+    assert.strictEqual(simulator.delivered[2]!.length, 1)
+    assert.deepStrictEqual(simulator.conflicts, [0, 1, 1, 0])
+    assert.deepStrictEqual(simulator.disconnects, [])
+  })
+
+  it("stops looking at an author who writes one number over and over (invariant 5)", () => {
+    const simulator = new GossipSimulator(2, line(2))
+    simulator.runToQuiet(() => 0, 10)
+    for (let i = 0; i < 100; i++) simulator.receive(0, 1, [entryOf(keyOf(9), 1, text(`version ${i}`)).signed])
+    assert.strictEqual(simulator.verified, 1 + Limits.conflictsPerAuthorMax)
+    assert.strictEqual(simulator.conflicts[0], 1)
+  })
+
+  it("asks again for what lies before a gap", () => {
+    const simulator = new GossipSimulator(2, line(2))
+    simulator.runToQuiet(() => 0, 10)
+    // Peer 1 is wrong about what peer 0 has: no honest history leads here, and it heals nevertheless.
+    simulator.write(1, text("line 0"))
+    simulator.runToQuiet(() => 0, 10)
+    simulator.machines[1]!.links.get(peerOf(0))!.cursors.set(keyOf(1), 3)
+    simulator.oncePerWire = false
+    for (let i = 1; i < 5; i++) simulator.write(1, text(`line ${i}`))
+    simulator.runToQuiet(() => 0, 100)
+    assertConverged(simulator, 5)
+  })
+
+  it("ends a link that sends nothing but entries beyond a gap", () => {
+    const simulator = new GossipSimulator(2, line(2))
+    simulator.runToQuiet(() => 0, 10)
+    for (let i = 0; i <= Limits.gapsPerLinkMax; i++) {
+      simulator.receive(0, 1, [entryOf(keyOf(8), i + 2, text("beyond")).signed])
+    }
+    assert.deepStrictEqual(simulator.disconnects, ["0: entries beyond a gap"])
+  })
+
+  it("blames who forwards what no certificate allows, and takes what a newer certificate allows after all", () => {
+    const simulator = new GossipSimulator(3, line(3))
+    simulator.oncePerWire = false
+    simulator.runToQuiet(() => 0, 10)
+    const open = { closed: false, studentsMayWrite: true, studentsMayShare: false }
+    const hosts = new Set([keyOf(0)])
+    // Peer 2 has learned that students may no longer write; peer 1 not yet.
+    simulator.input(2, { _tag: "Authority", hosts, policies: [open, { ...open, studentsMayWrite: false }] })
+    simulator.write(1, text("a"))
+    simulator.write(1, text("b"))
+    simulator.runToQuiet(() => 0, 100)
+    assert.strictEqual(simulator.delivered[2]!.length, 0)
+    simulator.pass(30)
+    assert.strictEqual(simulator.verified, 3, "one look at each device, then a second one is not worth it")
+    simulator.input(2, { _tag: "Authority", hosts, policies: [open, { ...open, studentsMayWrite: false }, open] })
+    simulator.runToQuiet(() => 0, 100)
+    assertConverged(simulator, 2)
+    assert.deepStrictEqual(simulator.disconnects, [])
+
+    simulator.receive(0, 1, [entryOf(keyOf(9), 1, { _tag: "End" }).signed])
+    assert.deepStrictEqual(simulator.disconnects, ["0: an entry that its author may not write: End"])
+  })
+
+  it("takes no more authors and no longer logs than there is room for, and always the teacher", () => {
+    const simulator = new GossipSimulator(2, line(2))
+    simulator.runToQuiet(() => 0, 10)
+    for (let i = 100; i < 500; i++) simulator.receive(1, 0, [entryOf(keyOf(i), 1, text("me too")).signed])
+    const students = simulator.machines[1]!.logs.size
+    assert.strictEqual(students, Limits.authorsMax - Limits.certificatesMax)
+    simulator.write(0, text("teacher"))
+    simulator.runToQuiet(() => 0, 10_000)
+    assert.isTrue(simulator.delivered[1]!.some(({ author }) => author === keyOf(0)))
+
+    const big = "x".repeat(16_000)
+    for (let i = 2; i < 200; i++) {
+      simulator.receive(1, 0, [entryOf(keyOf(100), i, text(big)).signed])
+      simulator.tick(1_000)
+    }
+    const log = simulator.machines[1]!.logs.get(keyOf(100))!
+    assert.isAtMost(log.bytes, Limits.logBytesPerStudentMax)
+    assert.isAbove(log.bytes, Limits.logBytesPerStudentMax - 20_000)
+    assert.deepStrictEqual(simulator.disconnects, [])
+  })
+
+  it("accepts nothing after the end, and gives those who are behind everything before it (invariant 7)", () => {
+    const simulator = new GossipSimulator(4, [[0, 1], [1, 2]])
+    for (let i = 0; i < 30; i++) {
+      simulator.write(0, text(`teacher ${i}`))
+      simulator.write(2, text(`student ${i}`))
+      simulator.pass(1)
+    }
+    simulator.write(0, { _tag: "End" })
+    simulator.pass(1)
+    assert.isFalse(simulator.write(0, text("more")))
+    assert.isFalse(simulator.write(2, text("more")))
+    assert.strictEqual(Gossip.refusal(simulator.machines[2]!, text("more"), "{}", simulator.nowMs), "ended")
+    simulator.receive(1, 0, [entryOf(keyOf(0), 32, text("after")).signed])
+    simulator.connect([1, 3])
+    simulator.runToQuiet(() => 0, 1_000)
+    simulator.pass(40)
+    assertConverged(simulator, 61)
+    assert.deepStrictEqual(simulator.delivered[3]!.at(-1)!.entry.content, { _tag: "End" })
+  })
+
+  it("never uses a number twice after losing the end of its own log", () => {
+    const simulator = new GossipSimulator(3, line(3))
+    for (let i = 0; i < 6; i++) simulator.write(1, text(`line ${i}`))
+    simulator.runToQuiet(() => 0, 100)
+    simulator.restart(1, simulator.persisted[1]!.slice(0, 2))
+    simulator.connect([0, 1])
+    // Its neighbor's heads come before the entries that they tell of.
+    while (Gossip.nextNumber(simulator.machines[1]!) < 7) {
+      if (simulator.machines[1]!.ownClaim > 0) assert.isFalse(simulator.write(1, text("too early")))
+      assert.isTrue(simulator.move(0))
+    }
+    assert.isTrue(simulator.write(1, text("line 6")))
+    simulator.connect([1, 2])
+    simulator.runToQuiet(() => 0, 100)
+    assertConverged(simulator, 7)
+    assert.deepStrictEqual(simulator.conflicts, [0, 0, 0])
+  })
+
+  it("does not wait forever for own entries that a peer only claims to have", () => {
+    const simulator = new GossipSimulator(2, line(2))
+    const heads = [{ author: keyOf(0), number: 2_000 }]
+    simulator.input(0, { _tag: "Heads", peer: peerOf(1), heads: { _tag: "Heads", first: true, received: 0, heads } })
+    assert.isFalse(simulator.write(0, text("now")))
+    simulator.tick(3_000)
+    assert.isTrue(simulator.write(0, text("later")))
+  })
+
+  it("survives messages that were meant for an earlier link of the same peer", () => {
+    const simulator = new GossipSimulator(2, line(2))
+    simulator.oncePerWire = false
+    simulator.write(0, text("early"))
+    const stale = entryOf(keyOf(5), 3, text("stale")).signed
+    simulator.receive(1, 0, [stale, stale])
+    for (const first of [true, false, true]) {
+      simulator.input(1, {
+        _tag: "Heads",
+        peer: peerOf(0),
+        heads: { _tag: "Heads", first, received: 77, heads: [{ author: keyOf(0), number: 0 }] }
+      })
+    }
+    simulator.runToQuiet(() => 0, 100)
+    for (let i = 0; i < 10; i++) simulator.write(i % 2, text(`line ${i}`))
+    simulator.pass(40)
+    assertConverged(simulator, 11)
+    assert.deepStrictEqual(simulator.disconnects, [])
+  })
+
+  it.prop(
+    "never throws and never delivers out of order, whatever a peer sends (invariant 1)",
+    {
+      sent: Schema.Array(Schema.Struct({
+        author: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 4 })),
+        number: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 6 })),
+        version: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1 })),
+        heads: Schema.Boolean,
+        first: Schema.Boolean
+      })).check(Schema.isMaxLength(60))
+    },
+    ({ sent }) => {
+      const simulator = new GossipSimulator(3, line(3))
+      simulator.oncePerWire = false
+      for (const { author, first, heads, number, version } of sent) {
+        if (!heads) simulator.receive(1, 0, [entryOf(keyOf(author + 5), number, text(`${number}.${version}`)).signed])
+        else {
+          simulator.input(1, {
+            _tag: "Heads",
+            peer: peerOf(0),
+            heads: { _tag: "Heads", first, received: number, heads: [{ author: keyOf(author + 5), number }] }
+          })
+        }
+      }
+      simulator.pass(30)
+      assert.deepStrictEqual(simulator.shown(2), simulator.shown(1))
+    },
+    { arbitrary: { runs: 200 } }
+  )
+
+  it("starts again from its disk with what it had, in that order", () => {
+    const simulator = new GossipSimulator(2, line(2))
+    for (let i = 0; i < 10; i++) simulator.write(i % 2, text(`line ${i}`))
+    simulator.runToQuiet(() => 0, 100)
+    const before = simulator.delivered[1]!.map(({ entry }) => entry)
+    simulator.restart(1)
+    const after: ReadonlyArray<Entry> = simulator.delivered[1]!.map(({ entry }) => entry)
+    assert.deepStrictEqual(after, before)
+    simulator.connect([0, 1])
+    const crossed = simulator.entriesCrossed
+    simulator.pass(2)
+    assert.strictEqual(simulator.entriesCrossed, crossed)
+  })
+})
