@@ -68,7 +68,8 @@ const retryMsMax = 30_000
 
 /** A chunk that is arriving: what was asked for, and how much of it is here. */
 interface Incoming {
-  readonly buffer: Uint8Array
+  /** Taken when the first byte is there: most of what is asked for waits its turn at the other side. */
+  buffer: Uint8Array | undefined
   readonly sizeBytes: number
   filledBytes: number
 }
@@ -151,18 +152,19 @@ const make = Effect.fnUntraced(function*() {
   const incoming = new Map<PeerId, Map<string, Incoming>>()
   const chunkKey = (root: Root, index: number) => `${index} ${root}`
 
-  /** Only what was asked for has a place to arrive at. The buffer is taken when its first byte is there. */
+  /** Only what was asked for has a place to arrive at. */
   const expect = (peer: PeerId, root: Root, index: number): void => {
     const chunks = incoming.get(peer)
     if (chunks === undefined) return
     const sizeBytes = store.chunkBytes(root, index)
-    if (sizeBytes > 0) chunks.set(chunkKey(root, index), { buffer: acquire(sizeBytes), sizeBytes, filledBytes: 0 })
+    if (sizeBytes > 0) chunks.set(chunkKey(root, index), { buffer: undefined, sizeBytes, filledBytes: 0 })
   }
 
   const placeFor = (peer: PeerId, data: Data, length: number): Uint8Array | undefined => {
     traffic.receivedBytes += length
     const chunk = incoming.get(peer)?.get(chunkKey(data.share, data.index))
     if (chunk !== undefined && data.offset === chunk.filledBytes && data.offset + length <= chunk.sizeBytes) {
+      chunk.buffer ??= acquire(chunk.sizeBytes)
       return chunk.buffer.subarray(data.offset, data.offset + length)
     }
     traffic.wastedBytes += length
@@ -174,14 +176,14 @@ const make = Effect.fnUntraced(function*() {
     const chunk = chunks?.get(key)
     if (chunk === undefined) return
     chunks!.delete(key)
-    release(chunk.buffer)
+    if (chunk.buffer !== undefined) release(chunk.buffer)
   }
 
   const arrived = Effect.fnUntraced(function*(peer: PeerId, data: Data, length: number) {
     const key = chunkKey(data.share, data.index)
     const chunk = incoming.get(peer)?.get(key)
     const work = works.get(data.share)
-    if (chunk === undefined) return
+    if (chunk?.buffer === undefined) return
     chunk.filledBytes += length
     const last = chunk.filledBytes === chunk.sizeBytes
     if (work !== undefined) {
@@ -192,14 +194,14 @@ const make = Effect.fnUntraced(function*() {
     yield* advance({ _tag: "DataArrived", peer, root: data.share, index: data.index, bytes: length, last })
     if (!last) return
     incoming.get(peer)!.delete(key)
-    yield* Effect.forkIn(keep(peer, data.share, data.index, chunk), scope)
+    yield* Effect.forkIn(keep(peer, data.share, data.index, chunk.buffer), scope)
   })
 
   /** Verifies and stores a chunk that is here whole. */
-  const keep = (peer: PeerId, root: Root, index: number, chunk: Incoming): Effect.Effect<void> =>
-    store.write(root, index, chunk.buffer).pipe(
+  const keep = (peer: PeerId, root: Root, index: number, buffer: Uint8Array): Effect.Effect<void> =>
+    store.write(root, index, buffer).pipe(
       Effect.matchEffect({
-        onSuccess: ({ manifestComplete }) => stored(peer, root, index, chunk.sizeBytes, manifestComplete),
+        onSuccess: ({ manifestComplete }) => stored(peer, root, index, buffer.length, manifestComplete),
         onFailure: (error) =>
           error._tag === "ChunkCorrupt"
             ? PubSub.publish(events, { _tag: "Poisoned", peer, root }).pipe(
@@ -207,7 +209,7 @@ const make = Effect.fnUntraced(function*() {
             )
             : pause(root, error)
       }),
-      Effect.ensuring(Effect.sync(() => release(chunk.buffer)))
+      Effect.ensuring(Effect.sync(() => release(buffer)))
     )
 
   const stored = Effect.fnUntraced(function*(
@@ -367,7 +369,7 @@ const make = Effect.fnUntraced(function*() {
         incoming.set(event.info.peer, new Map())
         return advance({ _tag: "PeerUp", peer: event.info.peer })
       case "PeerDown":
-        for (const { buffer } of incoming.get(event.peer)?.values() ?? []) release(buffer)
+        for (const { buffer } of incoming.get(event.peer)?.values() ?? []) if (buffer !== undefined) release(buffer)
         incoming.delete(event.peer)
         return advance({ _tag: "PeerDown", peer: event.peer })
       case "PeerMessage":
@@ -417,7 +419,7 @@ const make = Effect.fnUntraced(function*() {
   const tick = Effect.gen(function*() {
     const now = nowMs()
     tickAtMs = Math.min(now + (isBusy() ? tickBusyMs : tickIdleMs), Swarm.wakeAtMs(swarm))
-    yield* Effect.timeoutOption(Queue.take(wake), Math.max(0, tickAtMs - now))
+    yield* Effect.timeoutOption(Queue.take(wake), Math.max(1, tickAtMs - now))
     if (nowMs() < Swarm.wakeAtMs(swarm) && nowMs() < tickAtMs) return
     yield* advance({ _tag: "Tick" })
     for (const work of works.values()) {

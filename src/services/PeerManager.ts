@@ -35,6 +35,11 @@ export type SwarmEvent =
   /** All bytes of one data frame are in the place that the sink gave for them. */
   | { readonly _tag: "PeerData"; readonly peer: PeerId; readonly data: Data; readonly length: number }
 
+export interface LinkChange {
+  readonly _tag: "PeerUp" | "PeerDown"
+  readonly info: PeerInfo
+}
+
 /** Another labfx could not be linked; `address` is where it is. */
 export interface PeerNotice {
   readonly reason: "version" | "refused"
@@ -82,6 +87,8 @@ export class PeerManager extends Context.Service<PeerManager, {
   readonly heard: (peer: PeerId, address: Address) => Effect.Effect<void>
   /** A person typed an address; it is dialled for as long as the session lasts. */
   readonly connect: (address: Address) => Effect.Effect<void>
+  /** Links as they come and go, for whoever shows them; a subscriber that falls 256 behind loses the oldest. */
+  readonly linkChanges: Effect.Effect<PubSub.Subscription<LinkChange>, never, Scope.Scope>
   /** What a person may want to know about links that did not come about. */
   readonly notices: Effect.Effect<PubSub.Subscription<PeerNotice>, never, Scope.Scope>
 }>()("labfx/services/PeerManager") {
@@ -121,6 +128,7 @@ const make = Effect.fnUntraced(function*(
 
   const logEvents = yield* Queue.bounded<PeerEvent<LogMessage>>(eventsWaitingMax)
   const swarmEvents = yield* Queue.bounded<SwarmEvent>(eventsWaitingMax)
+  const linkChanges = yield* PubSub.sliding<LinkChange>(256)
   const notices = yield* PubSub.sliding<PeerNotice>(64)
   let sink: DataSink = () => undefined
 
@@ -244,6 +252,7 @@ const make = Effect.fnUntraced(function*(
       yield* Queue.offer(swarmEvents, { _tag: "PeerUp", info })
       yield* advance({ _tag: "LinkUp", peer, dialled, remote, address })
       tellAddresses(me)
+      yield* PubSub.publish<LinkChange>(linkChanges, { _tag: "PeerUp", info })
     })
     const down = Effect.gen(function*() {
       if (live.get(peer) === me) live.delete(peer)
@@ -252,6 +261,7 @@ const make = Effect.fnUntraced(function*(
       yield* Queue.offer(swarmEvents, { _tag: "PeerDown", peer })
       yield* advance({ _tag: "LinkDown", peer, code: goodbye ?? (yield* link.ended).code })
       yield* Deferred.succeed(gone, undefined)
+      yield* PubSub.publish<LinkChange>(linkChanges, { _tag: "PeerDown", info })
     })
 
     yield* Effect.acquireUseRelease(
@@ -382,6 +392,7 @@ const make = Effect.fnUntraced(function*(
         return advance({ _tag: "Heard", heard: [{ peer, address }] })
       }),
     connect: (address) => advance({ _tag: "Typed", address }),
+    linkChanges: PubSub.subscribe(linkChanges),
     notices: PubSub.subscribe(notices)
   })
 })

@@ -8,9 +8,11 @@ import { Context, type Effect, type PubSub, Schema, type Scope } from "effect"
 import type { PeerId, PublicKey, Root, SessionId } from "../protocol/Ids.ts"
 import type { Status } from "../protocol/Status.ts"
 import type { Address } from "../protocol/Wire.ts"
-import type { SourceError } from "./ChunkStore.ts"
+import type { SourceError, StoreError } from "./ChunkStore.ts"
+import type { DiskError } from "./Disk.ts"
 import type { WriteRefused } from "./MessageRelay.ts"
 import type { SessionEvent } from "./SessionEvent.ts"
+import type { AcceptError } from "./Transport.ts"
 
 export interface TeacherOptions {
   /** The root key's seed, from the secret. */
@@ -22,6 +24,8 @@ export interface TeacherOptions {
   /** 0 lets the system choose. */
   readonly port: number
   readonly discoveryPort: number
+  /** Name and version of the program, for the other side's log. */
+  readonly program: string
 }
 
 export interface StudentOptions {
@@ -41,6 +45,8 @@ export interface StudentOptions {
   readonly newSessions: "ask" | "first-use"
   readonly port: number
   readonly discoveryPort: number
+  /** Name and version of the program, for the other side's log. */
+  readonly program: string
 }
 
 export interface ShareView {
@@ -80,6 +86,12 @@ export interface SessionView {
   readonly devices: ReadonlyArray<DeviceView>
 }
 
+/** What ends a session that has begun. */
+export type SessionFailure = AcceptError | StoreError | DiskError
+
+/** How many events are kept for whoever subscribes later. */
+export const eventsKept = 4_096
+
 /** Asked for something that this session or this side of it does not have. */
 export class SessionRefused extends Schema.TaggedError<SessionRefused>()("SessionRefused", {
   reason: Schema.Literals(["not-joined", "not-host", "unknown-share", "unknown-session"]),
@@ -90,6 +102,8 @@ export class Session extends Context.Service<Session, {
   /** Everything that has happened so far in this run, then what happens. A subscriber that falls 4,096 behind loses the oldest. */
   readonly events: Effect.Effect<PubSub.Subscription<SessionEvent>, never, Scope.Scope>
   readonly view: Effect.Effect<SessionView>
+  /** Never succeeds; fails when the session cannot go on, e.g. because the port of links is taken. */
+  readonly failed: Effect.Effect<never, SessionFailure>
   /** Hashes a file or folder and announces it. Completes when it is ready to be handed out. Host only. */
   readonly share: (path: string) => Effect.Effect<Root, SourceError | WriteRefused | SessionRefused>
   /** Withdraws a share, named by root or title. */

@@ -1,0 +1,343 @@
+/**
+ * A session this device is in, from either side: keeps the picture of its shares and devices, turns what the services
+ * below say into events, and carries out what a person asks for.
+ */
+import { Effect, PubSub, Queue, Schedule, type Scope } from "effect"
+import type { Share } from "../protocol/Entry.ts"
+import type { PeerId, Root } from "../protocol/Ids.ts"
+import * as Limits from "../protocol/Limits.ts"
+import { type ShareStatus } from "../protocol/Status.ts"
+import { ChunkScheduler, type TransferEvent } from "./ChunkScheduler.ts"
+import { ChunkStore, type StoreError } from "./ChunkStore.ts"
+import { type Delivered, MessageRelay } from "./MessageRelay.ts"
+import { PeerManager } from "./PeerManager.ts"
+import { type DeviceView, type Session, SessionRefused, type ShareView } from "./Session.ts"
+import { SessionContext } from "./SessionContext.ts"
+import type { SessionEvent } from "./SessionEvent.ts"
+
+/** How often this device's own status is put together; how often it is sent is a question of MessageRelay. */
+const statusIntervalMs = 2_000
+
+type Problem = NonNullable<(typeof ShareStatus.Type)["problem"]>
+
+interface Known {
+  readonly share: Share
+  state: ShareView["state"]
+  path: string | undefined
+  problem: string | undefined
+  problemCode: Problem | undefined
+}
+
+export interface Joined {
+  readonly shares: Effect.Effect<ReadonlyArray<ShareView>>
+  readonly devices: Effect.Effect<ReadonlyArray<DeviceView>>
+  readonly isEnded: () => boolean
+  readonly mayWrite: () => boolean
+  readonly share: Session["Service"]["share"]
+  readonly unshare: Session["Service"]["unshare"]
+  readonly say: Session["Service"]["say"]
+}
+
+const storeProblem: Record<StoreError["reason"], readonly [Problem, string]> = {
+  "disk-full": ["disk-full", "the disk is full"],
+  "disk-read-only": ["disk-read-only", "the download folder cannot be written to"],
+  "disk-failing": ["disk-failing", "the disk reports errors"],
+  "bad-manifest": ["other", "its description is not valid"]
+}
+
+/** Runs until the scope closes. `publish` takes every event a person may see. */
+export const make = Effect.fnUntraced(function*(
+  publish: (event: SessionEvent) => Effect.Effect<void>
+): Effect.fn.Return<
+  Joined,
+  never,
+  Scope.Scope | SessionContext | PeerManager | MessageRelay | ChunkScheduler | ChunkStore
+> {
+  const context = yield* SessionContext
+  const peers = yield* PeerManager
+  const relay = yield* MessageRelay
+  const scheduler = yield* ChunkScheduler
+  const store = yield* ChunkStore
+
+  const shares = new Map<Root, Known>()
+  let ended = false
+
+  // ---- what authors say --------------------------------------------------------------------------------------------
+
+  const onDelivered = (delivered: Delivered): Effect.Effect<void> => {
+    const { entry: { content, name, number, writtenAt }, peer } = delivered
+    switch (content._tag) {
+      case "Text":
+        // What was shown in an earlier run is history, not news.
+        return delivered.replayed ? Effect.void : publish({
+          event: "message.delivered",
+          author: peer,
+          name,
+          byHost: delivered.byHost,
+          number,
+          writtenAt,
+          text: content.text
+        })
+      case "Share":
+        return offered(content)
+      case "Unshare":
+        return withdrawn(content.root)
+      case "End":
+        if (ended) return Effect.void
+        ended = true
+        return publish({ event: "session.ended", session: context.session, reason: "ended-by-teacher" })
+    }
+  }
+
+  const offered = Effect.fnUntraced(function*(share: Share) {
+    const before = shares.get(share.root)
+    if (before !== undefined && before.state !== "withdrawn") return
+    // A host hands out what lies on its own disk. What it shared in an earlier run and cannot find any more is the
+    // room's to pass on.
+    if (context.isHost && !(yield* isSource(share))) return
+    if (shares.size >= Limits.sharesMax) {
+      const text = `"${share.title}" is not fetched: a session has at most ${Limits.sharesMax} shares`
+      return yield* publish({ event: "warning", code: "too-many-shares", text })
+    }
+    shares.set(share.root, {
+      share,
+      state: "waiting",
+      path: undefined,
+      problem: undefined,
+      problemCode: undefined
+    })
+    yield* publish({
+      event: "share.offered",
+      root: share.root,
+      title: share.title,
+      kind: share.kind,
+      bytes: share.sizeBytes,
+      files: share.filesCount
+    })
+    yield* scheduler.add(share)
+  })
+
+  const isSource = (share: Share): Effect.Effect<boolean> =>
+    store.open(share).pipe(
+      Effect.map((opened) => opened.isSource),
+      Effect.catch(() => Effect.succeed(false))
+    )
+
+  const withdrawn = Effect.fnUntraced(function*(root: Root) {
+    const known = shares.get(root)
+    if (known === undefined || known.state === "withdrawn") return
+    const complete = known.state === "complete"
+    known.state = "withdrawn"
+    yield* scheduler.remove(root)
+    yield* publish({ event: "share.withdrawn", root, title: known.share.title })
+    if (complete) return
+    known.problem = "withdrawn before it was complete"
+  })
+
+  // ---- what the chunks do ------------------------------------------------------------------------------------------
+
+  const onTransfer = (event: TransferEvent): Effect.Effect<void> => {
+    if (event._tag === "Poisoned") {
+      return publish({
+        event: "warning",
+        code: "poisoned",
+        text: `A device (${event.peer.slice(0, 8)}) sent false data and was dropped. Nothing false was kept.`
+      })
+    }
+    const known = shares.get(event._tag === "Progress" ? event.progress.root : event.root)
+    if (known === undefined || known.state === "withdrawn") return Effect.void
+    const { root, sizeBytes, title } = known.share
+    switch (event._tag) {
+      case "Progress": {
+        if (known.state === "waiting" && event.progress.verifiedBytes > 0) known.state = "receiving"
+        return publish({
+          event: "share.progress",
+          root,
+          title,
+          verifiedBytes: event.progress.verifiedBytes,
+          bytes: sizeBytes,
+          receiveBytesPerSecond: event.progress.receiveBytesPerSecond,
+          sendBytesPerSecond: event.progress.sendBytesPerSecond,
+          sources: event.progress.sources
+        })
+      }
+      case "Completed":
+        known.state = "complete"
+        known.path = event.path
+        known.problem = undefined
+        known.problemCode = event.skipped.length > 0 ? "bad-names" : undefined
+        return publish({ event: "share.completed", root, title, path: event.path, bytes: sizeBytes }).pipe(
+          Effect.andThen(
+            event.skipped.length === 0 ? Effect.void : publish({
+              event: "warning",
+              code: "files-left-out",
+              text: `${event.skipped.length} of the files of "${title}" were left out: ` +
+                event.skipped.slice(0, 3).map(({ path, reason }) => `${path} (${reason})`).join(", ")
+            })
+          )
+        )
+      case "Paused": {
+        const [code, words] = storeProblem[event.error.reason]
+        known.state = "paused"
+        known.problem = `${words}: ${event.error.detail}`
+        known.problemCode = code
+        return publish({ event: "share.failed", root, title, reason: known.problem, resumes: true })
+      }
+      case "Resumed":
+        known.state = "receiving"
+        known.problem = undefined
+        known.problemCode = undefined
+        return Effect.void
+      case "SourceChanged":
+        if (known.state === "failed") return Effect.void
+        known.state = "failed"
+        known.problem = `its source was changed while it was shared (${event.detail}); share it again`
+        return publish({ event: "share.failed", root, title, reason: known.problem, resumes: false })
+    }
+  }
+
+  // ---- who is there ------------------------------------------------------------------------------------------------
+
+  const linkChange = (info: { readonly peer: PeerId; readonly name: string }, up: SessionEvent | undefined) =>
+    publish(up ?? { event: "peer.down", peer: info.peer, name: info.name })
+
+  const sayStatus = Effect.gen(function*() {
+    const progress = yield* scheduler.progress
+    const links = yield* peers.peers
+    yield* relay.setStatus({
+      links: links.length,
+      receiveBytesPerSecond: progress.reduce((sum, share) => sum + share.receiveBytesPerSecond, 0),
+      // The newest shares, if there are more than a status holds.
+      shares: progress.slice(-32).map(({ root, verifiedBytes }) => {
+        const known = shares.get(root)
+        return {
+          root,
+          verifiedBytes,
+          complete: known?.state === "complete",
+          ...(known?.problemCode === undefined ? {} : { problem: known.problemCode })
+        }
+      })
+    })
+  })
+
+  const shareViews = Effect.gen(function*() {
+    const progress = new Map((yield* scheduler.progress).map((each) => [each.root, each]))
+    return Array.from(shares.values(), ({ path, problem, share, state }): ShareView => {
+      const moving = progress.get(share.root)
+      return {
+        root: share.root,
+        title: share.title,
+        kind: share.kind,
+        sizeBytes: share.sizeBytes,
+        verifiedBytes: moving?.verifiedBytes ?? 0,
+        receiveBytesPerSecond: moving?.receiveBytesPerSecond ?? 0,
+        sendBytesPerSecond: moving?.sendBytesPerSecond ?? 0,
+        sources: moving?.sources ?? 0,
+        state,
+        path,
+        problem
+      }
+    })
+  })
+
+  const deviceViews = Effect.gen(function*() {
+    const views = new Map<PeerId, DeviceView>()
+    const hostPeer = (peer: PeerId) => context.isHost ? peer === context.peer : hosts.has(peer)
+    const hosts = new Set<PeerId>()
+    for (const { isHost, name, peer } of yield* peers.peers) {
+      if (isHost) hosts.add(peer)
+      views.set(peer, { peer, name, isHost, isSelf: false, linked: true, status: undefined })
+    }
+    for (const { peer, status } of yield* relay.statuses) {
+      const linked = views.get(peer)
+      views.set(peer, {
+        peer,
+        name: status.name,
+        isHost: linked?.isHost ?? hostPeer(peer),
+        isSelf: peer === context.peer,
+        linked: linked !== undefined,
+        status
+      })
+    }
+    const self = views.get(context.peer)
+    views.set(context.peer, {
+      peer: context.peer,
+      name: context.name,
+      isHost: context.isHost,
+      isSelf: true,
+      linked: false,
+      status: self?.status
+    })
+    return Array.from(views.values())
+  })
+
+  // ---- what a person asks for --------------------------------------------------------------------------------------
+
+  const hostOnly = Effect.suspend(() =>
+    context.isHost
+      ? Effect.void
+      : Effect.fail(new SessionRefused({ reason: "not-host", detail: "only the teacher can do this" }))
+  )
+
+  const share = Effect.fn("Session.share")(function*(path: string) {
+    yield* hostOnly
+    const imported = yield* store.importSource(path, () => Effect.void)
+    if (imported.skipped.length > 0) {
+      const examples = imported.skipped.slice(0, 3).map((each) => `${each.path} (${each.reason})`).join(", ")
+      const text = `${imported.skipped.length} files of "${imported.share.title}" are not shared: ${examples}`
+      yield* publish({ event: "warning", code: "files-not-shared", text })
+    }
+    const before = shares.get(imported.share.root)
+    if (before !== undefined && before.state !== "withdrawn" && before.state !== "failed") return imported.share.root
+    if (before?.state === "failed") yield* withdrawn(imported.share.root)
+    yield* relay.write(imported.share)
+    return imported.share.root
+  })
+
+  const unshare = Effect.fn("Session.unshare")(function*(name: string) {
+    yield* hostOnly
+    const known = Array.from(shares.values()).findLast(({ share, state }) =>
+      state !== "withdrawn" && (share.root === name || share.title === name)
+    )
+    if (known === undefined) return yield* new SessionRefused({ reason: "unknown-share", detail: name })
+    yield* relay.write({ _tag: "Unshare", root: known.share.root })
+  })
+
+  // ---- fibers ------------------------------------------------------------------------------------------------------
+
+  const transfers = yield* scheduler.events
+  const linkChanges = yield* peers.linkChanges
+  const notices = yield* peers.notices
+  yield* Effect.forkScoped(Effect.forever(Effect.flatMap(PubSub.take(transfers), onTransfer)))
+  yield* Effect.forkScoped(Effect.forever(Effect.flatMap(Queue.take(relay.delivered), onDelivered)))
+  yield* Effect.forkScoped(Effect.forever(Effect.flatMap(PubSub.take(linkChanges), ({ _tag, info }) =>
+    linkChange(
+      info,
+      _tag === "PeerDown" ? undefined : {
+        event: "peer.up",
+        peer: info.peer,
+        name: info.name,
+        address: `${info.address.host}:${info.address.port}`,
+        host: info.isHost
+      }
+    ))))
+  yield* Effect.forkScoped(
+    Effect.forever(Effect.flatMap(PubSub.take(notices), ({ address, detail, reason }) =>
+      publish({
+        event: "warning",
+        code: reason === "version" ? "other-version" : "refused",
+        text: `No link to ${address.host}: ${detail}.`
+      })))
+  )
+  yield* Effect.forkScoped(Effect.repeat(sayStatus, Schedule.spaced(statusIntervalMs)))
+
+  return {
+    shares: shareViews,
+    devices: deviceViews,
+    isEnded: () => ended,
+    mayWrite: () => !ended && (context.isHost || context.certificate().policy.studentsMayWrite),
+    share,
+    unshare,
+    say: (text) => Effect.asVoid(relay.write({ _tag: "Text", text }))
+  }
+})

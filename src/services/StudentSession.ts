@@ -1,0 +1,297 @@
+/** The student's side of a session: looks for one, decides whom to trust, joins, and takes part until its scope closes. */
+import { Clock, Context, Deferred, Effect, Layer, PubSub, Queue, Scope } from "effect"
+import type { VerifiedCertificate } from "../protocol/Certificate.ts"
+import type { PublicKey, SessionId } from "../protocol/Ids.ts"
+import * as Limits from "../protocol/Limits.ts"
+import * as Trust from "../protocol/Trust.ts"
+import type { Address } from "../protocol/Wire.ts"
+import * as Words from "../protocol/Words.ts"
+import { ChunkScheduler } from "./ChunkScheduler.ts"
+import { ChunkStore } from "./ChunkStore.ts"
+import { Crypto } from "./Crypto.ts"
+import { Discovery, type Sighting } from "./Discovery.ts"
+import { Identity } from "./Identity.ts"
+import * as Joined from "./Joined.ts"
+import * as Link from "./Link.ts"
+import { MessageRelay } from "./MessageRelay.ts"
+import { PeerManager } from "./PeerManager.ts"
+import {
+  eventsKept,
+  Session,
+  type SessionFailure,
+  SessionRefused,
+  type SessionView,
+  type StudentOptions
+} from "./Session.ts"
+import { SessionContext, verifyCertificate } from "./SessionContext.ts"
+import type { SessionEvent } from "./SessionEvent.ts"
+import { Transport } from "./Transport.ts"
+
+/** How long a typed address that gave nothing rests before it is asked again. */
+const probeIntervalMs = 1_500
+
+interface JoinedSession {
+  readonly joined: Joined.Joined
+  readonly context: SessionContext["Service"]
+}
+
+const make = Effect.fnUntraced(function*(options: StudentOptions) {
+  const crypto = yield* Crypto
+  const identity = yield* Identity
+  const discovery = yield* Discovery
+  const transport = yield* Transport
+  const clock = yield* Clock.Clock
+  const scope = yield* Effect.scope
+  const nowMs = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
+
+  const self = yield* identity.device
+  const pins = yield* identity.pins
+  const fingerprintWords = (root: PublicKey) => Words.fingerprint(root, crypto.sha256)
+
+  const events = yield* PubSub.sliding<SessionEvent>({ capacity: eventsKept, replay: eventsKept })
+  const publish = (event: SessionEvent) => Effect.asVoid(PubSub.publish(events, event))
+
+  // ---- looking -----------------------------------------------------------------------------------------------------
+
+  const trustOptions: Trust.Options = {
+    pins,
+    trusted: options.trust,
+    words: options.join,
+    newSessions: options.newSessions,
+    fingerprintWords,
+    startedMs: nowMs()
+  }
+  let trust = Trust.make(trustOptions)
+  const inputs = yield* Queue.dropping<Trust.Input>(1_024)
+  const joinedSession = Deferred.makeUnsafe<JoinedSession>()
+  let joinedNow: JoinedSession | undefined
+  const current = () => joinedNow
+  const refusals = new Map<SessionId, Deferred.Deferred<void, SessionRefused>>()
+  const found = new Set<PublicKey>()
+
+  const describe = ({ certificate: { root, session, title } }: VerifiedCertificate) => ({
+    session,
+    title,
+    words: fingerprintWords(root),
+    root
+  })
+
+  const seen = Effect.fnUntraced(function*(certificate: VerifiedCertificate, address: Address) {
+    const { root, title } = certificate.certificate
+    if (!found.has(root) && found.size < Limits.sessionsListedMax) {
+      found.add(root)
+      yield* publish({
+        event: "session.found",
+        ...describe(certificate),
+        address: `${address.host}:${address.port}`,
+        trust: Trust.isKnown(trustOptions, root) ? "pinned" : Trust.isAlarming(trustOptions, title) ? "alarm" : "new"
+      })
+    }
+    yield* Queue.offer(inputs, { _tag: "Seen", certificate, nowMs: nowMs() })
+  })
+
+  const decide = (output: Trust.Output): Effect.Effect<void> => {
+    switch (output._tag) {
+      case "Join":
+        return join(output.certificate, output.pinIt, output.reason)
+      case "Ask":
+        return Effect.void
+      case "List":
+        return publish({
+          event: "warning",
+          code: "several-sessions",
+          text:
+            `${output.certificates.length} sessions are in reach and none is known: compare the words and choose one, ` +
+            "or start again with --join and the words on the board."
+        })
+      case "Alarm":
+        return publish({
+          event: "warning",
+          code: "other-teacher",
+          text:
+            `A session called "${output.title}" is in reach whose teacher is NOT the one this device knows by that ` +
+            `name (${fingerprintWords(output.seenRoot)} instead of ${fingerprintWords(output.pinnedRoot)}). ` +
+            "It is not joined. If your teacher has a new secret, start again with --join and the words on the board."
+        })
+      case "Refused": {
+        const waiting = refusals.get(output.session)
+        return waiting === undefined ? Effect.void : Effect.asVoid(Deferred.fail(
+          waiting,
+          new SessionRefused({ reason: "unknown-session", detail: output.session })
+        ))
+      }
+    }
+  }
+
+  /** Feeds the trust machine until it has decided. */
+  const looking = Effect.gen(function*() {
+    while (!trust.joined) {
+      const now = nowMs()
+      const wakeMs = Trust.wakeMs(trust, now)
+      const input = yield* wakeMs === undefined
+        ? Queue.take(inputs)
+        : Queue.take(inputs).pipe(
+          Effect.timeoutOrElse({
+            duration: Math.max(1, wakeMs - now),
+            orElse: () => Effect.sync((): Trust.Input => ({ _tag: "Tick", nowMs: nowMs() }))
+          })
+        )
+      const [next, outputs] = Trust.step(trust, input)
+      trust = next
+      yield* Effect.forEach(outputs, decide, { discard: true })
+    }
+  })
+
+  /** Asks a typed address which session it is in: reads the hello that every peer begins with, and leaves. */
+  const probe = (address: Address) =>
+    Effect.gen(function*() {
+      const connection = yield* transport.dial(self, address, undefined)
+      const link = yield* Link.make(connection, () => () => undefined)
+      const first = yield* Effect.timeout(Queue.take(link.inbox), Limits.handshakeTimeoutMs)
+      if (first._tag !== "Message" || first.message._tag !== "Hello") return
+      for (const signed of first.message.certificates) {
+        const certificate = verifyCertificate(crypto, signed)
+        if (certificate !== undefined) yield* seen(certificate, address)
+      }
+    }).pipe(Effect.scoped, Effect.ignore)
+
+  // ---- joining -----------------------------------------------------------------------------------------------------
+
+  const join = Effect.fnUntraced(function*(certificate: VerifiedCertificate, pinIt: boolean, reason: Trust.Reason) {
+    const { certificate: { root, session, title } } = certificate
+    if (pinIt) {
+      yield* identity.pin({ root, title }).pipe(Effect.catch((error) =>
+        publish({
+          event: "warning",
+          code: "not-pinned",
+          text: `The teacher could not be remembered for the next time: ${error.detail}.`
+        })
+      ))
+    }
+    const services = yield* Layer.build(
+      Layer.mergeAll(MessageRelay.layer(options.stateFolder), ChunkScheduler.layer).pipe(
+        Layer.provideMerge(Layer.mergeAll(
+          PeerManager.layer({ listenPort: options.port, program: options.program }),
+          ChunkStore.layer({ stateFolder: options.stateFolder, downloadFolder: options.downloadFolder })
+        )),
+        Layer.provideMerge(SessionContext.layer({ self, name: options.name, certificates: [certificate] }))
+      )
+    )
+    const context = Context.get(services, SessionContext)
+    const peers = Context.get(services, PeerManager)
+    yield* publish({ event: "session.joined", ...describe(certificate), peer: context.peer })
+    if (reason === "first-use") {
+      yield* publish({
+        event: "warning",
+        code: "first-use",
+        text: `"${title}" was the only session in reach and is trusted from now on. Its words are: ${
+          fingerprintWords(root)
+        }.`
+      })
+    }
+    const joined = yield* Joined.make(publish).pipe(Effect.provide(services))
+
+    const heard = ({ address, certificate: sighted, peer }: Sighting) =>
+      Effect.suspend(() => {
+        if (sighted.certificate.root !== root || sighted.certificate.session !== session) return Effect.void
+        context.learn([sighted.signed])
+        return peers.heard(peer, address)
+      })
+    const sightings = yield* discovery.sightings
+    yield* Effect.forEach(yield* discovery.sighted, heard, { discard: true })
+    yield* Effect.forkScoped(Effect.forever(Effect.flatMap(PubSub.take(sightings), heard)))
+    yield* Effect.forEach(options.connect, peers.connect, { discard: true })
+    yield* discovery.announce(Effect.sync(() => ({
+      certificate: context.certificates().at(-1)!,
+      self,
+      listenPort: peers.listenPort
+    })))
+    joinedNow = { joined, context }
+    yield* Deferred.succeed(joinedSession, joinedNow)
+  }, (effect) => Scope.provide(effect, scope))
+
+  // ---- life --------------------------------------------------------------------------------------------------------
+
+  const failed = Deferred.makeUnsafe<never, SessionFailure>()
+  const sightings = yield* discovery.sightings
+  yield* discovery.want((root) => Trust.isKnown(trustOptions, root))
+  yield* PubSub.take(sightings).pipe(
+    Effect.flatMap(({ address, certificate }) => seen(certificate, address)),
+    Effect.forever,
+    Effect.forkScoped
+  )
+  for (const address of options.connect) {
+    yield* probe(address).pipe(
+      Effect.andThen(Effect.sleep(probeIntervalMs)),
+      Effect.forever,
+      Effect.raceFirst(Deferred.await(joinedSession)),
+      Effect.forkScoped
+    )
+  }
+  yield* looking.pipe(
+    Effect.catchCause((cause) => Deferred.failCause(failed, cause)),
+    Effect.forkScoped
+  )
+
+  const view = Effect.gen(function*() {
+    const now = current()
+    const view: SessionView = now === undefined
+      ? {
+        phase: "looking",
+        isHost: false,
+        session: undefined,
+        title: undefined,
+        words: undefined,
+        mayWrite: false,
+        shares: [],
+        devices: []
+      }
+      : {
+        phase: now.joined.isEnded() ? "ended" : "joined",
+        isHost: false,
+        session: now.context.session,
+        title: now.context.certificate().title,
+        words: fingerprintWords(now.context.root),
+        mayWrite: now.joined.mayWrite(),
+        shares: yield* now.joined.shares,
+        devices: yield* now.joined.devices
+      }
+    return view
+  })
+
+  const whenJoined = <A, E>(
+    use: (joined: Joined.Joined) => Effect.Effect<A, E>
+  ): Effect.Effect<A, E | SessionRefused> =>
+    Effect.suspend((): Effect.Effect<A, E | SessionRefused> => {
+      const now = current()
+      return now === undefined
+        ? Effect.fail(new SessionRefused({ reason: "not-joined", detail: "no session has been joined yet" }))
+        : use(now.joined)
+    })
+
+  return Session.of({
+    events: PubSub.subscribe(events),
+    failed: Deferred.await(failed),
+    view,
+    share: (path) => whenJoined((joined) => joined.share(path)),
+    unshare: (name) => whenJoined((joined) => joined.unshare(name)),
+    say: (text) => whenJoined((joined) => joined.say(text)),
+    choose: Effect.fn("Session.choose")(function*(session) {
+      if (trust.joined) return
+      const refused = Deferred.makeUnsafe<void, SessionRefused>()
+      refusals.set(session, refused)
+      yield* Queue.offer(inputs, { _tag: "Chosen", session, nowMs: nowMs() })
+      yield* Effect.raceFirst(Deferred.await(refused), Effect.asVoid(Deferred.await(joinedSession))).pipe(
+        Effect.ensuring(Effect.sync(() => refusals.delete(session)))
+      )
+    })
+  })
+})
+
+export const layer = (options: StudentOptions) =>
+  Layer.effect(Session, make(options)).pipe(
+    Layer.provide(Layer.mergeAll(
+      Identity.layer(options.stateFolder),
+      Discovery.layer({ port: options.discoveryPort })
+    ))
+  )

@@ -1,0 +1,127 @@
+/** The teacher's side of a session: certifies it, announces it, and hosts it until its scope closes. */
+import { Context, Effect, Layer, PubSub } from "effect"
+import type { Certificate } from "../protocol/Certificate.ts"
+import * as JoinLink from "../protocol/JoinLink.ts"
+import * as Words from "../protocol/Words.ts"
+import { ChunkScheduler } from "./ChunkScheduler.ts"
+import { ChunkStore } from "./ChunkStore.ts"
+import { Crypto } from "./Crypto.ts"
+import { Datagrams } from "./Datagrams.ts"
+import { Discovery, type Sighting } from "./Discovery.ts"
+import { HostedSessions } from "./HostedSessions.ts"
+import { Identity } from "./Identity.ts"
+import * as Joined from "./Joined.ts"
+import { MessageRelay } from "./MessageRelay.ts"
+import { PeerManager } from "./PeerManager.ts"
+import { eventsKept, Session, SessionRefused, type SessionView, type TeacherOptions } from "./Session.ts"
+import { SessionContext } from "./SessionContext.ts"
+import type { SessionEvent } from "./SessionEvent.ts"
+
+const make = Effect.fnUntraced(function*(options: TeacherOptions) {
+  const crypto = yield* Crypto
+  const identity = yield* Identity
+  const hosted = yield* HostedSessions
+  const discovery = yield* Discovery
+  const datagrams = yield* Datagrams
+
+  const root = crypto.keyPair(options.secretSeed)
+  const host = yield* identity.ephemeral
+  const { epoch, session } = yield* hosted.next(root.publicKey)
+  const certify = (epoch: number) => {
+    const certificate: Certificate = {
+      version: 1,
+      root: root.publicKey,
+      session,
+      host: host.publicKey,
+      title: options.title,
+      epoch,
+      policy: { closed: false, studentsMayWrite: options.studentsMayWrite, studentsMayShare: false }
+    }
+    return { certificate, signed: crypto.sign(root, "certificate", "-", JSON.stringify(certificate)) }
+  }
+
+  const services = yield* Layer.build(
+    Layer.mergeAll(MessageRelay.layer(options.stateFolder), ChunkScheduler.layer).pipe(
+      Layer.provideMerge(Layer.mergeAll(
+        PeerManager.layer({ listenPort: options.port, program: options.program }),
+        ChunkStore.layer({ stateFolder: options.stateFolder })
+      )),
+      Layer.provideMerge(SessionContext.layer({ self: host, name: options.name, certificates: [certify(epoch)] }))
+    )
+  )
+  const context = Context.get(services, SessionContext)
+  const peers = Context.get(services, PeerManager)
+
+  const events = yield* PubSub.sliding<SessionEvent>({ capacity: eventsKept, replay: eventsKept })
+  const publish = (event: SessionEvent) => Effect.asVoid(PubSub.publish(events, event))
+
+  /** Somebody in reach is in a session of this root: this session's own devices, or one under a larger epoch. */
+  const onSighting = Effect.fnUntraced(function*({ address, certificate: { certificate, signed }, peer }: Sighting) {
+    if (certificate.root !== root.publicKey) return
+    if (certificate.session === session) {
+      yield* peers.heard(peer, address)
+      context.learn([signed])
+    }
+    const newest = context.certificate()
+    if (certificate.epoch < newest.epoch || certificate.host === host.publicKey) return
+    // Whoever holds the secret now is the host: a certificate of an earlier run, or of lost state, has had its time.
+    yield* hosted.raise(root.publicKey, certificate.epoch + 1)
+    context.learn([certify(certificate.epoch + 1).signed])
+  }, Effect.ignore)
+
+  const words = Words.fingerprint(root.publicKey, crypto.sha256)
+  const addresses = (yield* datagrams.interfaces)
+    .filter(({ loopback }) => !loopback)
+    .map(({ address }) => ({ host: address, port: peers.listenPort }))
+  yield* publish({
+    event: "session.started",
+    session,
+    title: options.title,
+    words,
+    root: root.publicKey,
+    port: peers.listenPort,
+    link: JoinLink.encode({ root: root.publicKey, session, addresses })
+  })
+
+  const joined = yield* Joined.make(publish).pipe(Effect.provide(services))
+  const sightings = yield* discovery.sightings
+  yield* Effect.forkScoped(Effect.forever(Effect.flatMap(PubSub.take(sightings), onSighting)))
+  yield* discovery.announce(Effect.sync(() => ({
+    certificate: context.certificates().at(-1)!,
+    self: host,
+    listenPort: peers.listenPort
+  })))
+
+  const view = Effect.gen(function*() {
+    const view: SessionView = {
+      phase: joined.isEnded() ? "ended" : "joined",
+      isHost: true,
+      session,
+      title: options.title,
+      words,
+      mayWrite: joined.mayWrite(),
+      shares: yield* joined.shares,
+      devices: yield* joined.devices
+    }
+    return view
+  })
+
+  return Session.of({
+    events: PubSub.subscribe(events),
+    view,
+    failed: Effect.never,
+    share: joined.share,
+    unshare: joined.unshare,
+    say: joined.say,
+    choose: () => Effect.fail(new SessionRefused({ reason: "unknown-session", detail: "a teacher's own session" }))
+  })
+})
+
+export const layer = (options: TeacherOptions) =>
+  Layer.effect(Session, make(options)).pipe(
+    Layer.provide(Layer.mergeAll(
+      Identity.layer(options.stateFolder),
+      HostedSessions.layer(options.stateFolder),
+      Discovery.layer({ port: options.discoveryPort })
+    ))
+  )
