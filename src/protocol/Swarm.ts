@@ -158,11 +158,13 @@ const take = (swarm: Swarm, input: Input): void => {
       return shareClosed(swarm, input.root)
     case "Message": {
       const link = swarm.links.get(input.peer)
-      return link === undefined ? undefined : message(swarm, link, input.message)
+      if (link !== undefined) message(swarm, link, input.message)
+      return
     }
     case "DataArrived": {
-      const view = swarm.links.get(input.peer)?.views.get(input.root)
-      return view === undefined ? undefined : Requests.arrived(swarm, view, input.index, input.bytes, input.last)
+      const link = swarm.links.get(input.peer)
+      if (link !== undefined) Requests.arrived(swarm, link, input.root, input.index, input.bytes, input.last)
+      return
     }
     case "Served":
       Uploads.served(swarm, input.peer, input.root, input.index, false)
@@ -176,7 +178,7 @@ const take = (swarm: Swarm, input: Input): void => {
       return serveFailed(swarm, input.peer, input.root, input.index)
     default: {
       const share = swarm.shares.get(input.root)
-      return share === undefined ? undefined : takeOfShare(swarm, share, input)
+      if (share !== undefined) takeOfShare(swarm, share, input)
     }
   }
 }
@@ -223,6 +225,7 @@ const peerUp = (swarm: Swarm, peer: PeerId): void => {
     views: new Map(),
     remembered: new Map(),
     rememberedBytes: 0,
+    leftovers: new Map(),
     claim: { queuedCount: 0, servedBytes: 0 },
     tell: (swarm, message) => send(swarm, link, message),
     asksCount: 0,
@@ -242,6 +245,7 @@ const peerUp = (swarm: Swarm, peer: PeerId): void => {
 
 const openView = (link: Link, share: Share): View => {
   const view = makeView(link, share)
+  link.leftovers.delete(share.root)
   link.views.set(share.root, view)
   share.views.set(link.peer, view)
   return view
@@ -323,6 +327,7 @@ const shareClosed = (swarm: Swarm, root: Root): void => {
   Requests.abandonShare(swarm, share)
   for (const view of Array.from(share.views.values())) {
     if (view.opened) remember(view.link, root, view.bits.slice())
+    if (view.asks.size > 0) view.link.leftovers.set(root, view.asks)
     closeView(swarm, view, true)
   }
   swarm.shares.delete(root)
@@ -395,7 +400,9 @@ const message = (swarm: Swarm, link: Link, message: SwarmMessage): void => {
       }
       return Uploads.acknowledged(swarm, view, message.index)
     case "Reject":
-      if (view !== undefined && Requests.rejected(swarm, view, message.index)) removeClaim(swarm, view, message.index)
+      if (Requests.rejected(swarm, link, message.share, message.index) && view !== undefined) {
+        removeClaim(swarm, view, message.index)
+      }
   }
 }
 

@@ -6,7 +6,7 @@
  * behind a slow one.
  */
 import * as Bitfield from "./Bitfield.ts"
-import type { PeerId } from "./Ids.ts"
+import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import * as Picker from "./Picker.ts"
 import {
@@ -108,9 +108,8 @@ const ask = (swarm: Swarm, view: View, index: number): void => {
 }
 
 /** Bytes of a chunk are here. What nobody asked for is ignored. */
-export const arrived = (swarm: Swarm, view: View, index: number, bytes: number, last: boolean): void => {
-  const { link } = view
-  const ask = view.asks.get(index)
+export const arrived = (swarm: Swarm, link: Link, root: Root, index: number, bytes: number, last: boolean): void => {
+  const ask = askOf(link, root, index)
   if (ask === undefined) return
   link.arrivedBytes = link.arrivedBytes * Math.exp((link.arrivedAtMs - swarm.nowMs) / rateWindowMs) + bytes
   link.arrivedAtMs = swarm.nowMs
@@ -127,20 +126,25 @@ export const arrived = (swarm: Swarm, view: View, index: number, bytes: number, 
 }
 
 /** A source will not deliver a chunk. Unless this was to be expected, it does not have it. Says whether it was not. */
-export const rejected = (swarm: Swarm, view: View, index: number): boolean => {
-  const ask = view.asks.get(index)
+export const rejected = (swarm: Swarm, link: Link, root: Root, index: number): boolean => {
+  const ask = askOf(link, root, index)
   if (ask === undefined) return false
   answered(swarm, ask)
   if (ask.cancelled) return false
-  view.link.askedBytes -= ask.bytes - ask.arrivedBytes
+  link.askedBytes -= ask.bytes - ask.arrivedBytes
   release(swarm, ask)
   return true
 }
 
+const askOf = (link: Link, root: Root, index: number): Ask | undefined =>
+  (link.views.get(root)?.asks ?? link.leftovers.get(root))?.get(index)
+
 const answered = (swarm: Swarm, ask: Ask): void => {
-  ask.view.asks.delete(ask.index)
-  ask.view.link.asksCount--
-  swarm.hungry.add(ask.view.link)
+  const { link, share, asks } = ask.view
+  asks.delete(ask.index)
+  if (asks.size === 0) link.leftovers.delete(share.root)
+  link.asksCount--
+  swarm.hungry.add(link)
 }
 
 /** The chunk is here, from whomever: whoever else was asked for it need not send it. */

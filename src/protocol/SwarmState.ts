@@ -93,6 +93,8 @@ export interface Link extends Source {
   /** What the peer said about shares this device has not opened, so that either side may open first. */
   readonly remembered: Map<Root, Uint8Array>
   rememberedBytes: number
+  /** Cancelled requests of shares that were closed meanwhile: they are still to be answered. */
+  readonly leftovers: Map<Root, Map<number, Ask>>
   readonly claim: Claim
 }
 
@@ -231,7 +233,7 @@ export const makeView = (link: Link, share: Share): View => ({
   bits: Bitfield.make(share.chunksCount),
   count: 0,
   opened: false,
-  asks: new Map(),
+  asks: link.leftovers.get(share.root) ?? new Map(),
   queue: new Set(),
   revealed: 0,
   unspread: 0,
