@@ -4,6 +4,7 @@ import { PublicKey } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import { shortText } from "../protocol/Text.ts"
 import { Address } from "../protocol/Wire.ts"
+import * as Words from "../protocol/Words.ts"
 import { UsageError } from "./Problems.ts"
 
 const refuse = (reason: UsageError["reason"], detail: string) => Effect.fail(new UsageError({ reason, detail }))
@@ -17,12 +18,10 @@ export const address = (text: string): Effect.Effect<Address, UsageError> => {
 
 export const isPort = (port: number): boolean => Number.isInteger(port) && port >= 0 && port <= 65_535
 
-/** Six words, however they were spaced or capitalised. */
+/** The six words of a session, however they were written. */
 export const words = (text: string): Effect.Effect<string, UsageError> => {
-  const plain = text.normalize("NFKC").trim().toLowerCase().split(/[\s,-]+/)
-  return plain.length === 6 && plain.every((word) => /^\p{L}+$/u.test(word))
-    ? Effect.succeed(plain.join(" "))
-    : refuse("bad-words", text)
+  const parsed = Words.parse(text, Words.fingerprintWordsCount)
+  return parsed === undefined ? refuse("bad-words", text) : Effect.succeed(parsed.join(" "))
 }
 
 /** A public key as `labfx keygen` prints it, or what a file of that name begins with. */

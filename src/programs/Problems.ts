@@ -6,11 +6,13 @@
  */
 import { Schema } from "effect"
 import { messageTextBytesMax, sharesMax } from "../protocol/Limits.ts"
-import { SourceError } from "../services/ChunkStore.ts"
+import { strengthBitsMin } from "../protocol/Phrase.ts"
+import { SourceError, StoreError } from "../services/ChunkStore.ts"
 import { ListenError } from "../services/Datagrams.ts"
 import { DiskError } from "../services/Disk.ts"
 import { StateError } from "../services/Identity.ts"
 import { WriteRefused } from "../services/MessageRelay.ts"
+import { SecretError } from "../services/Secrets.ts"
 import { SessionRefused } from "../services/Session.ts"
 import { AcceptError } from "../services/Transport.ts"
 import * as Display from "./Display.ts"
@@ -33,7 +35,6 @@ export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
   reason: Schema.Literals([
     "no-secret",
     "no-secret-file",
-    "empty-secret",
     "bad-address",
     "bad-port",
     "bad-words",
@@ -52,7 +53,9 @@ export class NotDone extends Schema.TaggedError<NotDone>()("NotDone", {
 export const LabfxError = Schema.Union([
   UsageError,
   NotDone,
+  SecretError,
   SourceError,
+  StoreError,
   WriteRefused,
   SessionRefused,
   AcceptError,
@@ -80,12 +83,6 @@ const words = (error: LabfxError): readonly [what: string, next: string, exit: n
           return [
             `The secret file “${error.detail}” cannot be read.`,
             "Check the path and that you may read it; `labfx keygen --out FILE` makes a new one.",
-            ExitCode.usage
-          ]
-        case "empty-secret":
-          return [
-            `The secret from ${error.detail} is empty.`,
-            "Check that it was typed or that the file or variable holds it; `labfx keygen` makes a new one.",
             ExitCode.usage
           ]
         case "bad-address":
@@ -127,6 +124,49 @@ const words = (error: LabfxError): readonly [what: string, next: string, exit: n
           return [
             `The demonstration failed: ${error.detail}.`,
             "Check that no firewall blocks node from talking to itself, and try `labfx demo --students 1`.",
+            ExitCode.failed
+          ]
+      }
+    case "SecretError":
+      switch (error.reason) {
+        case "empty":
+          return [
+            "The secret is empty.",
+            "Check that it was typed or that the file or variable holds it; `labfx keygen` makes a new one.",
+            ExitCode.usage
+          ]
+        case "weak":
+          return [
+            `The secret is too easy to guess (about ${error.strengthBits ?? 0} bits of ${strengthBitsMin}): ` +
+            "anybody could become the teacher.",
+            "Make a strong one with `labfx keygen --phrase`, or accept the risk with --allow-weak-secret.",
+            ExitCode.usage
+          ]
+        case "mistyped":
+          return [
+            "The secret looks like a phrase of labfx keygen, but one of its words is wrong.",
+            "Compare it with what was written down, word by word, and try again.",
+            ExitCode.usage
+          ]
+        case "malformed-key":
+          return [
+            "The secret begins like a key of labfx keygen, but it is not complete.",
+            "Copy the whole line of the key file, or name the file with --secret-file.",
+            ExitCode.usage
+          ]
+      }
+    case "StoreError":
+      switch (error.reason) {
+        case "disk-full":
+          return ["The disk is full.", disk, ExitCode.state]
+        case "disk-read-only":
+          return [`The folder cannot be written to: ${error.detail}.`, disk, ExitCode.state]
+        case "disk-failing":
+          return [`The disk reports errors: ${error.detail}.`, "Choose a folder on another disk.", ExitCode.state]
+        case "bad-manifest":
+          return [
+            `The description of a share is not valid: ${error.detail}.`,
+            "Ask the teacher to share it again.",
             ExitCode.failed
           ]
       }
@@ -359,7 +399,7 @@ export const tooManyShares: Problem = {
 /** A bug, told as one. */
 export const unexpected = (detail: string): Problem => ({
   code: "Unexpected",
-  what: `labfx has a bug and must end: ${Display.truncate(Display.safeLine(detail), 300)}`,
+  what: `labfx has met a bug and must end (${Display.truncate(Display.safeLine(detail), 300)}).`,
   next: "Start it again: nothing that was complete is lost. Please report the sentence above.",
   exit: ExitCode.failed
 })

@@ -155,5 +155,5 @@ export const attend = Effect.fnUntraced(function*(options: AttendOptions) {
     Effect.catchTag("Done", () => Effect.never)
   )
 
-  yield* Effect.raceAllFirst([listen, serve, streams.readerGone])
+  yield* Effect.raceAllFirst([listen, serve, streams.readerGone, session.failed])
 }, Effect.scoped)

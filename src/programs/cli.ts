@@ -1,17 +1,15 @@
 /** The command tree of `labfx`, and how its help, its version and a mistaken command line are shown. */
 import { Console, Effect, Layer } from "effect"
 import { CliConfig, CliOutput, Command, GlobalFlag, TerminalCapabilities } from "effect/cli"
-import manifest from "../../package.json" with { type: "json" }
 import { attachSecret } from "./Arguments.ts"
 import { demo } from "./demo.ts"
 import { keygen } from "./keygen.ts"
+import { description, version } from "./program.ts"
 import { student } from "./student.ts"
 import { teacher } from "./teacher.ts"
 
-export const version = manifest.version
-
 const labfx = Command.make("labfx").pipe(
-  Command.withDescription(manifest.description + "."),
+  Command.withDescription(`${description}.`),
   Command.withExamples([
     { command: "labfx keygen --out labfx.key", description: "Once: the teacher's secret" },
     {

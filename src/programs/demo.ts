@@ -38,7 +38,7 @@ export const demo = Command.make("demo", {
     Flag.withDefault("32MiB"),
     Flag.filterMap(
       (text) => Option.filter(Parsing.sizeBytes(text), (bytes) => bytes <= sizeBytesMax),
-      (text) => `“${text}” is not a size up to 16GiB: write 500MB or 32MiB.`
+      () => "a size up to 16GiB, such as 500MB or 32MiB"
     )
   )
 }, ({ size, students }) =>

@@ -7,7 +7,7 @@ export const discoveryPortDefault = 24_726
 
 const port = (name: string) =>
   Flag.Int(name).pipe(
-    Flag.filter(Parsing.isPort, (value) => `“${value}” is not a port: give a number from 0 to 65535.`)
+    Flag.filter(Parsing.isPort, () => "a number from 0 to 65535")
   )
 
 export const listenPort = port("port").pipe(

@@ -1,6 +1,7 @@
 /** `labfx keygen`: makes a teacher's secret, once. */
 import { Console, Effect, Option, Redacted } from "effect"
 import { Command, Flag } from "effect/cli"
+import { Secrets } from "../services/Secrets.ts"
 import { Layers } from "./layers.ts"
 import { Machine } from "./Machine.ts"
 import { reporting } from "./reporting.ts"
@@ -23,7 +24,9 @@ export const keygen = Command.make("keygen", {
   Effect.gen(function*() {
     const layers = yield* Layers
     const machine = yield* Machine
-    const secret = yield* layers.makeSecret(phrase ? "phrase" : "key")
+    const secret = yield* Secrets.use((secrets) => secrets.generate(phrase ? "phrase" : "key")).pipe(
+      Effect.provide(layers.secrets)
+    )
     const file = Option.map(
       Option.orElse(out, () => phrase ? Option.none() : Option.some(fileDefault)),
       machine.resolve

@@ -1,7 +1,7 @@
 /** The teacher's secret, wherever it comes from. It is never printed, logged or put into an error. */
 import { Deferred, Effect, Option, Queue, Redacted } from "effect"
 import { messageTextBytesMax } from "../protocol/Limits.ts"
-import { Layers } from "./layers.ts"
+import { Secrets } from "../services/Secrets.ts"
 import * as LineEditor from "./LineEditor.ts"
 import { Machine } from "./Machine.ts"
 import * as OutputEvent from "./OutputEvent.ts"
@@ -15,12 +15,6 @@ export interface Source {
   readonly flag: Option.Option<Redacted.Redacted>
   readonly file: Option.Option<string>
   readonly json: boolean
-}
-
-/** The name of the place and the text found there. */
-interface Found {
-  readonly from: string
-  readonly text: Redacted.Redacted
 }
 
 const exposed = "The secret stands on the command line, where other users of this machine can read it in the list of " +
@@ -51,7 +45,7 @@ const firstLine = Effect.gen(function*() {
   )
 })
 
-const redact = (from: string) => (text: string): Found => ({ from, text: Redacted.make(text, { label: "secret" }) })
+const redact = (text: string) => Redacted.make(text, { label: "secret" })
 
 /** Flag, question, file, environment: the first that is given counts. */
 export const find = Effect.fnUntraced(function*(source: Source) {
@@ -60,27 +54,25 @@ export const find = Effect.fnUntraced(function*(source: Source) {
   if (Option.isSome(source.flag)) {
     if (Redacted.value(source.flag.value) === ask) {
       return yield* streams.inIsTerminal
-        ? Effect.map(prompt, redact("the question"))
-        : Effect.map(firstLine, redact("standard input"))
+        ? Effect.map(prompt, redact)
+        : Effect.map(firstLine, redact)
     }
     if (source.json) streams.write(yield* OutputEvent.line({ event: "warning", code: "secret-exposed", text: exposed }))
     else streams.complain(`Warning: ${exposed}\n`)
-    return { from: "--secret", text: source.flag.value }
+    return source.flag.value
   }
   if (Option.isSome(source.file)) {
     const text = yield* machine.readText(source.file.value)
     if (text === undefined) return yield* new UsageError({ reason: "no-secret-file", detail: source.file.value })
-    return redact(source.file.value)(text)
+    return redact(text)
   }
   const variable = machine.environment["LABFX_SECRET"]
-  if (variable !== undefined) return redact("LABFX_SECRET")(variable)
+  if (variable !== undefined) return redact(variable)
   return yield* new UsageError({ reason: "no-secret", detail: "" })
 })
 
 /** The seed of the root key, from wherever the secret is. */
 export const seed = Effect.fnUntraced(function*(source: Source & { readonly allowWeak: boolean }) {
-  const layers = yield* Layers
-  const { from, text } = yield* find(source)
-  if (Redacted.value(text).trim() === "") return yield* new UsageError({ reason: "empty-secret", detail: from })
-  return yield* layers.secretSeed(text, source.allowWeak)
+  const secrets = yield* Secrets
+  return yield* secrets.seed(yield* find(source), source.allowWeak)
 })

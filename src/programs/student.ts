@@ -7,6 +7,7 @@ import { Layers } from "./layers.ts"
 import { Machine } from "./Machine.ts"
 import * as Parsing from "./Parsing.ts"
 import { UsageError } from "./Problems.ts"
+import { program } from "./program.ts"
 import { reporting } from "./reporting.ts"
 import { Streams } from "./Streams.ts"
 
@@ -68,7 +69,8 @@ export const student = Command.make("student", {
       connect: yield* Effect.forEach(given.connect, Parsing.address),
       newSessions: asks ? "ask" : "first-use",
       port: given.port,
-      discoveryPort: given.discoveryPort
+      discoveryPort: given.discoveryPort,
+      program
     })
     yield* attend({
       json: given.json,

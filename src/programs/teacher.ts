@@ -6,6 +6,7 @@ import * as flags from "./flags.ts"
 import { Layers } from "./layers.ts"
 import { Machine } from "./Machine.ts"
 import * as Parsing from "./Parsing.ts"
+import { program } from "./program.ts"
 import { reporting } from "./reporting.ts"
 import * as secret from "./secret.ts"
 
@@ -57,7 +58,7 @@ export const teacher = Command.make("teacher", {
       file: Option.map(given.secretFile, machine.resolve),
       allowWeak: given.allowWeakSecret,
       json: given.json
-    })
+    }).pipe(Effect.provide(layers.secrets))
     const session = layers.teacher({
       secretSeed,
       title,
@@ -65,7 +66,8 @@ export const teacher = Command.make("teacher", {
       stateFolder: Option.match(given.state, { onNone: () => machine.stateFolder("teacher"), onSome: machine.resolve }),
       studentsMayWrite: given.studentsMayWrite,
       port: given.port,
-      discoveryPort: given.discoveryPort
+      discoveryPort: given.discoveryPort,
+      program
     })
     yield* attend({
       json: given.json,
