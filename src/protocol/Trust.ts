@@ -115,14 +115,17 @@ const wordsKey = (words: string): string => words.normalize("NFKC").toLowerCase(
 export const isMeant = (options: Pick<Options, "fingerprintWords">, words: string, root: PublicKey): boolean =>
   wordsKey(words) === wordsKey(options.fingerprintWords(root))
 
-const impersonated = (options: Options, { title }: Certificate): Pin | undefined =>
+const pinOfTitle = (options: Options, title: string): Pin | undefined =>
   options.pins.find((pin) => titleKey(pin.title) === titleKey(title))
+
+/** Whether the title is that of a pinned root, so that a session of any unknown root under it is an alarm. */
+export const isAlarming = (options: Options, title: string): boolean => pinOfTitle(options, title) !== undefined
 
 const standingOf = (options: Options, certificate: Certificate): Standing => {
   if (options.words !== undefined && isMeant(options, options.words, certificate.root)) return "words"
   if (options.trusted.includes(certificate.root)) return "trusted"
   if (options.pins.some((pin) => pin.root === certificate.root)) return "pinned"
-  return impersonated(options, certificate) === undefined ? "new" : "alarm"
+  return isAlarming(options, certificate.title) ? "alarm" : "new"
 }
 
 /** Whether a session of this root must stay in sight, however many others are announced. */
@@ -241,7 +244,7 @@ const see = (state: State, certificate: VerifiedCertificate, nowMs: number): Ste
     firstSeenMs,
     candidates: place(state, root, { certificate: newest, standing, seenMs: nowMs })
   }
-  const pin = standing === "alarm" ? impersonated(options, newest.certificate) : undefined
+  const pin = standing === "alarm" ? pinOfTitle(options, newest.certificate.title) : undefined
   if (pin === undefined || state.alarmed.has(root) || state.alarmed.size >= Limits.sessionsListedMax) return [next, []]
   return [
     { ...next, alarmed: new Set(state.alarmed).add(root) },
