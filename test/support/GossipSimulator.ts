@@ -207,7 +207,7 @@ export class GossipSimulator {
     return this.delivered[index]!.map(({ author, entry }) =>
       `${author} ${entry.number} ${JSON.stringify(entry.content)}`
     )
-      .sort()
+      .toSorted()
   }
 
   #perform(index: number, output: Gossip.Output): void {
