@@ -30,6 +30,8 @@ export const sightingsPerSessionMax = 32
 export const sightingAgeMs = 30_000
 /** A peer at one address is reported this often: an announcement comes twice by each interface, a flood a thousand times. */
 export const sightingReportMs = 250
+/** Datagrams heard and not yet looked at: a flood costs 2 MiB at most, and the rest of it is dropped. */
+export const datagramsWaitingMax = 1_024
 /** Addresses announced from: a laptop has five, one with many container networks twenty. */
 export const interfacesMax = 32
 /** A host announces this often. The longest turn is also how long one must listen to have heard every host in reach. */
@@ -180,6 +182,24 @@ export const chunkBytesMax = 4 * MiB
 export const chunksPerShareTarget = 512
 /** Content chunks of one share: 1 TiB at the largest chunk size. */
 export const chunksPerShareMax = 262_144
+/** Files of all shares open at once: well below the 256 that some systems allow a program. */
+export const openFilesMax = 64
+/** Chunk reads and writes of one share under way at once; renaming it waits until there are none. */
+export const chunkCallsPerShareMax = 64
+/** Bytes verified on disk and not yet marked there: what a kill costs beyond what is in flight. */
+export const unmarkedBytesMax = 16 * MiB
+/** And for how long, while chunks come slowly. */
+export const unmarkedMs = 500
+/** How often a source that changes while it is read is read again. */
+export const importRoundsMax = 3
+/** Names tried for a share whose own is taken: `name (2)` to this one. */
+export const freeNamesMax = 1_000
+/** Earlier shares that are searched for chunks of a new one, the newest first. */
+export const earlierSharesSearchedMax = 16
+/** What is left free on the disk beyond the missing chunks: for records, and for everybody else. */
+export const freeBytesReserve = 32 * MiB
+/** After this, every system has written to disk what a program gave it to write; most wait 30 s. */
+export const settledAfterMs = 120_000
 /** One path component and a whole path, in UTF-8 bytes: the shortest of NTFS, APFS and ext4, with room for a number. */
 export const pathComponentBytesMax = 240
 export const pathBytesMax = 1_024
@@ -199,3 +219,12 @@ export const pooledBytesMax = 32 * MiB
 export const requestsPerLinkMax = 256
 /** Chunk indexes in one `Have` message. */
 export const haveIndexesMax = 1_024
+
+// ---- State ---------------------------------------------------------------------------------------------------------
+
+/** Teachers a device trusts: forty courses a year for a lab machine's life. The oldest goes first. */
+export const pinsMax = 1_024
+/** Hardware addresses by which a device knows its machine: cards come and go, the last ones count. */
+export const hardwareKnownMax = 32
+/** Damaged files kept for whoever wants to look at them; further ones are removed. */
+export const damagedFilesMax = 9

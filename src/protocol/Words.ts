@@ -47,7 +47,7 @@ export const parse = (text: string, count: number): ReadonlyArray<string> | unde
  * The words by which people recognise a teacher's key: the first 66 bits of
  * SHA-256("labfx/1/fingerprint" LF key), the key as base64url text.
  */
-export const fingerprint = (sha256: (bytes: Uint8Array) => Uint8Array, root: PublicKey): string =>
+export const fingerprint = (root: PublicKey, sha256: (bytes: Uint8Array) => Uint8Array): string =>
   encode(sha256(new TextEncoder().encode(`labfx/1/fingerprint\n${root}`)), fingerprintWordsCount).join(" ")
 
 /** Whether two texts are the same words, however they are written. */

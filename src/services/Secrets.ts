@@ -77,7 +77,7 @@ const make = Effect.gen(function*() {
       : Phrase.make(crypto.sha256, yield* crypto.randomBytes(Phrase.entropyBytes))
     const redacted = Redacted.make(text, { label: "secret" })
     const { publicKey } = crypto.keyPair(yield* Effect.orDie(seed(redacted, false)))
-    return { text: redacted, publicKey, words: Words.fingerprint(crypto.sha256, publicKey) }
+    return { text: redacted, publicKey, words: Words.fingerprint(publicKey, crypto.sha256) }
   })
 
   return Secrets.of({ seed, generate })

@@ -23,11 +23,11 @@ describe("Words", () => {
 
   it("gives a key the words that every other program gives it", () => {
     // Computed with Python's hashlib and integers.
-    assert.strictEqual(Words.fingerprint(sha256, key), "vapor exercise age account sand palm")
+    assert.strictEqual(Words.fingerprint(key, sha256), "vapor exercise age account sand palm")
   })
 
   it("reads words however they are written", () => {
-    const words = Words.fingerprint(sha256, key)
+    const words = Words.fingerprint(key, sha256)
     const written = [
       words.toUpperCase(),
       words.replaceAll(" ", "-"),
@@ -41,7 +41,7 @@ describe("Words", () => {
   })
 
   it("takes neither fewer, nor more, nor other words for the same", () => {
-    const words = Words.fingerprint(sha256, key)
+    const words = Words.fingerprint(key, sha256)
     const others = [
       words.replace(/ \w+$/, ""),
       `${words} zoo`,
