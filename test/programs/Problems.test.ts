@@ -7,13 +7,14 @@ import * as ExitCode from "../../src/programs/ExitCode.ts"
 import * as Problems from "../../src/programs/Problems.ts"
 import type { Root } from "../../src/protocol/Ids.ts"
 import { messageTextBytesMax } from "../../src/protocol/Limits.ts"
-import { SourceError, StoreError } from "../../src/services/ChunkStore.ts"
+import { StoreError } from "../../src/services/ChunkStore.ts"
 import { ListenError } from "../../src/services/Datagrams.ts"
 import { DiskError } from "../../src/services/Disk.ts"
 import { StateError } from "../../src/services/Identity.ts"
 import { WriteRefused } from "../../src/services/MessageRelay.ts"
 import { SecretError } from "../../src/services/Secrets.ts"
 import { SessionRefused } from "../../src/services/Session.ts"
+import { SourceError } from "../../src/services/store/Source.ts"
 import { AcceptError } from "../../src/services/Transport.ts"
 
 /** Control characters as a peer or a file name could bring them in. */
@@ -81,7 +82,9 @@ describe("the catalogue of problems", () => {
 
   it("covers every error that a service declares", () => {
     const services = Path.resolve(import.meta.dirname, "../../src/services")
-    const declared = Fs.readdirSync(services).filter((name) => name.endsWith(".ts"))
+    const declared = Fs.readdirSync(services, { recursive: true, encoding: "utf8" }).filter((name) =>
+      name.endsWith(".ts")
+    )
       .flatMap((
         name
       ) => [...Fs.readFileSync(Path.join(services, name), "utf8").matchAll(/TaggedError<\w+>\(\)\("(\w+)"/g)])

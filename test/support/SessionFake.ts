@@ -1,10 +1,10 @@
 /** A session of which the test is the network: it says what happens, and sees what was asked for. */
 import { Effect, Layer, PubSub } from "effect"
 import type { PeerId, PublicKey, Root, SessionId } from "../../src/protocol/Ids.ts"
-import { SourceError } from "../../src/services/ChunkStore.ts"
 import { WriteRefused } from "../../src/services/MessageRelay.ts"
 import { Session, SessionRefused, type SessionView, type ShareView } from "../../src/services/Session.ts"
 import type { SessionEvent } from "../../src/services/SessionEvent.ts"
+import { SourceError } from "../../src/services/store/Source.ts"
 
 const text43 = (name: string) => name.padEnd(43, "A")
 export const peer = (name: string) => text43(name) as PeerId
