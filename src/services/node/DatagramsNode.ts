@@ -1,0 +1,167 @@
+/**
+ * {@link Datagrams} over node:dgram.
+ *
+ * What the systems do with a broadcast, and what follows from it:
+ *
+ * - Linux (measured): 255.255.255.255 from an unbound socket fails without a default route and leaves by one interface
+ *   only with one. From a socket bound to an interface's address it leaves by that interface, whatever the routes.
+ * - macOS (documented): 255.255.255.255 follows the default route even then, but the directed broadcast address of a
+ *   network always leaves by that network. So both are sent.
+ * - Windows (documented): as Linux, for sources select interfaces there; some drivers drop one of the two forms.
+ * - `reuseAddr` is SO_REUSEADDR on Linux and Windows and SO_REUSEPORT on macOS: in each case all sockets bound to the
+ *   port hear a broadcast, also those of other processes.
+ * - Loopback has a broadcast address on Linux only by its netmask, 127.255.255.255, which all local listeners hear.
+ *   Where a system does not have it, processes of one machine still hear each other by any other interface.
+ */
+import { Cause, Deferred, Effect, Layer, Metric, Queue, Semaphore } from "effect"
+import * as Dgram from "node:dgram"
+import * as OS from "node:os"
+import { broadcasting, type InterfaceAddress } from "../../protocol/Interfaces.ts"
+import * as Limits from "../../protocol/Limits.ts"
+import { type Datagram, Datagrams, ListenError } from "../Datagrams.ts"
+
+const unsent = Metric.counter("labfx_datagrams_unsent", {
+  description: "Datagrams that could not leave, by the system's reason",
+  incremental: true
+})
+
+/** Closing a socket that is closed already throws. */
+const close = (socket: Dgram.Socket): void => {
+  socket.removeAllListeners()
+  // An error that comes after the end is nobody's concern, but without a listener it would end the process.
+  socket.on("error", () => {})
+  try {
+    socket.close()
+  } catch {
+    // It was closed.
+  }
+}
+
+const codeOf = (error: unknown): string =>
+  error instanceof Error && "code" in error ? String(error.code) : String(error)
+
+const bound = (options: Dgram.SocketOptions, address: string, port: number) =>
+  Effect.callback<Dgram.Socket, Error>((resume) => {
+    const socket = Dgram.createSocket(options)
+    socket.once("error", (error) => {
+      close(socket)
+      resume(Effect.fail(error))
+    })
+    socket.bind({ address, port, exclusive: true }, () => {
+      // Whoever uses the socket listens for errors too; this one is for the moments when nobody does.
+      socket.removeAllListeners("error").on("error", () => {})
+      resume(Effect.succeed(socket))
+    })
+    return Effect.sync(() => close(socket))
+  })
+
+/** A list that cannot be read (a sandbox forbids it) is an empty one. */
+const interfaces = Effect.sync((): ReadonlyArray<InterfaceAddress> => {
+  try {
+    return broadcasting(OS.networkInterfaces())
+  } catch {
+    return []
+  }
+})
+
+const listen = Effect.fnUntraced(function*(port: number) {
+  const queue = yield* Queue.dropping<Datagram>(Limits.datagramsWaitingMax)
+  const ready = yield* Deferred.make<void, ListenError>()
+  const hear = Effect.gen(function*() {
+    const socket = yield* Effect.acquireRelease(
+      Effect.mapError(
+        bound({ type: "udp4", reuseAddr: true }, "0.0.0.0", port),
+        (error) => new ListenError({ port, detail: error.message })
+      ),
+      (socket) => Effect.sync(() => close(socket))
+    )
+    yield* Deferred.succeed(ready, undefined)
+    yield* Effect.callback<void>((resume) => {
+      socket.on("message", (bytes, { address, port }) => {
+        // What is too long for an announcement is not kept waiting: it is as large as a thousand others.
+        if (bytes.length > Limits.datagramBytesMax) return
+        Queue.offerUnsafe(queue, { bytes, from: { host: address, port } })
+      })
+      socket.on("error", () => resume(Effect.void))
+    })
+  })
+  // After an error node reads no further from a socket, so it is replaced, until the scope closes.
+  yield* hear.pipe(
+    Effect.scoped,
+    Effect.catchTag("ListenError", (error) => Deferred.fail(ready, error)),
+    Effect.andThen(Effect.sleep("1 second")),
+    Effect.forever,
+    Effect.forkScoped
+  )
+  yield* Deferred.await(ready)
+  return queue
+})
+
+const send = (socket: Dgram.Socket, bytes: Uint8Array, port: number, target: string) =>
+  Effect.callback<void, Error>((resume) => {
+    socket.send(bytes, port, target, (error) => resume(error === null ? Effect.void : Effect.fail(error)))
+  })
+
+const make = Effect.gen(function*() {
+  /** Sockets to send from, by their own address; used one broadcast at a time. */
+  const senders = new Map<string, Dgram.Socket>()
+  const one = yield* Semaphore.make(1)
+
+  const forget = (address: string) => {
+    const socket = senders.get(address)
+    senders.delete(address)
+    if (socket !== undefined) close(socket)
+  }
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      for (const address of senders.keys()) forget(address)
+    })
+  )
+
+  const senderOf = Effect.fnUntraced(function*(address: string) {
+    const present = senders.get(address)
+    if (present !== undefined) return present
+    const socket = yield* bound({ type: "udp4" }, address, 0)
+    socket.on("error", () => forget(address))
+    senders.set(address, socket)
+    socket.setBroadcast(true)
+    return socket
+  })
+
+  /** How many datagrams left by one interface. */
+  const broadcastFrom = Effect.fnUntraced(function*(port: number, bytes: Uint8Array, from: InterfaceAddress) {
+    const targets = from.loopback ? [from.broadcast] : [from.broadcast, "255.255.255.255"]
+    const left = yield* Effect.forEach(targets, (target) =>
+      senderOf(from.address).pipe(
+        Effect.flatMap((socket) => send(socket, bytes, port, target)),
+        Effect.timeout("1 second"),
+        Effect.as(1),
+        // A socket that could not send may be one of an interface that has gone and come back: the next is a new one.
+        Effect.catchCause((cause) => {
+          forget(from.address)
+          return Metric.update(Metric.withAttributes(unsent, { code: codeOf(Cause.squash(cause)) }), 1).pipe(
+            Effect.as(0)
+          )
+        })
+      ))
+    return left.reduce((sum, count) => sum + count, 0)
+  })
+
+  return Datagrams.of({
+    listen,
+    broadcast: (port, bytes, from) =>
+      Effect.gen(function*() {
+        const present = new Set(Array.from(yield* interfaces, ({ address }) => address))
+        for (const address of senders.keys()) if (!present.has(address)) forget(address)
+        const left = yield* Effect.forEach(
+          from.filter(({ address }) => present.has(address)),
+          (address) => broadcastFrom(port, bytes, address),
+          { concurrency: "unbounded" }
+        )
+        return left.reduce((sum, count) => sum + count, 0)
+      }).pipe(one.withPermit),
+    interfaces
+  })
+})
+
+export const layerNode = Layer.effect(Datagrams, make)
