@@ -7,7 +7,7 @@
 import { Schema } from "effect"
 import { messageTextBytesMax, sharesMax } from "../protocol/Limits.ts"
 import { strengthBitsMin } from "../protocol/Phrase.ts"
-import { StoreError } from "../services/ChunkStore.ts"
+import { FolderError, StoreError } from "../services/ChunkStore.ts"
 import { ListenError } from "../services/Datagrams.ts"
 import { DiskError } from "../services/Disk.ts"
 import { StateError } from "../services/Identity.ts"
@@ -55,6 +55,7 @@ export const LabfxError = Schema.Union([
   UsageError,
   NotDone,
   SecretError,
+  FolderError,
   SourceError,
   StoreError,
   WriteRefused,
@@ -170,6 +171,21 @@ const words = (error: LabfxError): readonly [what: string, next: string, exit: n
             "Ask the teacher to share it again.",
             ExitCode.failed
           ]
+      }
+    case "FolderError":
+      switch (error.reason) {
+        case "in-use":
+          return [
+            `Another labfx is using ${error.path}.`,
+            "Use the one that runs, end it first, or give this one a folder of its own with --dir.",
+            ExitCode.state
+          ]
+        case "read-only":
+          return [`${error.path} may not be written: ${error.detail}.`, disk, ExitCode.state]
+        case "full":
+          return [`The disk of ${error.path} is full.`, disk, ExitCode.state]
+        case "io":
+          return [`${error.path} cannot be used: ${error.detail}.`, disk, ExitCode.state]
       }
     case "SourceError":
       switch (error.reason) {

@@ -7,7 +7,7 @@ import * as ExitCode from "../../src/programs/ExitCode.ts"
 import * as Problems from "../../src/programs/Problems.ts"
 import type { Root } from "../../src/protocol/Ids.ts"
 import { messageTextBytesMax } from "../../src/protocol/Limits.ts"
-import { StoreError } from "../../src/services/ChunkStore.ts"
+import { FolderError, StoreError } from "../../src/services/ChunkStore.ts"
 import { ListenError } from "../../src/services/Datagrams.ts"
 import { DiskError } from "../../src/services/Disk.ts"
 import { StateError } from "../../src/services/Identity.ts"
@@ -31,6 +31,7 @@ const everyError: ReadonlyArray<Problems.LabfxError> = [
   ...reasonsOf(Problems.NotDone).map((reason) => new Problems.NotDone({ reason: reason as never, detail })),
   ...reasonsOf(SecretError).map((reason) => new SecretError({ reason: reason as never, strengthBits: 12 })),
   ...reasonsOf(SourceError).map((reason) => new SourceError({ reason: reason as never, path, detail })),
+  ...reasonsOf(FolderError).map((reason) => new FolderError({ reason: reason as never, path, detail })),
   ...reasonsOf(StoreError).map((reason) => new StoreError({ reason: reason as never, root, detail })),
   ...reasonsOf(WriteRefused).map((reason) => new WriteRefused({ reason: reason as never, detail })),
   ...reasonsOf(SessionRefused).map((reason) => new SessionRefused({ reason: reason as never, detail })),

@@ -31,7 +31,7 @@ export interface Lab {
   readonly program: string
   /** A UDP port that no other lab uses. */
   readonly discoveryPort: number
-  /** Makes a key file and gives its path. */
+  /** The path of a key file of that name, made when it is first asked for. */
   readonly key: (name: string) => Effect.Effect<string>
   readonly teacher: (options: LabfxOptions & { readonly key: string }) => Effect.Effect<Labfx, never, Scope.Scope>
   readonly student: (options: LabfxOptions) => Effect.Effect<Labfx, never, Scope.Scope>
@@ -106,6 +106,7 @@ export const make: Effect.Effect<Lab, never, Scope.Scope> = Effect.gen(function*
     key: (name) =>
       Effect.sync(() => {
         const file = place(`${name}.key`)
+        if (NodeFs.existsSync(file)) return file
         NodeChildProcess.execFileSync(process.execPath, [program, "keygen", "--out", file])
         return file
       }),
@@ -251,6 +252,20 @@ export const room = (count: number) =>
       up(name, "eth0", `10.77.0.${index + 1}`)
       return machine(name, [`10.77.0.${index + 1}`])
     })
+  })
+
+/**
+ * What laptops have beside the network of the room: an interface without carrier, and a tunnel that takes the default
+ * route.
+ */
+export const disturb = (machine: Machine): Effect.Effect<void> =>
+  Effect.sync(() => {
+    machine.ip("link add dock0 type veth peer name dock1")
+    up(machine.namespace, "dock0", "10.88.0.1")
+    machine.ip("link add vpn0 type dummy")
+    machine.ip("addr add 10.99.0.1/32 dev vpn0")
+    machine.ip("link set vpn0 up")
+    machine.ip("route add default dev vpn0")
   })
 
 /** Machines in a line, each on a wire of its own with the next: nobody sees further. */

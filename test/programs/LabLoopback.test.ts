@@ -1,0 +1,122 @@
+/** Rooms of real processes on this one machine: several labfx side by side, without root. */
+import { assert, describe, it } from "@effect/vitest"
+import { Console, Effect } from "effect"
+import * as NodeChildProcess from "node:child_process"
+import * as NodeFs from "node:fs"
+import * as NodePath from "node:path"
+import { promisify } from "node:util"
+import * as ExitCode from "../../src/programs/ExitCode.ts"
+import * as Lab from "../support/Lab.ts"
+import * as Scenarios from "../support/LabScenarios.ts"
+
+const MB = 1_000_000
+const options = { timeout: 150_000 }
+const smallFiles = NodePath.resolve(import.meta.dirname, "../../node_modules/@effect")
+
+const run = promisify(NodeChildProcess.execFile)
+
+const print = (title: string) => (figures: object) => Console.log(`${title}: ${JSON.stringify(figures)}`)
+
+describe("several labfx on one machine", () => {
+  it.live("share a file, a folder and messages, byte for byte, once and in order", () => {
+    const size = { students: 3, fileBytes: 20 * MB, folder: smallFiles, messages: 30, seconds: 120 }
+    return Effect.flatMap(Scenarios.classroom(size, []), print("one machine, 3 students"))
+  }, options)
+
+  it.live(
+    "finish when the teacher is killed, and take in one who comes later",
+    () =>
+      Effect.flatMap(
+        Scenarios.orphaned({ students: 2, fileBytes: 20 * MB, seconds: 120 }, undefined),
+        print("without the teacher")
+      ),
+    options
+  )
+
+  it.live(
+    "go on where they were when killed half-way",
+    () => Effect.flatMap(Scenarios.resumed({ fileBytes: 200 * MB, seconds: 120 }, undefined), print("killed half-way")),
+    options
+  )
+
+  it.live("keep two sessions apart", () => Scenarios.twoSessions({ fileBytes: 5 * MB, seconds: 90 }, []), options)
+
+  it.live(
+    "never let a second teacher of the same title take a student that knows the first",
+    () => Scenarios.impostor(60, []),
+    options
+  )
+})
+
+describe("how a session ends", () => {
+  const started = Effect.gen(function*() {
+    const lab = yield* Lab.make
+    const teacher = yield* lab.teacher({ name: "teacher", key: yield* lab.key("teacher") })
+    yield* teacher.event("session.started").pipe(Lab.within(30, teacher))
+    return { lab, teacher }
+  })
+
+  it.live.each(
+    [["SIGINT", ExitCode.interrupted], ["SIGTERM", ExitCode.terminated], ["SIGHUP", ExitCode.hangup]] as const
+  )(
+    "by %s: cleanly, with its own exit code, and ready to start again",
+    ([signal, code]) =>
+      Effect.gen(function*() {
+        const { lab, teacher } = yield* started
+        const student = yield* lab.student({ name: "student" })
+        yield* student.event("session.joined").pipe(Lab.within(30, student))
+        for (const labfx of [student, teacher]) {
+          yield* labfx.signal(signal)
+          assert.strictEqual((yield* labfx.ended.pipe(Lab.within(6, labfx))).code, code)
+          assert.strictEqual(labfx.events.at(-1)?.event, "session.ended")
+          assert.strictEqual(labfx.complaint(), "")
+        }
+        const again = yield* lab.teacher({ name: "teacher", key: yield* lab.key("teacher") })
+        yield* again.event("session.started").pipe(Lab.within(30, again))
+      }),
+    options
+  )
+
+  it.live("by /quit, and not by the end of standard input", () =>
+    Effect.gen(function*() {
+      const { teacher } = yield* started
+      yield* teacher.type("/quit")
+      assert.strictEqual((yield* teacher.ended.pipe(Lab.within(6, teacher))).code, ExitCode.ok)
+    }), options)
+
+  it.live("by --once when everything has arrived", () =>
+    Effect.gen(function*() {
+      const { lab, teacher } = yield* started
+      const files = [yield* lab.file("one.bin", MB), yield* lab.file("two.bin", 2 * MB)]
+      for (const file of files) yield* teacher.type(`/share ${file}`)
+      yield* teacher.event("share.completed", ({ title }) => title === "two.bin").pipe(Lab.within(30, teacher))
+      const student = yield* lab.student({ name: "student", arguments: ["--once"] })
+      assert.strictEqual((yield* student.ended.pipe(Lab.within(60, student))).code, ExitCode.ok)
+      for (const file of files) {
+        assert.deepStrictEqual(
+          Lab.digests(NodePath.join(lab.downloads("student"), NodePath.basename(file))),
+          Lab.digests(file)
+        )
+      }
+    }), options)
+
+  it.live("at once with a sentence when the state folder is in use", () =>
+    Effect.gen(function*() {
+      const { lab, teacher } = yield* started
+      const second = yield* lab.teacher({ name: "teacher", key: yield* lab.key("teacher") })
+      assert.strictEqual((yield* second.ended.pipe(Lab.within(30, second, teacher))).code, ExitCode.state)
+      assert.include(second.complaint(), "Another labfx is using")
+    }), options)
+
+  it.live("labfx demo checks every byte and leaves nothing behind", () =>
+    Effect.gen(function*() {
+      const lab = yield* Lab.make
+      const demo = yield* Effect.promise(() =>
+        run(process.execPath, [lab.program, "demo", "--students", "2", "--size", "5MB"], {
+          env: { ...process.env, TMPDIR: lab.folder }
+        })
+      )
+      assert.match(demo.stdout, /every one identical to the original/)
+      assert.deepStrictEqual(NodeFs.readdirSync(lab.folder), ["labfx.mjs"])
+    }), options)
+})
