@@ -8,8 +8,7 @@ import { Context, type Effect, type PubSub, Schema, type Scope } from "effect"
 import type { PeerId, PublicKey, Root, SessionId } from "../protocol/Ids.ts"
 import type { Status } from "../protocol/Status.ts"
 import type { Address } from "../protocol/Wire.ts"
-import type { SourceError, StoreError } from "./ChunkStore.ts"
-import type { DiskError } from "./Disk.ts"
+import type { FolderError, SourceError } from "./ChunkStore.ts"
 import type { WriteRefused } from "./MessageRelay.ts"
 import type { SessionEvent } from "./SessionEvent.ts"
 import type { AcceptError } from "./Transport.ts"
@@ -87,7 +86,7 @@ export interface SessionView {
 }
 
 /** What ends a session that has begun. */
-export type SessionFailure = AcceptError | StoreError | DiskError
+export type SessionFailure = AcceptError | FolderError
 
 /** How many events are kept for whoever subscribes later. */
 export const eventsKept = 4_096

@@ -10,6 +10,8 @@ import { ChunkScheduler } from "./ChunkScheduler.ts"
 import { ChunkStore } from "./ChunkStore.ts"
 import { Crypto } from "./Crypto.ts"
 import { Discovery, type Sighting } from "./Discovery.ts"
+import * as DiscoveryNotices from "./DiscoveryNotices.ts"
+import { Disk } from "./Disk.ts"
 import { Identity } from "./Identity.ts"
 import * as Joined from "./Joined.ts"
 import * as Link from "./Link.ts"
@@ -41,6 +43,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
   const discovery = yield* Discovery
   const transport = yield* Transport
   const clock = yield* Clock.Clock
+  const platform = yield* Effect.context<Crypto | Disk | Transport>()
   const scope = yield* Effect.scope
   const nowMs = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
 
@@ -90,7 +93,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     yield* Queue.offer(inputs, { _tag: "Seen", certificate, nowMs: nowMs() })
   })
 
-  const decide = (output: Trust.Output): Effect.Effect<void> => {
+  const decide = (output: Trust.Output): Effect.Effect<void, SessionFailure> => {
     switch (output._tag) {
       case "Join":
         return join(output.certificate, output.pinIt, output.reason)
@@ -208,7 +211,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     })))
     joinedNow = { joined, context }
     yield* Deferred.succeed(joinedSession, joinedNow)
-  }, (effect) => Scope.provide(effect, scope))
+  }, (effect) => effect.pipe(Scope.provide(scope), Effect.provide(platform)))
 
   // ---- life --------------------------------------------------------------------------------------------------------
 
@@ -228,6 +231,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
       Effect.forkScoped
     )
   }
+  yield* Effect.forkScoped(DiscoveryNotices.run(discovery, publish))
   yield* looking.pipe(
     Effect.catchCause((cause) => Deferred.failCause(failed, cause)),
     Effect.forkScoped

@@ -8,6 +8,7 @@ import { ChunkStore } from "./ChunkStore.ts"
 import { Crypto } from "./Crypto.ts"
 import { Datagrams } from "./Datagrams.ts"
 import { Discovery, type Sighting } from "./Discovery.ts"
+import * as DiscoveryNotices from "./DiscoveryNotices.ts"
 import { HostedSessions } from "./HostedSessions.ts"
 import { Identity } from "./Identity.ts"
 import * as Joined from "./Joined.ts"
@@ -67,7 +68,7 @@ const make = Effect.fnUntraced(function*(options: TeacherOptions) {
     // Whoever holds the secret now is the host: a certificate of an earlier run, or of lost state, has had its time.
     yield* hosted.raise(root.publicKey, certificate.epoch + 1)
     context.learn([certify(certificate.epoch + 1).signed])
-  }, Effect.ignore)
+  }, (effect) => Effect.ignore(effect))
 
   const words = Words.fingerprint(root.publicKey, crypto.sha256)
   const addresses = (yield* datagrams.interfaces)
@@ -84,6 +85,7 @@ const make = Effect.fnUntraced(function*(options: TeacherOptions) {
   })
 
   const joined = yield* Joined.make(publish).pipe(Effect.provide(services))
+  yield* Effect.forkScoped(DiscoveryNotices.run(discovery, publish))
   const sightings = yield* discovery.sightings
   yield* Effect.forkScoped(Effect.forever(Effect.flatMap(PubSub.take(sightings), onSighting)))
   yield* discovery.announce(Effect.sync(() => ({

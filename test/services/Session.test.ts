@@ -1,0 +1,186 @@
+/**
+ * Whole lessons with the production services of every device: what people see, over generated rooms and faults.
+ *
+ * A failing run prints its replay token; put it into `{ arbitrary: { replay } }` to see the same lesson again.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Random, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { type Device, VirtualLab } from "../support/VirtualLab.ts"
+import { scopedInTime } from "../support/VirtualNetwork.ts"
+
+const lan = { latencyMsMin: 1, latencyMsMax: 10, bytesPerSecond: 12_500_000 }
+
+const lesson = (seed: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  effect.pipe(scopedInTime, Random.withSeed(seed))
+
+/** Bytes that compress to nothing and repeat nowhere, from a small number. */
+const content = (length: number, seed: number): Uint8Array => {
+  const bytes = new Uint8Array(length)
+  let state = seed * 2 + 1
+  for (let i = 0; i < length; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    bytes[i] = state >>> 24
+  }
+  return bytes
+}
+
+/** Runs an effect that needs virtual time to pass. */
+const inTime = <A, E>(effect: Effect.Effect<A, E>, forMs = 2_000) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.forkChild(effect, { startImmediately: true })
+    yield* TestClock.adjust(forMs)
+    return yield* Fiber.join(fiber)
+  })
+
+const isJoined = (device: Device) => device.of("session.joined").length > 0
+const completed = (device: Device) => device.of("share.completed").length
+
+describe("Session", () => {
+  it.effect("brings a file, a folder and messages from the teacher to three students, byte for byte", () =>
+    Effect.gen(function*() {
+      const lab = yield* VirtualLab.make(lan)
+      const files = new Map([["data.bin", content(700_000, 1)]])
+      const folder = new Map([["a.txt", content(10, 2)], ["sub/b.txt", content(5_000, 3)], [
+        "sub/empty",
+        new Uint8Array(0)
+      ]])
+      for (const [path, bytes] of files) lab.teacher.disk.put(`/lesson/${path}`, bytes)
+      for (const [path, bytes] of folder) lab.teacher.disk.put(`/lesson/code/${path}`, bytes)
+      yield* lab.teacher.start()
+      const students = [lab.student(), lab.student(), lab.student()]
+      for (const student of students) yield* student.start()
+      yield* VirtualLab.until(() => students.every(isJoined), 5_000)
+
+      yield* inTime(lab.teacher.session.share("/lesson/data.bin"))
+      yield* inTime(lab.teacher.session.share("/lesson/code"))
+      yield* inTime(lab.teacher.session.say("hello"))
+      yield* inTime(students[0]!.session.say("a question"))
+      yield* VirtualLab.until(() => students.every((student) => completed(student) === 2), 20_000)
+      yield* TestClock.adjust("1 second")
+
+      for (const student of students) {
+        const expected = new Map([...files, ...Array.from(folder, ([path, bytes]) => [`code/${path}`, bytes] as const)])
+        assert.deepStrictEqual(new Map([...student.downloaded].sort()), new Map([...expected].sort()))
+        assert.sameMembers([...student.texts], ["hello", "a question"])
+      }
+      yield* lab.stop()
+      assert.strictEqual(lab.network.connectionsCount, 0)
+    }).pipe(lesson("first")))
+
+  it.effect("goes on without the teacher once a copy is in the room, also for somebody who joins later", () =>
+    Effect.gen(function*() {
+      const lab = yield* VirtualLab.make(lan)
+      const bytes = content(2_000_000, 5)
+      lab.teacher.disk.put("/lesson/data.bin", bytes)
+      yield* lab.teacher.start()
+      const students = Array.from({ length: 4 }, () => lab.student())
+      for (const student of students) yield* student.start()
+      yield* VirtualLab.until(() => students.every(isJoined), 5_000)
+      yield* inTime(lab.teacher.session.say("before I go"))
+      yield* inTime(lab.teacher.session.share("/lesson/data.bin"), 500)
+      yield* VirtualLab.until(() => students.some((student) => completed(student) === 1), 20_000, 10)
+      yield* lab.teacher.kill(lab.network)
+      const late = lab.student()
+      yield* late.start()
+      yield* VirtualLab.until(() => [...students, late].every((student) => completed(student) === 1), 30_000)
+      yield* TestClock.adjust("1 second")
+      for (const student of [...students, late]) {
+        assert.deepStrictEqual(student.downloaded.get("data.bin"), bytes)
+        assert.deepStrictEqual([...student.texts], ["before I go"])
+      }
+      yield* lab.stop()
+    }).pipe(lesson("orphan")))
+
+  it.effect("continues after kill -9 with what a student had, and shows no message twice", () =>
+    Effect.gen(function*() {
+      const lab = yield* VirtualLab.make({ ...lan, bytesPerSecond: 1_000_000 })
+      const bytes = content(8_000_000, 6)
+      lab.teacher.disk.put("/lesson/data.bin", bytes)
+      yield* lab.teacher.start()
+      const student = lab.student()
+      yield* student.start()
+      yield* VirtualLab.until(() => isJoined(student), 5_000)
+      yield* inTime(lab.teacher.session.say("once"))
+      yield* inTime(lab.teacher.session.share("/lesson/data.bin"))
+      yield* TestClock.adjust("3 seconds")
+      yield* student.kill(lab.network)
+      const before = student.port.receivedBytes
+      assert.isAbove(before, 3_000_000)
+      yield* TestClock.adjust("2 seconds")
+      yield* student.start()
+      yield* VirtualLab.until(() => completed(student) === 1, 30_000)
+      assert.deepStrictEqual(student.downloaded.get("data.bin"), bytes)
+      assert.deepStrictEqual([...student.texts], ["once"])
+      // What was in flight, and half a second of unmarked chunks, is fetched again; the rest is not.
+      assert.isBelow(student.port.receivedBytes, 8_000_000 * 1.05 + 1_500_000)
+      yield* lab.stop()
+    }).pipe(lesson("resume")))
+
+  const Room = {
+    students: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 8 })),
+    sizes: Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 400_000 }))).check(
+      Schema.isMaxLength(4)
+    ),
+    texts: Schema.Array(Schema.NonEmptyString).check(Schema.isMaxLength(5)),
+    blocked: Schema.Array(Schema.Natural).check(Schema.isMaxLength(4)),
+    churn: Schema.Array(Schema.Natural).check(Schema.isMaxLength(3)),
+    seed: Schema.Natural
+  }
+
+  it.effect.prop(
+    "completes on every reachable device with the right bytes and each message once, whatever the room and its churn",
+    Room,
+    ({ blocked, churn, seed, sizes, students: count, texts }) =>
+      Effect.gen(function*() {
+        const lab = yield* VirtualLab.make(lan)
+        for (const [i, size] of sizes.entries()) lab.teacher.disk.put(`/lesson/${i}.bin`, content(size, i))
+        yield* lab.teacher.start()
+        const students = Array.from({ length: count }, () => lab.student())
+        // Everybody but the first may be cut off from the teacher and from others; the first reaches all.
+        for (const n of blocked) {
+          const student = students[1 + (n % Math.max(1, count - 1))]
+          if (student !== undefined) yield* lab.network.block(student.port.host, lab.teacher.port.host)
+        }
+        for (const student of students) yield* student.start()
+        yield* TestClock.adjust("3 seconds")
+        for (const i of sizes.keys()) yield* inTime(lab.teacher.session.share(`/lesson/${i}.bin`), 200)
+        for (const text of texts) yield* inTime(lab.teacher.session.say(text.toWellFormed()), 300)
+        for (const n of churn) {
+          const student = students[n % count]!
+          yield* student.kill(lab.network)
+          yield* TestClock.adjust("700 millis")
+          yield* student.start()
+        }
+        yield* VirtualLab.until(() => students.every((student) => completed(student) >= sizes.length), 120_000)
+        yield* TestClock.adjust("30 seconds")
+        for (const student of students) {
+          const expected = new Map(sizes.map((size, i) => [`${i}.bin`, content(size, i)]))
+          assert.deepStrictEqual(new Map([...student.downloaded].sort()), expected)
+          assert.deepStrictEqual([...student.texts], texts.map((text) => text.toWellFormed()))
+        }
+        yield* lab.stop()
+        assert.strictEqual(lab.network.connectionsCount, 0)
+      }).pipe(lesson(`room ${seed}`)),
+    { timeout: 120_000, arbitrary: { runs: 25 } }
+  )
+
+  it.effect("gives the same lesson for the same seed", () =>
+    Effect.gen(function*() {
+      const run = Effect.gen(function*() {
+        const lab = yield* VirtualLab.make(lan)
+        lab.teacher.disk.put("/lesson/data.bin", content(500_000, 1))
+        yield* lab.teacher.start()
+        const students = [lab.student(), lab.student(), lab.student()]
+        for (const student of students) yield* student.start()
+        yield* TestClock.adjust("3 seconds")
+        yield* inTime(lab.teacher.session.share("/lesson/data.bin"))
+        yield* TestClock.adjust("5 seconds")
+        yield* lab.stop()
+        return lab.devices.map(({ events, port }) => [events, port.sentBytes, port.receivedBytes])
+      })
+      const first = yield* run.pipe(lesson("same"))
+      const second = yield* run.pipe(lesson("same"))
+      assert.deepStrictEqual(second, first)
+    }))
+})
