@@ -41,7 +41,7 @@ export const column = (text: string, cells: number): string => {
   return fitting + " ".repeat(Math.max(0, cells - width(fitting)))
 }
 
-const units = ["B", "kB", "MB", "GB", "TB"]
+const units = ["B", "kB", "MB", "GB", "TB", "PB"]
 
 /** Decimal units, three digits: `1.21 MB`. */
 export const bytes = (count: number): string => {

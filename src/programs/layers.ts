@@ -1,8 +1,14 @@
 /** The layer graphs behind the commands: what a teacher's and a student's session are made of. The one place to wire. */
-import { Context, Effect, Layer } from "effect"
+import { Context, Layer } from "effect"
 import * as CryptoNode from "../services/node/CryptoNode.ts"
+import * as DatagramsNode from "../services/node/DatagramsNode.ts"
+import * as DiskNode from "../services/node/DiskNode.ts"
+import * as MachineIdNode from "../services/node/MachineIdNode.ts"
+import * as TransportNode from "../services/node/TransportNode.ts"
 import { Secrets } from "../services/Secrets.ts"
-import { Session, type StudentOptions, type TeacherOptions } from "../services/Session.ts"
+import type { Session, StudentOptions, TeacherOptions } from "../services/Session.ts"
+import * as StudentSession from "../services/StudentSession.ts"
+import * as TeacherSession from "../services/TeacherSession.ts"
 import type { LabfxError } from "./Problems.ts"
 
 export class Layers extends Context.Service<Layers, {
@@ -11,8 +17,16 @@ export class Layers extends Context.Service<Layers, {
   readonly secrets: Layer.Layer<Secrets>
 }>()("labfx/programs/Layers") {}
 
+const node = Layer.mergeAll(
+  CryptoNode.layerNode,
+  DiskNode.layerNode,
+  DatagramsNode.layerNode,
+  TransportNode.layerNode,
+  MachineIdNode.layerNode
+)
+
 export const layerNode = Layer.succeed(Layers, {
-  teacher: () => Layer.effect(Session, Effect.die("the session is not wired yet")),
-  student: () => Layer.effect(Session, Effect.die("the session is not wired yet")),
+  teacher: (options) => TeacherSession.layer(options).pipe(Layer.provide(node)),
+  student: (options) => StudentSession.layer(options).pipe(Layer.provide(node)),
   secrets: Secrets.layer.pipe(Layer.provide(CryptoNode.layerNode))
 })

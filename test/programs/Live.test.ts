@@ -1,0 +1,126 @@
+/** The lines at the bottom of a terminal: what a teacher and a student see of a session. */
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import * as Live from "../../src/programs/Live.ts"
+import type { Status } from "../../src/protocol/Status.ts"
+import type { DeviceView, ShareView } from "../../src/services/Session.ts"
+import { peer, root, share, view } from "../support/SessionFake.ts"
+
+const MB = 1_000_000
+
+const status = (shares: Status["shares"], receiveBytesPerSecond = 0): Status => ({
+  number: 1,
+  name: "x",
+  links: 3,
+  receiveBytesPerSecond,
+  shares
+})
+
+const student = (name: string, changed: Partial<DeviceView> = {}): DeviceView => ({
+  peer: peer(name),
+  name,
+  isHost: false,
+  isSelf: false,
+  linked: true,
+  status: status([]),
+  ...changed
+})
+
+const offered = share({ root: root("r"), title: "lab.bin", sizeBytes: 10 * MB, state: "complete" })
+
+describe("what a teacher sees", () => {
+  it("those in trouble first, with the reason, then those who have least", () => {
+    const devices = [
+      student("done", { status: status([{ root: offered.root, verifiedBytes: 11 * MB, complete: true }]) }),
+      student("half", { status: status([{ root: offered.root, verifiedBytes: 5 * MB, complete: false }], 2 * MB) }),
+      student("full disk", {
+        status: status([{ root: offered.root, verifiedBytes: 9 * MB, complete: false, problem: "disk-full" }])
+      }),
+      student("new", { status: undefined }),
+      student("teacher", { isHost: true, isSelf: true })
+    ]
+    const lines = Live.lines(view({ isHost: true, shares: [offered], devices }), 100, 20)
+    assert.include(lines[1], "4 students, 1 with everything")
+    const grid = lines.slice(2)
+    assert.deepStrictEqual(grid.map((line) => line.split(/ {2,}/)[0]), ["full disk", "new", "half", "done"])
+    assert.match(grid[0]!, /90 % {2}disk full$/)
+    assert.match(grid[1]!, / 0 % {2}joining$/)
+    assert.match(grid[2]!, /50 % {2}2.00 MB\/s$/)
+    assert.match(grid[3]!, /100 % {2}has everything$/)
+  })
+
+  it("100 % only of one that has published everything", () => {
+    const almost = student("almost", {
+      status: status([{ root: offered.root, verifiedBytes: 11 * MB, complete: false }])
+    })
+    const lines = Live.lines(view({ isHost: true, shares: [offered], devices: [almost] }), 100, 20)
+    assert.match(lines.at(-1)!, / 99 % {2}waiting$/)
+  })
+})
+
+describe("what a student sees", () => {
+  it.each<[string, Partial<ShareView>, RegExp]>([
+    [
+      "how fast, from how many and how long",
+      { verifiedBytes: 400_000, receiveBytesPerSecond: 100_000, sources: 1 },
+      /40 % {2}100 kB\/s, 1 source, 6 s left$/
+    ],
+    ["that nothing comes", { verifiedBytes: 400_000, sources: 0 }, /40 % {2}waiting, 0 sources$/],
+    [
+      "that it is complete, and what it gives to others",
+      { state: "complete", sendBytesPerSecond: 2_000_000 },
+      /complete 1.00 MB, sending 2.00 MB\/s$/
+    ],
+    ["why it is paused", { state: "paused", problem: "the disk is full" }, /paused: the disk is full$/],
+    ["why it failed", { state: "failed", problem: "the teacher changed it" }, /failed: the teacher changed it$/],
+    ["that nobody has it yet", { state: "waiting" }, /waiting for a device that has it$/],
+    ["that it was withdrawn not at all", { state: "withdrawn" }, /^0 other devices in the session$/]
+  ])("%s", (_, changed, expected) => {
+    assert.match(Live.lines(view({ shares: [share(changed)] }), 100, 10)[0]!, expected)
+  })
+
+  it("that a session is being looked for", () => {
+    assert.deepStrictEqual(Live.lines(view({ phase: "looking" }), 40, 10), ["Looking for a session …"])
+  })
+})
+
+describe("any view", () => {
+  const count = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum }))
+  it.prop(
+    "fits the rows it is given and prints nothing that steers a terminal",
+    {
+      devices: count(60),
+      shares: count(30),
+      rows: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40 })),
+      columns: Schema.Int.check(Schema.isBetween({ minimum: 20, maximum: 200 })),
+      isHost: Schema.Boolean
+    },
+    ({ columns, devices, isHost, rows, shares }) => {
+      const evil = "\u001b[2J\u202eevil\nname"
+      const current = view({
+        isHost,
+        shares: Array.from(
+          { length: shares },
+          (_, index) =>
+            share({
+              root: root(`r${index}`),
+              title: evil,
+              state: index % 2 === 0 ? "paused" : "receiving",
+              problem: evil
+            })
+        ),
+        devices: Array.from({ length: devices }, (_, index) => student(`${evil}${index}`))
+      })
+      const lines = Live.lines(current, columns, rows)
+      assert.isAtMost(lines.length, Math.max(rows, 2))
+      for (const line of lines) assert.notMatch(line, /\p{Cc}|\p{Cf}/u)
+    }
+  )
+
+  it("counts what does not fit", () => {
+    const devices = Array.from({ length: 30 }, (_, index) => student(`s${index}`))
+    const lines = Live.lines(view({ isHost: true, shares: [offered], devices }), 80, 10)
+    assert.lengthOf(lines, 10)
+    assert.strictEqual(lines.at(-1), "… and 23 more")
+  })
+})
