@@ -24,8 +24,8 @@ export const announcementsPerAddressPerSecondMax = 20
 export const announcingAddressesMax = 256
 /** Sessions listed because of one address: one device cannot fill the list alone. */
 export const sessionsPerAddressMax = 8
-/** Devices remembered for one listed session; at one announcement a second, those of the last half minute. */
-export const sightingsPerSessionMax = 32
+/** Devices remembered for one listed session: a full room. */
+export const sightingsPerSessionMax = 64
 /** A sighting older than this is forgotten: whoever is there has been heard twenty times since. */
 export const sightingAgeMs = 30_000
 /** A peer at one address is reported this often: an announcement comes twice by each interface, a flood a thousand times. */
@@ -34,18 +34,18 @@ export const sightingReportMs = 250
 export const datagramsWaitingMax = 1_024
 /** Addresses announced from: a laptop has five, one with many container networks twenty. */
 export const interfacesMax = 32
-/** A host announces this often. The longest turn is also how long one must listen to have heard every host in reach. */
-export const hostTurnMsMin = 800
-export const hostTurnMsMax = 1_000
-/** Listening this long means that every host has had its turn and its datagram the time to arrive. */
+/** Whoever announces a session goes on this often; one who has listened for the longer has heard every session in reach. */
+export const announceIntervalMsMin = 800
+export const announceIntervalMsMax = 1_000
+/** Listening this long means that every session has been announced and its datagram has had the time to arrive. */
 export const settleFromStartMs = 1_100
 /** A network that comes up late delivers what it has kept in one burst: the beacon intervals of a sleeping Wi-Fi. */
 export const settleFromSightingMs = 200
 /** A session not heard for ten turns is not in reach. */
 export const inReachMs = 10_000
-/** A student speaks only after a silence of this long, so the host, heard in time, keeps it quiet. */
-export const studentTurnMsMin = 1_200
-export const studentTurnMsMax = 2_400
+/** Another device than the host takes over after a silence of this long: longer than a turn and its way together. */
+export const silenceMsMin = 1_200
+export const silenceMsMax = 2_400
 /** How often one target is dialled because of announcements: a forged address must not become a hammer. */
 export const dialIntervalMs = 5_000
 
@@ -135,6 +135,8 @@ export const historyMs = 60_000
 export const gapsPerLinkMax = 1_024
 /** Second versions of an author's entries that are looked at before nothing more is taken from it. */
 export const conflictsPerAuthorMax = 8
+/** Messages that a page shows: an hour of a lively class; a browser scrolls through them smoothly. */
+export const conversationMax = 2_000
 /** Sessions whose logs are kept on disk; the ones not touched for longest go first. */
 export const sessionsKeptMax = 32
 /** Certificates of one session: a teacher who restarts more often starts a new one. */

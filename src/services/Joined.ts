@@ -13,7 +13,7 @@ import { type Delivered, MessageRelay } from "./MessageRelay.ts"
 import { PeerManager } from "./PeerManager.ts"
 import { type DeviceView, type Session, SessionRefused, type ShareView } from "./Session.ts"
 import { SessionContext } from "./SessionContext.ts"
-import type { SessionEvent } from "./SessionEvent.ts"
+import type { MessageDelivered, SessionEvent } from "./SessionEvent.ts"
 
 /** How often this device's own status is put together; how often it is sent is a question of MessageRelay. */
 const statusIntervalMs = 2_000
@@ -36,6 +36,8 @@ export interface Joined {
   readonly share: Session["Service"]["share"]
   readonly unshare: Session["Service"]["unshare"]
   readonly say: Session["Service"]["say"]
+  readonly conversation: Session["Service"]["conversation"]
+  readonly end: Session["Service"]["end"]
 }
 
 const storeProblem: Record<StoreError["reason"], readonly [Problem, string]> = {
@@ -60,6 +62,7 @@ export const make = Effect.fnUntraced(function*(
   const store = yield* ChunkStore
 
   const shares = new Map<Root, Known>()
+  const conversation: Array<typeof MessageDelivered.Type> = []
   let ended = false
 
   // ---- what authors say --------------------------------------------------------------------------------------------
@@ -67,9 +70,8 @@ export const make = Effect.fnUntraced(function*(
   const onDelivered = (delivered: Delivered): Effect.Effect<void> => {
     const { entry: { content, name, number, writtenAt }, peer } = delivered
     switch (content._tag) {
-      case "Text":
-        // What was shown in an earlier run is history, not news.
-        return delivered.replayed ? Effect.void : publish({
+      case "Text": {
+        const message = {
           event: "message.delivered",
           author: peer,
           name,
@@ -77,7 +79,12 @@ export const make = Effect.fnUntraced(function*(
           number,
           writtenAt,
           text: content.text
-        })
+        } as const
+        conversation.push(message)
+        if (conversation.length > Limits.conversationMax) conversation.shift()
+        // What was shown in an earlier run is history, not news.
+        return delivered.replayed ? Effect.void : publish(message)
+      }
       case "Share":
         return offered(content)
       case "Unshare":
@@ -338,6 +345,8 @@ export const make = Effect.fnUntraced(function*(
     mayWrite: () => !ended && (context.isHost || context.certificate().policy.studentsMayWrite),
     share,
     unshare,
-    say: (text) => Effect.asVoid(relay.write({ _tag: "Text", text }))
+    say: (text) => Effect.asVoid(relay.write({ _tag: "Text", text })),
+    conversation: Effect.sync(() => conversation.slice()),
+    end: Effect.andThen(hostOnly, Effect.asVoid(relay.write({ _tag: "End" })))
   }
 })

@@ -10,7 +10,7 @@ import type { Status } from "../protocol/Status.ts"
 import type { Address } from "../protocol/Wire.ts"
 import type { FolderError, SourceError } from "./ChunkStore.ts"
 import type { WriteRefused } from "./MessageRelay.ts"
-import type { SessionEvent } from "./SessionEvent.ts"
+import type { MessageDelivered, SessionEvent } from "./SessionEvent.ts"
 import type { AcceptError } from "./Transport.ts"
 
 export interface TeacherOptions {
@@ -108,6 +108,10 @@ export class Session extends Context.Service<Session, {
   /** Withdraws a share, named by root or title. */
   readonly unshare: (name: string) => Effect.Effect<void, WriteRefused | SessionRefused>
   readonly say: (text: string) => Effect.Effect<void, WriteRefused | SessionRefused>
+  /** What was said so far, earlier runs included, in the order it was delivered here: the newest `Limits.conversationMax`. */
+  readonly conversation: Effect.Effect<ReadonlyArray<typeof MessageDelivered.Type>>
+  /** Ends the session for everybody: what is complete stays, nothing more is said or shared. Host only. */
+  readonly end: Effect.Effect<void, WriteRefused | SessionRefused>
   /** A person's answer to `session.found`: join this one and pin its teacher. */
   readonly choose: (session: SessionId) => Effect.Effect<void, SessionRefused>
 }>()("labfx/services/Session") {}

@@ -280,6 +280,8 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     share: (path) => whenJoined((joined) => joined.share(path)),
     unshare: (name) => whenJoined((joined) => joined.unshare(name)),
     say: (text) => whenJoined((joined) => joined.say(text)),
+    conversation: Effect.suspend(() => current()?.joined.conversation ?? Effect.succeed([])),
+    end: whenJoined((joined) => joined.end),
     choose: Effect.fn("Session.choose")(function*(session) {
       if (trust.joined) return
       const refused = Deferred.makeUnsafe<void, SessionRefused>()

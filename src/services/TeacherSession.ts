@@ -115,6 +115,8 @@ const make = Effect.fnUntraced(function*(options: TeacherOptions) {
     share: joined.share,
     unshare: joined.unshare,
     say: joined.say,
+    conversation: joined.conversation,
+    end: joined.end,
     choose: () => Effect.fail(new SessionRefused({ reason: "unknown-session", detail: "a teacher's own session" }))
   })
 })

@@ -3,7 +3,7 @@ import { Effect, Layer, PubSub } from "effect"
 import type { PeerId, PublicKey, Root, SessionId } from "../../src/protocol/Ids.ts"
 import { WriteRefused } from "../../src/services/MessageRelay.ts"
 import { Session, SessionRefused, type SessionView, type ShareView } from "../../src/services/Session.ts"
-import type { SessionEvent } from "../../src/services/SessionEvent.ts"
+import type { MessageDelivered, SessionEvent } from "../../src/services/SessionEvent.ts"
 import { SourceError } from "../../src/services/store/Source.ts"
 
 const text43 = (name: string) => name.padEnd(43, "A")
@@ -108,6 +108,7 @@ export interface SessionFake {
   /** Something happens. */
   readonly happen: (...events: ReadonlyArray<SessionEvent>) => Effect.Effect<void>
   view: SessionView
+  conversation: ReadonlyArray<typeof MessageDelivered.Type>
   /** How many of the next writes are refused as too fast. */
   tooFastNext: number
   readonly layer: Layer.Layer<Session>
@@ -119,6 +120,7 @@ export const make = Effect.gen(function*() {
     asked: [],
     happen: (...happened) => Effect.asVoid(PubSub.publishAll(events, happened)),
     view: view({}),
+    conversation: [],
     tooFastNext: 0,
     layer: Layer.succeed(Session, {
       events: PubSub.subscribe(events),
@@ -147,6 +149,8 @@ export const make = Effect.gen(function*() {
           fake.asked.push(`say ${text}`)
           return Effect.void
         }),
+      conversation: Effect.sync(() => fake.conversation),
+      end: Effect.sync(() => void fake.asked.push("end")),
       choose: (session) => Effect.sync(() => void fake.asked.push(`choose ${session}`))
     })
   }
