@@ -35,7 +35,7 @@ import * as Limits from "./Limits.ts"
 import type { Signed } from "./Signed.ts"
 import { utf8Bytes } from "./Text.ts"
 import * as TokenBucket from "./TokenBucket.ts"
-import type { Entries, GoodbyeCode, Heads } from "./Wire.ts"
+import type { Entries, Heads } from "./Wire.ts"
 
 /** Key, signature and punctuation of an entry in a frame; also counted into an author's bytes. */
 const entryOverheadBytes = 176
@@ -146,7 +146,8 @@ export type Output =
   /** To disk, before anything that follows. */
   | { readonly _tag: "Persist"; readonly entries: ReadonlyArray<Signed> }
   | { readonly _tag: "Deliver"; readonly author: PublicKey; readonly entry: Entry }
-  | { readonly _tag: "Disconnect"; readonly peer: PeerId; readonly code: GoodbyeCode; readonly detail: string }
+  /** The peer sent what no honest one sends: its link is to be ended, and is already forgotten here. */
+  | { readonly _tag: "Disconnect"; readonly peer: PeerId; readonly detail: string }
   /** The author has written two entries of one number: devices may show different ones. */
   | { readonly _tag: "Conflict"; readonly author: PublicKey; readonly number: number }
 
@@ -296,7 +297,7 @@ const neighborUp = (state: State, peer: PeerId, nowMs: number, effects: Effects)
 
 const disconnect = (state: State, link: Link, detail: string, effects: Effects): void => {
   state.links.delete(link.peer)
-  effects.outputs.push({ _tag: "Disconnect", peer: link.peer, code: "protocol", detail })
+  effects.outputs.push({ _tag: "Disconnect", peer: link.peer, detail })
 }
 
 const takeAuthority = (state: State, hosts: ReadonlySet<PublicKey>, policies: ReadonlyArray<Policy>): void => {
