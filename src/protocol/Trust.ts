@@ -185,7 +185,7 @@ const show = (state: State, candidates: ReadonlyArray<Candidate>): Step => {
  * Whether it has just been heard. Of several sessions that all fall silent, as when the network goes, one is the last to
  * go out of reach: that must not make it the only one.
  */
-const isSpeaking = ({ seenMs }: Candidate, nowMs: number): boolean => nowMs - seenMs <= Limits.studentTurnMsMax
+const isSpeaking = ({ seenMs }: Candidate, nowMs: number): boolean => nowMs - seenMs <= Limits.silenceMsMax
 
 /** How many roots could yet be heard and take the place of one of this standing, itself included. */
 const rivalsCount = ({ pins, trusted }: Options, standing: "trusted" | "pinned"): number =>

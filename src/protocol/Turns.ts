@@ -1,18 +1,18 @@
 /**
  * When a device announces its session: turns, one for each network it stands in.
  *
- * The host takes its turn about once a second. Every other device takes one only after a random silence in which it has
- * heard nobody announce the session there, and hearing somebody begins a new silence. So a network hears about one
- * announcement a second, whoever speaks, however many could, and also after the host has left. A device that stands in
- * two networks keeps the silence of each, and so carries the news from one to the other.
+ * The host announces about once a second. Every other device begins after a random silence in which it has heard nobody
+ * announce the session there, goes on once a second while it hears nobody, and falls silent again when it does. So a
+ * network hears about one announcement a second, whoever speaks, however many could, and also after the host has left.
+ * A device that stands in two networks keeps the silence of each, and so carries the news from one to the other.
  *
  * State is changed in place; time and chance come in.
  *
  * Invariants, checked by `test/protocol/Turns.test.ts`:
  *
- * 1. **Host:** the host speaks at once, and then at most `Limits.hostTurnMsMax` after it last spoke, whatever it hears.
- * 2. **Silence:** no other device speaks within `Limits.studentTurnMsMin` of an announcement heard in that network.
- * 3. **Liveness:** every device speaks after `Limits.studentTurnMsMax` of silence at most.
+ * 1. **Host:** the host speaks at once, and again within `Limits.announceIntervalMsMax`, whatever it hears.
+ * 2. **Silence:** no other device speaks within `Limits.silenceMsMin` of an announcement heard in that network.
+ * 3. **Liveness:** every device speaks after `Limits.silenceMsMax` of silence at most, and once it does, like a host.
  */
 import { type Certificate, supersedes } from "./Certificate.ts"
 import { type InterfaceAddress, isNeighbor } from "./Interfaces.ts"
@@ -35,10 +35,11 @@ export const make = (random: () => number): Turns => ({ random, byNetwork: new M
 /** A whole number: timers count milliseconds. */
 const between = (turns: Turns, low: number, high: number): number => low + Math.floor(turns.random() * (high - low + 1))
 
-const drawMs = (turns: Turns, isHost: boolean): number =>
-  isHost
-    ? between(turns, Limits.hostTurnMsMin, Limits.hostTurnMsMax)
-    : between(turns, Limits.studentTurnMsMin, Limits.studentTurnMsMax)
+/** How long after an announcement of its own a device makes the next. */
+const intervalMs = (turns: Turns): number => between(turns, Limits.announceIntervalMsMin, Limits.announceIntervalMsMax)
+
+/** How long after an announcement of somebody else's a device makes one. */
+const silenceMs = (turns: Turns): number => between(turns, Limits.silenceMsMin, Limits.silenceMsMax)
 
 /** Takes every turn that is due: where to announce from, now. `interfaces` is what is up at this moment. */
 export const take = (
@@ -55,13 +56,13 @@ export const take = (
     const network = `${from.name}/${from.address}/${from.prefixLength}`
     present.add(network)
     const turn = turns.byNetwork.get(network)
-    const dueMs = turn?.dueMs ?? (isHost ? nowMs : nowMs + drawMs(turns, isHost))
+    const dueMs = turn?.dueMs ?? (isHost ? nowMs : nowMs + silenceMs(turns))
     if (dueMs > nowMs) {
       if (turn === undefined) turns.byNetwork.set(network, { from, dueMs })
       continue
     }
     due.push(from)
-    turns.byNetwork.set(network, { from, dueMs: nowMs + drawMs(turns, isHost) })
+    turns.byNetwork.set(network, { from, dueMs: nowMs + intervalMs(turns) })
   }
   for (const network of turns.byNetwork.keys()) if (!present.has(network)) turns.byNetwork.delete(network)
   return due
@@ -79,12 +80,12 @@ export const heard = (turns: Turns, certificate: Certificate, host: string, nowM
   const all = Array.from(turns.byNetwork.values())
   const near = all.filter((turn) => isNeighbor(turn.from, host))
   // An address of no network of ours has come by some way we cannot tell. Too quiet is cheaper than everybody at once.
-  for (const turn of near.length > 0 ? near : all) turn.dueMs = nowMs + drawMs(turns, false)
+  for (const turn of near.length > 0 ? near : all) turn.dueMs = nowMs + silenceMs(turns)
 }
 
 /** How long to wait before the next {@link take}: until a turn may be due, and not longer than a new interface may wait. */
 export const waitMs = (turns: Turns, nowMs: number): number => {
-  let dueMs = nowMs + Limits.hostTurnMsMin
+  let dueMs = nowMs + Limits.announceIntervalMsMin
   for (const turn of turns.byNetwork.values()) dueMs = Math.min(dueMs, turn.dueMs)
   return Math.max(0, dueMs - nowMs)
 }

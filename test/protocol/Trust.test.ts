@@ -175,7 +175,7 @@ describe("Trust", () => {
               assert.strictEqual(story.newSessions, "first-use")
               assert.deepStrictEqual(present.map(([one]) => one), [root])
           }
-          if (output.reason !== "chosen") assert.isAtMost(student.nowMs - seenMs.get(root)!, Limits.studentTurnMsMax)
+          if (output.reason !== "chosen") assert.isAtMost(student.nowMs - seenMs.get(root)!, Limits.silenceMsMax)
           if (!isPinned && !isTrusted) {
             assert.isFalse(student.options.pins.some((one) => one.title === title), "joined under a pinned title")
           }

@@ -69,8 +69,8 @@ const gapsOf = (times: ReadonlyArray<number>) => times.slice(1).map((time, i) =>
 const turnsAfter = (other: Partial<Certificate>) => {
   const turns = Turns.make(() => 0)
   Turns.take(turns, certificate, false, [lan], 0)
-  Turns.heard(turns, { ...certificate, ...other }, "192.168.1.9", Limits.studentTurnMsMin - 1)
-  return Turns.take(turns, certificate, false, [lan], Limits.studentTurnMsMin).length
+  Turns.heard(turns, { ...certificate, ...other }, "192.168.1.9", Limits.silenceMsMin - 1)
+  return Turns.take(turns, certificate, false, [lan], Limits.silenceMsMin).length
 }
 
 describe("Turns", () => {
@@ -83,8 +83,8 @@ describe("Turns", () => {
       const times = spoken.filter(([, from]) => from === network).map(([atMs]) => atMs)
       assert.strictEqual(times[0], 0)
       for (const gap of gapsOf(times)) {
-        assert.isAtLeast(gap, Limits.hostTurnMsMin)
-        assert.isAtMost(gap, Limits.hostTurnMsMax)
+        assert.isAtLeast(gap, Limits.announceIntervalMsMin)
+        assert.isAtMost(gap, Limits.announceIntervalMsMax)
       }
     }
   })
@@ -100,11 +100,11 @@ describe("Turns", () => {
       const others = ordered.filter(([, host]) => host === neighbor || host === "172.16.0.1").map(([atMs]) => atMs)
       for (const atMs of said) {
         for (const other of others) {
-          assert.isTrue(other > atMs || atMs - other >= Limits.studentTurnMsMin, `${other} heard, ${atMs} spoken`)
+          assert.isTrue(other > atMs || atMs - other >= Limits.silenceMsMin, `${other} heard, ${atMs} spoken`)
         }
       }
       const all = [0, ...said, ...others, 60_000].toSorted((a, b) => a - b)
-      for (const gap of gapsOf(all)) assert.isAtMost(gap, Limits.studentTurnMsMax)
+      for (const gap of gapsOf(all)) assert.isAtMost(gap, Limits.silenceMsMax)
     }
   })
 
@@ -122,6 +122,6 @@ describe("Turns", () => {
     assert.deepStrictEqual(Turns.take(turns, certificate, true, [lan, wifi], 100), [wifi])
     assert.deepStrictEqual(Turns.take(turns, certificate, true, [lan], 200), [])
     assert.deepStrictEqual(Turns.take(turns, certificate, true, [lan, wifi], 300), [wifi])
-    assert.isAtMost(Turns.waitMs(Turns.make(() => 0), 0), Limits.hostTurnMsMax)
+    assert.isAtMost(Turns.waitMs(Turns.make(() => 0), 0), Limits.announceIntervalMsMax)
   })
 })
