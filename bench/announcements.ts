@@ -78,8 +78,9 @@ const flood = Effect.fnUntraced(
       const before = process.cpuUsage()
       const startMs = performance.now()
       for (let step = 0, i = 0; step < (secondsPerFlood * 1_000) / stepMs; step++) {
-        for (; datagramOf !== undefined && i < ((step + 1) * perSecond * stepMs) / 1_000; i++) {
-          const { bytes, host } = datagramOf(i)
+        const offered = datagramOf === undefined ? 0 : ((step + 1) * perSecond * stepMs) / 1_000
+        for (; i < offered; i++) {
+          const { bytes, host } = datagramOf!(i)
           Queue.offerUnsafe(queue, { bytes: bytes.slice(), from: { host, port: 40_000 } })
         }
         yield* Effect.sleep(Math.max(0, startMs + (step + 1) * stepMs - performance.now()))

@@ -49,6 +49,11 @@ export const silenceMsMax = 2_400
 /** How often one target is dialled because of announcements: a forged address must not become a hammer. */
 export const dialIntervalMs = 5_000
 
+/** Addresses in a join link: two of every interface of a laptop, short enough for a QR code. */
+export const joinLinkAddressesMax = 8
+/** A join link with all of them in their longest form, twice over. */
+export const joinLinkCharactersMax = 1_024
+
 // ---- Names and texts -----------------------------------------------------------------------------------------------
 
 /** Fits an announcement beside two signatures. Counted in UTF-8 bytes. */
@@ -230,3 +235,22 @@ export const pinsMax = 1_024
 export const hardwareKnownMax = 32
 /** Damaged files kept for whoever wants to look at them; further ones are removed. */
 export const damagedFilesMax = 9
+
+// ---- The local API -------------------------------------------------------------------------------------------------
+
+/** Pages and scripts that follow the live state at once: a person has two or three tabs. */
+export const liveSubscribersMax = 32
+/** One-time links that wait to be opened; a further one replaces the oldest. */
+export const linksWaitingMax = 8
+/** Browsers let in by a link in one run; the oldest must ask for a new link then. */
+export const browsersMax = 16
+/** Notices that a page shows; older ones have scrolled away. */
+export const noticesMax = 50
+/** Folders being dropped onto the page at once. */
+export const dropsMax = 8
+/** The line before each dropped file: the longest path, every character escaped, and its size. */
+export const dropRecordBytesMax = 8 * KiB
+/** Files of a drop that were left out and are named one by one. */
+export const dropSkippedListedMax = 20
+/** Bytes of a dropped file written at a go. */
+export const dropWriteBytes = 256 * KiB
