@@ -333,7 +333,7 @@ const make = Effect.fnUntraced(function*() {
     const entry: Entry = {
       number: Gossip.nextNumber(gossip),
       name: context.name,
-      writtenAt: yield* Clock.currentTimeMillis,
+      writtenAt: Math.floor(yield* Clock.currentTimeMillis),
       content
     }
     const body = JSON.stringify(entry)
