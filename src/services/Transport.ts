@@ -4,7 +4,10 @@ import { PeerId, type PublicKey } from "../protocol/Ids.ts"
 import { Address } from "../protocol/Wire.ts"
 import type { KeyPair } from "./Crypto.ts"
 
-/** Why a dial did not give a connection. */
+/**
+ * Why a dial did not give a connection. `refused`: nobody listens there, or somebody closed without a word, as a device
+ * with too many strangers at its door does; worth another try. `not-labfx`: somebody answered in another language.
+ */
 export class DialError extends Schema.TaggedError<DialError>()("DialError", {
   address: Address,
   reason: Schema.Literals(["refused", "unreachable", "timeout", "not-labfx", "wrong-peer", "self"]),
@@ -35,7 +38,7 @@ export interface Connection {
   /**
    * Hands every run of received bytes to `onBytes` as it arrives, in order, until the connection ends. The bytes are
    * only valid during the call: the buffer is used again. Call once. Fails when the connection is lost, completes when
-   * the other side ended it.
+   * the other side or `close` ended it. An exception of `onBytes` ends the connection and is a defect of this effect.
    */
   readonly receive: (onBytes: (bytes: Uint8Array) => void) => Effect.Effect<void, ConnectionLost>
   /** Stops or goes on handing over bytes: back-pressure towards the sender. Idempotent. */
@@ -43,6 +46,7 @@ export interface Connection {
   /**
    * Writes the parts in order and completes when the system has taken all of them, so that at most one write and the
    * kernel's own buffer are ahead of whatever is written next. The parts must not change until then. One at a time.
+   * Interrupting it takes nothing back: what was handed over is still sent whole.
    */
   readonly write: (parts: ReadonlyArray<Uint8Array>) => Effect.Effect<void, ConnectionLost>
 }

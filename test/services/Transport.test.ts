@@ -6,10 +6,11 @@ import * as Net from "node:net"
 import * as Tls from "node:tls"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
+import { selfSignedCertificate } from "../../src/protocol/Der.ts"
 import type { PeerId } from "../../src/protocol/Ids.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import { Crypto, type KeyPair } from "../../src/services/Crypto.ts"
-import { layerNode as cryptoLayer } from "../../src/services/node/CryptoNode.ts"
+import { layerNode as cryptoLayer, privateKeyPem, signRaw } from "../../src/services/node/CryptoNode.ts"
 import { layerNode, layerNodeWith } from "../../src/services/node/TransportNode.ts"
 import { type Connection, type ConnectionLost, DialError, Transport } from "../../src/services/Transport.ts"
 
@@ -83,6 +84,14 @@ const tlsStranger = (port: number, options: Tls.ConnectionOptions) =>
     return Effect.sync(() => socket.destroy())
   })
 
+/** What a TLS client needs to prove the key of a pair as labfx does. */
+const proving = (pair: KeyPair) => {
+  const raw = Buffer.from(pair.publicKey, "base64url")
+  const der = selfSignedCertificate(raw, (bytes) => signRaw(pair, bytes))
+  const cert = `-----BEGIN CERTIFICATE-----\n${Buffer.from(der).toString("base64")}\n-----END CERTIFICATE-----\n`
+  return { key: privateKeyPem(pair), cert }
+}
+
 /** A TCP server of another kind. */
 const otherServer = (onConnection: (socket: Net.Socket) => void) =>
   Effect.acquireRelease(
@@ -93,7 +102,6 @@ const otherServer = (onConnection: (socket: Net.Socket) => void) =>
           open.add(socket)
           socket.on("error", () => {})
           socket.once("close", () => open.delete(socket))
-          socket.resume()
           onConnection(socket)
         })
         server.listen(0, loopback, () => {
@@ -107,6 +115,9 @@ const otherServer = (onConnection: (socket: Net.Socket) => void) =>
         for (const socket of open) socket.destroy()
       })
   )
+
+/** Reads, so that it sees the end, and says nothing. */
+const listenOnly = (socket: Net.Socket) => void socket.resume()
 
 /** A cable between two devices that can be cut. */
 const cable = Effect.fnUntraced(function*(port: number) {
@@ -191,11 +202,16 @@ describe("Transport", () => {
       const { port } = yield* transport.listen(host, 0)
       assert.strictEqual(yield* dialReason(guest, port, { expected: crypto.peerId(guest.publicKey) }), "wrong-peer")
       assert.strictEqual(yield* dialReason(host, port), "self")
-      const http = yield* otherServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"))
+      const http = yield* otherServer((socket) => socket.resume().end("HTTP/1.1 400 Bad Request\r\n\r\n"))
       assert.strictEqual(yield* dialReason(guest, http.port), "not-labfx")
+      for (const ALPNProtocols of [[], ["http/1.1"]]) {
+        const https = Tls.createServer({ ...proving(yield* pair(3)), ALPNProtocols })
+        const other = yield* otherServer((socket) => https.emit("connection", socket))
+        assert.strictEqual(yield* dialReason(guest, other.port), "not-labfx")
+      }
       const closing = yield* otherServer((socket) => socket.destroy())
       assert.strictEqual(yield* dialReason(guest, closing.port), "refused")
-      const gone = yield* Effect.scoped(otherServer(() => {}))
+      const gone = yield* Effect.scoped(otherServer(listenOnly))
       assert.strictEqual(yield* dialReason(guest, gone.port), "refused")
       assert.strictEqual(yield* dialReason(guest, port, { host: "dead" }), "unreachable")
     })
@@ -204,7 +220,7 @@ describe("Transport", () => {
   live(
     "gives up on a server that says nothing",
     Effect.gen(function*() {
-      const silent = yield* otherServer(() => {})
+      const silent = yield* otherServer(listenOnly)
       assert.strictEqual(yield* dialReason(yield* pair(2), silent.port), "timeout")
       while (silent.open.size > 0) yield* turn
     }),
@@ -226,24 +242,32 @@ describe("Transport", () => {
     Effect.gen(function*() {
       const transport = yield* Transport
       const listener = yield* transport.listen(yield* pair(1), 0)
-      yield* tlsStranger(listener.port, { ALPNProtocols: ["labfx/1"] })
-      yield* tlsStranger(listener.port, { ALPNProtocols: ["labfx/1"], maxVersion: "TLSv1.2" })
-      yield* tlsStranger(listener.port, { ALPNProtocols: ["http/1.1"] })
-      yield* tlsStranger(listener.port, {})
+      const own = proving(yield* pair(3))
+      const ALPNProtocols = ["labfx/1"]
+      yield* tlsStranger(listener.port, { ALPNProtocols })
+      yield* tlsStranger(listener.port, { ...own, ALPNProtocols, maxVersion: "TLSv1.2" })
+      yield* tlsStranger(listener.port, { ...own, ALPNProtocols: ["http/1.1"] })
+      yield* tlsStranger(listener.port, own)
       yield* onlyTheFriendGetsIn(listener)
     })
   )
 
   live(
-    "never resumes a session: every connection proves its key anew",
+    "lets in whoever proves a key, but never resumes a session: every connection proves it anew",
     Effect.gen(function*() {
       const transport = yield* Transport
       const listener = yield* transport.listen(yield* pair(1), 0)
-      const options = { ALPNProtocols: ["labfx/1"], minVersion: "TLSv1.3" as const }
-      const first = yield* tlsStranger(listener.port, options)
-      const session = first.session ?? randomBytes(64)
-      assert.isFalse((yield* tlsStranger(listener.port, { ...options, session })).reused)
-      yield* onlyTheFriendGetsIn(listener)
+      const options = { ...proving(yield* pair(3)), ALPNProtocols: ["labfx/1"] }
+      const visit = Effect.fnUntraced(function*(more: Tls.ConnectionOptions) {
+        const visiting = yield* Effect.forkScoped(tlsStranger(listener.port, { ...options, ...more }))
+        const accepted = yield* Queue.take(listener.accepted)
+        yield* accepted.write([new Uint8Array(1)])
+        yield* transport.close(accepted)
+        return yield* Fiber.join(visiting)
+      })
+      const { session } = yield* visit({})
+      assert.isDefined(session)
+      assert.isFalse((yield* visit({ session: session! })).reused)
     })
   )
 
@@ -390,6 +414,7 @@ describe("Transport", () => {
         const stopped = received.bytes
         yield* untilStill(() => written)
         assert.strictEqual(received.bytes, stopped)
+        assert.isBelow(written, writes)
         ends[receiver].setReading(true)
         while (received.bytes < writes * part.length) yield* turn
         yield* Fiber.join(fiber)
@@ -442,6 +467,20 @@ describe("Transport", () => {
   )
 
   live(
+    "ends a dialled connection with the scope it was dialled in",
+    Effect.gen(function*() {
+      const transport = yield* Transport
+      const listener = yield* transport.listen(yield* pair(1), 0)
+      const accepted = yield* Effect.scoped(Effect.gen(function*() {
+        yield* transport.dial(yield* pair(2), { host: loopback, port: listener.port }, undefined)
+        return yield* Queue.take(listener.accepted)
+      }))
+      const { fiber } = yield* collect(accepted)
+      yield* Fiber.join(fiber)
+    })
+  )
+
+  live(
     "closes twice without complaint, and a write after that fails",
     Effect.gen(function*() {
       const { accepted, dialled, transport } = yield* connected
@@ -478,7 +517,7 @@ describe("Transport", () => {
         const crypto = yield* Crypto
         yield* dialReason(wrong, listener.port, { expected: crypto.peerId(wrong.publicKey) })
         yield* stranger(listener.port, () => {}).pipe(Effect.forkScoped({ startImmediately: true }))
-        const silent = yield* otherServer(() => {})
+        const silent = yield* otherServer(listenOnly)
         const dialling = yield* transport.dial(wrong, { host: loopback, port: silent.port }, undefined).pipe(
           Effect.forkScoped({ startImmediately: true })
         )

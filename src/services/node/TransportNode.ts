@@ -284,7 +284,6 @@ const listen = (handshakeTimeoutMs: number): Transport["Service"]["listen"] =>
       requestCert: true,
       rejectUnauthorized: false
     })
-    handshakes.on("tlsClientError", (_error, socket) => socket.destroy())
     handshakes.on("secureConnection", (socket) => {
       socket.on("error", ignore)
       strangers.get(route(socket))?.leave()
