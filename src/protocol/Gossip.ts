@@ -41,8 +41,7 @@ import type { Entries, Heads } from "./Wire.ts"
 const entryOverheadBytes = 176
 /** `{"_tag":"Entries","entries":[]}`, rounded up. */
 const entriesOverheadBytes = 64
-/** Entries taken are acknowledged after so many, or so many characters: early enough that a window never runs dry. */
-const acknowledgeAfterCount = 64
+/** Entries taken are acknowledged after so many characters of theirs: early enough that a window never runs dry. */
 const acknowledgeAfterChars = 32 * 1024
 /** How often a peer may ask for what it was sent before: a gap is rare, and asking must not multiply traffic. */
 const rewindIntervalMs = 5_000
@@ -90,7 +89,6 @@ interface Link {
   sentCount: number
   acknowledgedCount: number
   receivedCount: number
-  unacknowledgedCount: number
   unacknowledgedChars: number
   /** How far its logs went when the link came up; emptied after `historyMs`. */
   readonly history: Map<PublicKey, number>
@@ -262,9 +260,7 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
     if (nowMs - link.upMs >= Limits.historyMs) link.history.clear()
     serve(link, effects)
     if (headsWanted(state, link, nowMs)) sendHeads(state, link, false, nowMs, effects)
-    else if (
-      link.unacknowledgedCount >= acknowledgeAfterCount || link.unacknowledgedChars >= acknowledgeAfterChars
-    ) acknowledge(link, [], effects)
+    else if (link.unacknowledgedChars >= acknowledgeAfterChars) acknowledge(link, [], effects)
   }
   if (effects.persist.length > 0) effects.outputs.push({ _tag: "Persist", entries: effects.persist })
   return effects.deliver.length > 0 ? [...effects.outputs, ...effects.deliver] : effects.outputs
@@ -282,7 +278,6 @@ const neighborUp = (state: State, peer: PeerId, nowMs: number, effects: Effects)
     sentCount: 0,
     acknowledgedCount: 0,
     receivedCount: 0,
-    unacknowledgedCount: 0,
     unacknowledgedChars: 0,
     history: new Map(),
     gaps: 0,
@@ -322,7 +317,6 @@ const takeAuthority = (state: State, hosts: ReadonlySet<PublicKey>, policies: Re
 const takeHeads = (state: State, link: Link, message: Heads, nowMs: number): void => {
   if (message.first) {
     link.receivedCount = 0
-    link.unacknowledgedCount = 0
     link.unacknowledgedChars = 0
   } else if (!link.ready) {
     return
@@ -364,7 +358,7 @@ const takeHeads = (state: State, link: Link, message: Heads, nowMs: number): voi
 const headsWanted = (state: State, link: Link, nowMs: number): boolean =>
   link.headsDue ||
   (nowMs - link.headsSentMs >= Limits.headsIntervalMs &&
-    (link.headsEdition !== state.edition || link.unacknowledgedCount > 0))
+    (link.headsEdition !== state.edition || link.unacknowledgedChars > 0))
 
 /**
  * Closed logs are left out of all but the first: to name them would be to ask for what is refused. What waits for a
@@ -382,7 +376,6 @@ const sendHeads = (state: State, link: Link, first: boolean, nowMs: number, effe
 }
 
 const acknowledge = (link: Link, heads: Heads["heads"], effects: Effects, first = false): void => {
-  link.unacknowledgedCount = 0
   link.unacknowledgedChars = 0
   effects.outputs.push({
     _tag: "Send",
@@ -404,7 +397,6 @@ const takeEntries = (
     // What comes before the other side's first heads was meant for an earlier link and is not counted there either.
     if (link.ready) {
       link.receivedCount++
-      link.unacknowledgedCount++
       link.unacknowledgedChars += signed.body.length
     }
     const number = entry?.number ?? state.bySignature.get(signed.signature)?.number

@@ -118,8 +118,8 @@ class Room {
   }
 }
 
-const madeUp = (from: number, count: number): ReadonlyArray<Signed> =>
-  Array.from({ length: count }, (_, i) => statusOf(keyOf(100 + from + i), 1, i).signed)
+const madeUp = (from: number, count: number, number: number): ReadonlyArray<Signed> =>
+  Array.from({ length: count }, (_, i) => statusOf(keyOf(100 + from + i), number, i).signed)
 
 const Index = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 10_000 }))
 
@@ -202,10 +202,10 @@ describe("Statuses", () => {
 
   it("of made-up devices do not take more than their room, and a flood of them is not looked at", () => {
     const room = new Room(2, line(2))
-    for (let i = 0; i < 100; i++) room.receive(0, 1, madeUp(64 * i, 64))
+    for (let i = 0; i < 100; i++) room.receive(0, 1, madeUp(0, 64, i))
     assert.isAtMost(room.verified, 8 * 64)
     room.pass(100)
-    for (let i = 0; i < 8; i++) room.receive(0, 1, madeUp(10_000 + 64 * i, 64))
+    for (let i = 0; i < 8; i++) room.receive(0, 1, madeUp(64 * i, 64, 1_000))
     assert.isAtMost(room.machines[0]!.known.size, Limits.statusPeersMax)
   })
 })
