@@ -71,6 +71,9 @@ interface Incoming {
   /** Taken when the first byte is there: most of what is asked for waits its turn at the other side. */
   buffer: Uint8Array | undefined
   readonly sizeBytes: number
+  /** Up to where bytes have been given a place; they arrive in this order. */
+  placedBytes: number
+  /** Up to where bytes have arrived and been counted. */
   filledBytes: number
 }
 
@@ -157,14 +160,15 @@ const make = Effect.fnUntraced(function*() {
     const chunks = incoming.get(peer)
     if (chunks === undefined) return
     const sizeBytes = store.chunkBytes(root, index)
-    if (sizeBytes > 0) chunks.set(chunkKey(root, index), { buffer: undefined, sizeBytes, filledBytes: 0 })
+    if (sizeBytes > 0) chunks.set(chunkKey(root, index), { buffer: undefined, sizeBytes, placedBytes: 0, filledBytes: 0 })
   }
 
   const placeFor = (peer: PeerId, data: Data, length: number): Uint8Array | undefined => {
     traffic.receivedBytes += length
     const chunk = incoming.get(peer)?.get(chunkKey(data.share, data.index))
-    if (chunk !== undefined && data.offset === chunk.filledBytes && data.offset + length <= chunk.sizeBytes) {
+    if (chunk !== undefined && data.offset === chunk.placedBytes && data.offset + length <= chunk.sizeBytes) {
       chunk.buffer ??= acquire(chunk.sizeBytes)
+      chunk.placedBytes += length
       return chunk.buffer.subarray(data.offset, data.offset + length)
     }
     traffic.wastedBytes += length
