@@ -411,16 +411,12 @@ const takeEntries = (
 const reach = (state: State, link: Link, author: PublicKey, number: number): void => {
   const log = state.logs.get(author)
   if (log === undefined && link.cursors.size >= 2 * Limits.authorsMax) return
-  if (log !== undefined) noteHistory(link, log, number)
+  // What it had when the link came up is history, and so is everything before that.
+  if (log !== undefined && number <= (link.history.get(author) ?? 0)) log.historyTo = Math.max(log.historyTo, number)
   if (number > (link.cursors.get(author) ?? 0)) {
     link.cursors.set(author, number)
     if (log !== undefined) compare(link, log)
   }
-}
-
-/** What the other side had when its link came up is history, and everything before it. */
-const noteHistory = (link: Link, log: Log, number: number): void => {
-  if (number <= (link.history.get(log.author) ?? 0)) log.historyTo = Math.max(log.historyTo, number)
 }
 
 /** Takes an entry or leaves it; what the sender is to blame for is returned. */
@@ -463,7 +459,6 @@ const takeEntry = (
     log.closed = "full"
     return undefined
   }
-  noteHistory(link, log, entry.number)
   append(state, log, signed, entry)
   release(state, log, nowMs, effects)
   return undefined
@@ -549,16 +544,6 @@ const release = (state: State, log: Log, nowMs: number, effects: Effects): void 
   }
   log.waiting.splice(0, count)
   if (count > 0) { for (const link of state.links.values()) compare(link, log) }
-  if (state.ended) { for (const each of state.logs.values()) dropWaiting(state, each) }
-}
-
-const dropWaiting = (state: State, log: Log): void => {
-  for (const kept of log.entries.splice(log.released)) {
-    state.bySignature.delete(kept.signed.signature)
-    log.bytes -= kept.bytes
-    if (!state.hosts.has(log.author)) state.studentBytes -= kept.bytes
-  }
-  log.waiting.length = 0
 }
 
 // ---- Entries out ---------------------------------------------------------------------------------------------------

@@ -311,7 +311,9 @@ describe("Gossip", () => {
     assert.isFalse(simulator.write(0, text("more")))
     assert.isFalse(simulator.write(2, text("more")))
     assert.strictEqual(Gossip.refusal(simulator.machines[2]!, text("more"), "{}", simulator.nowMs), "ended")
-    simulator.receive(1, 0, [entryOf(keyOf(0), 7, text("after")).signed])
+    const { verified } = simulator
+    simulator.receive(1, 0, [entryOf(keyOf(0), 7, text("after")).signed, entryOf(keyOf(9), 1, text("after")).signed])
+    assert.strictEqual(simulator.verified, verified)
     simulator.connect([1, 3])
     simulator.runToQuiet(() => 0, 1_000)
     simulator.pass(40)
