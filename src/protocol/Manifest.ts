@@ -239,6 +239,9 @@ export const extents = (layout: Layout, chunk: number): ReadonlyArray<Extent> =>
   return [{ file, offset, length: Math.min(layout.chunkSizeBytes, layout.sizes[file]! - offset) }]
 }
 
+/** Whether a file has chunks of its own: it is neither empty nor packed. */
+export const ownsChunks = (layout: Layout, file: number): boolean => layout.chunkOfFile[file]! < layout.ownChunksCount
+
 /** The chunks that a file's bytes are in, from the first to before the last; none for an empty file. */
 export const chunksOfFile = (layout: Layout, file: number): readonly [from: number, to: number] => {
   const from = layout.chunkOfFile[file]!

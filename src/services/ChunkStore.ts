@@ -300,13 +300,15 @@ const make = Effect.fnUntraced(function*(
     const done = Deferred.makeUnsafe<void>()
     holding.storing.set(index, done)
     yield* files.put(holding, index, bytes).pipe(
+      Effect.andThen(Effect.sync(() => {
+        Bitfield.add(holding.have, index)
+        Bitfield.add(holding.verified, index)
+      })),
       Effect.ensuring(Effect.suspend(() => {
         holding.storing.delete(index)
         return Deferred.succeed(done, undefined)
       }))
     )
-    Bitfield.add(holding.have, index)
-    Bitfield.add(holding.verified, index)
     yield* marked(holding, bytes.length)
   })
 
@@ -456,7 +458,7 @@ const make = Effect.fnUntraced(function*(
     if (holding.place._tag === "Published") {
       yield* forgetMissing(holding)
       if (place?._tag === "Published" && place.state !== "settled") {
-        yield* repairSmallFiles(holding, holding.content!).pipe(failed)
+        yield* repairSmallFiles(holding, holding.content!, place).pipe(failed)
         yield* settle(holding)
       }
     }
@@ -465,24 +467,24 @@ const make = Effect.fnUntraced(function*(
   /** Files that a person has deleted or cut short are not served; changed ones are found when they are read. */
   const forgetMissing = Effect.fnUntraced(function*(holding: Holding) {
     const content = holding.content!
-    for (let chunk = 0; chunk < content.layout.ownChunksCount;) {
-      const file = content.layout.firstOfChunk[chunk]!
-      const [from, to] = Manifest.chunksOfFile(content.layout, file)
+    for (const [file, size] of content.manifest.sizes.entries()) {
+      if (!Manifest.ownsChunks(content.layout, file)) continue
       const stat = yield* Effect.option(disk.stat(holding.filePath(content, file)))
-      if (stat._tag === "None" || stat.value.sizeBytes !== content.manifest.sizes[file]) {
-        for (let lost = from; lost < to; lost++) holding.forgetChunk(holding.manifestChunksCount + lost)
-      }
-      chunk = to
+      if (stat._tag === "Some" && stat.value.sizeBytes === size) continue
+      const [from, to] = Manifest.chunksOfFile(content.layout, file)
+      for (let chunk = from; chunk < to; chunk++) holding.forgetChunk(holding.manifestChunksCount + chunk)
     }
   })
 
   /**
    * Small files are not synced one by one before they appear: 10,000 would take a minute. A power cut soon afterwards may
-   * leave some of them missing, empty or full of zeros. Those are made again from the packs, which were synced. Anything
-   * else that differs is a person's work and stays.
+   * leave some of them short or full of zeros. Those are made again from the packs, which were synced. What was touched
+   * after the share appeared is a person's work and stays.
    */
-  const repairSmallFiles = Effect.fnUntraced(function*(holding: Holding, content: Content) {
+  const repairSmallFiles = Effect.fnUntraced(function*(holding: Holding, content: Content, place: Record.Published) {
     const { layout } = content
+    const appearedNs = (yield* disk.stat(`${holding.folder}/record`)).modifiedNs
+    let state = place.state
     const buffer = new Uint8Array(content.manifest.chunkSizeBytes)
     const there = new Uint8Array(content.manifest.chunkSizeBytes)
     for (let chunk = layout.ownChunksCount; chunk < layout.chunksCount; chunk++) {
@@ -492,19 +494,24 @@ const make = Effect.fnUntraced(function*(
         holding.forgetChunk(index)
         continue
       }
-      const small = ChunkFiles.smallFiles(holding, content, chunk, pack)
-      const differing = yield* files.differing(small, there)
       const torn: Array<ChunkFiles.SmallFile> = []
-      for (const { bytes, path } of differing) {
-        const found = yield* Effect.result(disk.readFile(path, bytes.length))
-        const isTorn = Result.isFailure(found)
-          ? found.failure.reason === "not-found"
-          : found.success.every((byte) => byte === 0)
-        if (isTorn) torn.push({ path, bytes })
+      const small = ChunkFiles.smallFiles(holding, content, chunk, pack)
+      for (const { bytes, path } of yield* files.differing(small, there)) {
+        const stat = yield* Effect.option(disk.stat(path))
+        if (stat._tag === "None" || (place.state === "fresh" && stat.value.modifiedNs > appearedNs)) continue
+        const found = yield* Effect.option(disk.readFile(path, bytes.length))
+        if (found._tag === "Some" && found.value.every((byte, i) => byte === 0 || byte === bytes[i])) {
+          torn.push({ path, bytes })
+        }
+      }
+      if (torn.length > 0 && state === "fresh") {
+        // The repair may be cut short as well, and what it leaves is younger than the record.
+        state = "intended"
+        yield* writeRecord(holding, { ...place, state })
       }
       yield* files.putSmallFiles(holding, torn)
     }
-    yield* files.putEmpty(holding, content)
+    if (state === "intended") yield* writeRecord(holding, { ...place, state: "fresh" })
   })
 
   /** After a while there is nothing left that a power cut could spoil. */
@@ -565,7 +572,7 @@ const make = Effect.fnUntraced(function*(
       else same.push(index)
       if (index % keysPerStep === 0) yield* Effect.yieldNow
     }
-    for (const other of [...holdings.values()]) yield* takeFrom(other, holding, missing)
+    for (const other of holdings.values()) yield* takeFrom(other, holding, missing)
     if (missing.size === 0) return
     for (const other of yield* earlierShares) yield* takeFrom(other, holding, missing)
   })
@@ -666,7 +673,11 @@ const make = Effect.fnUntraced(function*(
   const sync = Effect.fnUntraced(function*(holding: Holding, content: Content) {
     yield* files.putEmpty(holding, content)
     const { layout } = content
+    /** Every name must be there afterwards: a missing file is taken for one that a person deleted. */
     const folders = new Set<string>([holding.folder])
+    const addFolder = (path: string) => {
+      for (let folder = path; !folders.has(folder); folder = parentOf(folder)) folders.add(folder)
+    }
     const syncFile = (path: string, file: number | undefined) =>
       handles.use(path, "write", (open) =>
         Effect.andThen(
@@ -677,11 +688,12 @@ const make = Effect.fnUntraced(function*(
           Effect.tapError(() => Effect.sync(() => holding.verified.fill(0)))
         )
     const ownFiles: Array<number> = []
-    for (let chunk = 0; chunk < layout.ownChunksCount;) {
-      const file = layout.firstOfChunk[chunk]!
-      ownFiles.push(file)
-      folders.add(parentOf(holding.filePath(content, file)))
-      chunk = Manifest.chunksOfFile(layout, file)[1]
+    for (const [file, path] of content.manifest.paths.entries()) {
+      if (Manifest.ownsChunks(layout, file)) ownFiles.push(file)
+      if (!content.lost.has(file)) addFolder(parentOf(below(holding.stagedPath, path)))
+    }
+    for (const [i, path] of content.manifest.directories.entries()) {
+      if (!content.lost.has(content.manifest.paths.length + i)) addFolder(`${holding.stagedPath}/${path}`)
     }
     yield* Effect.forEach(ownFiles, (file) => syncFile(holding.filePath(content, file), file), {
       concurrency: 4,

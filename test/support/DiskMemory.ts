@@ -150,6 +150,7 @@ export class DiskMemory {
   delete(path: string): void {
     const [folder, name] = this.#parent(path)
     folder.names.delete(name)
+    folder.modified = ++this.#clock
   }
 
   /** The disk as one process sees it. */

@@ -154,24 +154,19 @@ export const make = (disk: Disk["Service"], crypto: Crypto["Service"], handles: 
     })
   })
 
-  /** What has no bytes comes with no chunk. */
+  /** What has no bytes comes with no chunk: the empty files and folders of a download. */
   const putEmpty = Effect.fnUntraced(function*(holding: Holding, content: Content) {
     const { directories, paths, sizes } = content.manifest
     const none = new Uint8Array()
-    const files: Array<SmallFile> = []
+    const empty: Array<SmallFile> = []
     for (const [file, size] of sizes.entries()) {
-      if (size > 0 || content.lost.has(file)) continue
-      const path = holding.filePath(content, file)
-      // Never a person's file that was empty once.
-      if (holding.place._tag === "Published" && (yield* Effect.isSuccess(disk.stat(path)))) continue
-      files.push({ path, bytes: none })
+      if (size === 0 && !content.lost.has(file)) empty.push({ path: holding.filePath(content, file), bytes: none })
     }
-    yield* putSmallFiles(holding, files)
+    yield* putSmallFiles(holding, empty)
     if (holding.share.kind === "file") return
-    const top = holding.place._tag === "Published" ? holding.place.path : holding.stagedPath
-    yield* makeFolder(holding, top)
+    yield* makeFolder(holding, holding.stagedPath)
     for (const [i, directory] of directories.entries()) {
-      if (!content.lost.has(paths.length + i)) yield* makeFolder(holding, `${top}/${directory}`)
+      if (!content.lost.has(paths.length + i)) yield* makeFolder(holding, `${holding.stagedPath}/${directory}`)
     }
   })
 

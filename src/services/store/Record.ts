@@ -9,14 +9,16 @@ const Source = Schema.TaggedStruct("Source", {
   renamed: Schema.Array(Schema.Tuple([Schema.Natural, Schema.String]))
 })
 
-const Published = Schema.TaggedStruct("Published", {
+export const Published = Schema.TaggedStruct("Published", {
   path: Schema.String,
   /**
-   * `intended`: it was about to appear under that name. `fresh`: it has, and a power cut may still spoil its small files.
-   * `settled`: it has, and the system has written everything.
+   * `intended`: it was about to appear under that name, or its small files were being repaired there. `fresh`: it has
+   * appeared, and a power cut may still spoil its small files. `settled`: it has, and the system has written everything.
    */
   state: Schema.Literals(["intended", "fresh", "settled"])
 })
+
+export type Published = typeof Published.Type
 
 export const Record = Schema.Struct({
   version: Schema.Literal(1),
