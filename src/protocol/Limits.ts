@@ -252,5 +252,6 @@ export const dropsMax = 8
 export const dropRecordBytesMax = 8 * KiB
 /** Files of a drop that were left out and are named one by one. */
 export const dropSkippedListedMax = 20
-/** Bytes of a dropped file written at a go. */
-export const dropWriteBytes = 256 * KiB
+/** Dropped files up to this size are written together, and this much of them at a go. */
+export const dropSmallFileBytes = 64 * KiB
+export const dropBatchBytes = 2 * MiB

@@ -131,7 +131,7 @@ export const make = Effect.gen(function*() {
           fake.asked.push(`share ${path}`)
           return path.includes("missing")
             ? Effect.fail(new SourceError({ path, reason: "not-found", detail: "" }))
-            : Effect.succeed(root(path))
+            : Effect.succeed(root(path.replace(/[^A-Za-z0-9_-]/g, "_").slice(-43)))
         }),
       unshare: (name) =>
         Effect.suspend(() => {
