@@ -10,6 +10,8 @@ export const usage = 2
 export const network = 3
 /** The state or download folder cannot be used: in use by another labfx, damaged, or not writable. */
 export const state = 4
+/** There is no running session of this user that the command could act on. */
+export const notRunning = 5
 /** The terminal was closed (SIGHUP). Ended cleanly. */
 export const hangup = 129
 /** Ctrl-C (SIGINT). Ended cleanly, or at once when pressed twice. */
@@ -17,4 +19,4 @@ export const interrupted = 130
 /** SIGTERM. Ended cleanly. */
 export const terminated = 143
 
-export const all = { ok, failed, usage, network, state, hangup, interrupted, terminated }
+export const all = { ok, failed, usage, network, state, notRunning, hangup, interrupted, terminated }

@@ -11,6 +11,7 @@ import { FolderError, StoreError } from "../services/ChunkStore.ts"
 import { ListenError } from "../services/Datagrams.ts"
 import { DiskError } from "../services/Disk.ts"
 import { StateError } from "../services/Identity.ts"
+import { DropRefused, NothingRunning, OpenRefused, PageUnavailable } from "../services/LocalErrors.ts"
 import { WriteRefused } from "../services/MessageRelay.ts"
 import { SecretError } from "../services/Secrets.ts"
 import { SessionRefused } from "../services/Session.ts"
@@ -63,7 +64,11 @@ export const LabfxError = Schema.Union([
   AcceptError,
   ListenError,
   StateError,
-  DiskError
+  DiskError,
+  NothingRunning,
+  PageUnavailable,
+  DropRefused,
+  OpenRefused
 ])
 export type LabfxError = typeof LabfxError.Type
 
@@ -372,6 +377,62 @@ const words = (error: LabfxError): readonly [what: string, next: string, exit: n
           return [
             `${error.path} cannot be used: ${error.detail}.`,
             "Check the disk or the network drive it is on, and try again.",
+            ExitCode.failed
+          ]
+      }
+    case "NothingRunning":
+      return error.reason === "none"
+        ? [
+          "No labfx session of yours is running on this machine.",
+          "Start one with `labfx teacher` or `labfx student`; if it runs with --state DIR, give the same --state here.",
+          ExitCode.notRunning
+        ]
+        : [
+          "The running labfx does not answer as expected.",
+          "Look at its terminal; if both are not of the same version, end it and start it again.",
+          ExitCode.notRunning
+        ]
+    case "PageUnavailable":
+      return [
+        `The page cannot be shown on port ${error.port}: ${error.detail}.`,
+        "Leave --ui-port away, so that a free one is taken, or go without the page with --no-ui.",
+        ExitCode.network
+      ]
+    case "DropRefused":
+      switch (error.reason) {
+        case "unknown":
+        case "malformed":
+        case "cut-off":
+          return [
+            "What was dropped onto the page did not arrive whole; nothing of it is shared.",
+            "Drop it again, or type its path into the page.",
+            ExitCode.failed
+          ]
+        case "too-many":
+          return [
+            "Too many folders are being dropped at once.",
+            "Wait until one of them is shared, then drop it again.",
+            ExitCode.failed
+          ]
+        case "nothing-left":
+          return [
+            "Nothing of what was dropped has a name that every system can hold.",
+            "Rename the files and drop them again.",
+            ExitCode.failed
+          ]
+      }
+    case "OpenRefused":
+      switch (error.reason) {
+        case "not-here":
+          return [
+            "It is not on this machine, or not complete yet.",
+            "Wait until it is complete; it may also have been moved away.",
+            ExitCode.failed
+          ]
+        case "no-desktop":
+          return [
+            `This system would not open a window: ${error.detail}.`,
+            "Open the folder or the link by hand: `labfx open --print` prints the link.",
             ExitCode.failed
           ]
       }

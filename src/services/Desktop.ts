@@ -1,6 +1,6 @@
 /** The desktop of the person who runs labfx: its browser and its file manager. */
 import { Context, type Effect } from "effect"
-import type { OpenRefused } from "./LocalApi.ts"
+import type { OpenRefused } from "./LocalErrors.ts"
 
 export class Desktop extends Context.Service<Desktop, {
   /** Opens a local file or an address with the person's browser. Completes when that was started. */

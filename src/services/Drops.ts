@@ -10,7 +10,7 @@ import { Context, Effect, Exit, Layer, Result, Schema, Scope, Stream } from "eff
 import * as Limits from "../protocol/Limits.ts"
 import * as Names from "../protocol/Names.ts"
 import { Disk, type DiskError, type DiskFile } from "./Disk.ts"
-import { DropRefused } from "./LocalApi.ts"
+import { DropRefused } from "./LocalErrors.ts"
 
 export interface Written {
   readonly files: number

@@ -9,6 +9,7 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "
 import { PeerId, Root, SessionId } from "../protocol/Ids.ts"
 import { ShareStatus } from "../protocol/Status.ts"
 import { DiskError } from "./Disk.ts"
+import { DropRefused, OpenRefused } from "./LocalErrors.ts"
 import { WriteRefused } from "./MessageRelay.ts"
 import { SessionRefused } from "./Session.ts"
 import { SessionFound } from "./SessionEvent.ts"
@@ -146,18 +147,6 @@ export const Change = Schema.Union([
 export type Change = typeof Change.Type
 
 // ---- what can go wrong ---------------------------------------------------------------------------------------------
-
-/** Something dropped onto the page was not taken. What had arrived of it is removed. */
-export class DropRefused extends Schema.TaggedError<DropRefused>()("DropRefused", {
-  reason: Schema.Literals(["unknown", "too-many", "malformed", "cut-off", "nothing-left"]),
-  detail: Schema.String
-}) {}
-
-/** The system would not open a window. */
-export class OpenRefused extends Schema.TaggedError<OpenRefused>()("OpenRefused", {
-  reason: Schema.Literals(["not-here", "no-desktop"]),
-  detail: Schema.String
-}) {}
 
 /** Why a request was turned away before anything looked at it. */
 export const Denied = Schema.TaggedStruct("Denied", {

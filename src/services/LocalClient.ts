@@ -1,15 +1,10 @@
 /** The local API as the other commands call it: finds the running session of this user and speaks to it with its key. */
-import { Effect, Schema } from "effect"
+import { Effect } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 import { HttpApiClient } from "effect/http-api"
 import { LocalApi } from "./LocalApi.ts"
+import { NothingRunning } from "./LocalErrors.ts"
 import * as Running from "./Running.ts"
-
-/** No labfx of this user is running, or the one that runs has no local API. */
-export class NothingRunning extends Schema.TaggedError<NothingRunning>()("NothingRunning", {
-  reason: Schema.Literals(["none", "stopped-answering"]),
-  detail: Schema.String
-}) {}
 
 const client = (running: Running.Running) =>
   HttpApiClient.make(LocalApi, {

@@ -11,6 +11,7 @@ import { FolderError, StoreError } from "../../src/services/ChunkStore.ts"
 import { ListenError } from "../../src/services/Datagrams.ts"
 import { DiskError } from "../../src/services/Disk.ts"
 import { StateError } from "../../src/services/Identity.ts"
+import { DropRefused, NothingRunning, OpenRefused, PageUnavailable } from "../../src/services/LocalErrors.ts"
 import { WriteRefused } from "../../src/services/MessageRelay.ts"
 import { SecretError } from "../../src/services/Secrets.ts"
 import { SessionRefused } from "../../src/services/Session.ts"
@@ -38,6 +39,10 @@ const everyError: ReadonlyArray<Problems.LabfxError> = [
   ...reasonsOf(AcceptError).map((reason) => new AcceptError({ reason: reason as never, port: 80, detail })),
   ...reasonsOf(StateError).map((reason) => new StateError({ reason: reason as never, path, detail })),
   ...reasonsOf(DiskError).map((reason) => new DiskError({ reason: reason as never, path, detail })),
+  ...reasonsOf(NothingRunning).map((reason) => new NothingRunning({ reason: reason as never, detail })),
+  ...reasonsOf(DropRefused).map((reason) => new DropRefused({ reason: reason as never, detail })),
+  ...reasonsOf(OpenRefused).map((reason) => new OpenRefused({ reason: reason as never, detail })),
+  new PageUnavailable({ port: 80, detail }),
   new ListenError({ port: 24726, detail })
 ]
 

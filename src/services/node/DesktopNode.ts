@@ -3,7 +3,7 @@ import { Effect, Layer } from "effect"
 import * as NodeChildProcess from "node:child_process"
 import * as NodeFs from "node:fs"
 import { Desktop } from "../Desktop.ts"
-import { OpenRefused } from "../LocalApi.ts"
+import { OpenRefused } from "../LocalErrors.ts"
 
 const opener = process.platform === "win32"
   // `start` belongs to the shell; the file manager opens addresses and folders alike.

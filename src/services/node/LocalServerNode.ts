@@ -3,7 +3,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer } from "effect"
 import { HttpServer } from "effect/http"
 import * as NodeHttp from "node:http"
-import { AcceptError } from "../Transport.ts"
+import { PageUnavailable } from "../LocalErrors.ts"
 
 /** A 2 GB file from a slow USB disk, dropped onto the page. */
 const requestTimeoutMs = 60 * 60_000
@@ -19,14 +19,7 @@ export const layerNode = (port: number) =>
         port,
         // Pages follow the live state for as long as they are open: nothing would ever be quiet enough to wait for.
         disablePreemptiveShutdown: true
-      }).pipe(Effect.mapError(({ cause }) => {
-        const { code = "", message } = cause as NodeJS.ErrnoException
-        return new AcceptError({
-          port,
-          reason: code === "EADDRINUSE" ? "in-use" : code === "EACCES" ? "permission" : "other",
-          detail: message
-        })
-      }))
+      }).pipe(Effect.mapError(({ cause }) => new PageUnavailable({ port, detail: (cause as Error).message })))
       yield* Effect.addFinalizer(() => Effect.sync(() => server.closeAllConnections()))
       return made
     })

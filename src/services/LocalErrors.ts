@@ -1,0 +1,26 @@
+/** What can go wrong around the local API, apart from it: the catalogue of words needs them and nothing else of it. */
+import { Schema } from "effect"
+
+/** Something dropped onto the page was not taken. What had arrived of it is removed. */
+export class DropRefused extends Schema.TaggedError<DropRefused>()("DropRefused", {
+  reason: Schema.Literals(["unknown", "too-many", "malformed", "cut-off", "nothing-left"]),
+  detail: Schema.String
+}) {}
+
+/** The system would not open a window. */
+export class OpenRefused extends Schema.TaggedError<OpenRefused>()("OpenRefused", {
+  reason: Schema.Literals(["not-here", "no-desktop"]),
+  detail: Schema.String
+}) {}
+
+/** No labfx of this user is running, or the one that runs has no local API. */
+export class NothingRunning extends Schema.TaggedError<NothingRunning>()("NothingRunning", {
+  reason: Schema.Literals(["none", "stopped-answering"]),
+  detail: Schema.String
+}) {}
+
+/** The local API could not be served. The session itself is not touched. */
+export class PageUnavailable extends Schema.TaggedError<PageUnavailable>()("PageUnavailable", {
+  port: Schema.Natural,
+  detail: Schema.String
+}) {}
