@@ -46,6 +46,12 @@ export const inReachMs = 10_000
 /** Another device than the host takes over after a silence of this long: longer than a turn and its way together. */
 export const silenceMsMin = 1_200
 export const silenceMsMax = 2_400
+/**
+ * Whatever it hears, a device speaks once in this long: hearing is not mutual, and who replays an announcement must not
+ * silence a room. Fifty devices that do make one announcement a second more.
+ */
+export const muteMsMin = 30_000
+export const muteMsMax = 60_000
 /** How often one target is dialled because of announcements: a forged address must not become a hammer. */
 export const dialIntervalMs = 5_000
 

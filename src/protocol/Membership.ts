@@ -43,6 +43,8 @@ interface Known {
 
 interface Link {
   readonly dialled: boolean
+  /** Whether the peer is on this machine. */
+  readonly local: boolean
   readonly sinceMs: number
   /** How many links the peer says it has. */
   links: number | undefined
@@ -107,19 +109,30 @@ export type Output =
 
 const sameAddress = (a: Address, b: Address): boolean => a.host === b.host && a.port === b.port
 
+const isLoopback = ({ host }: Address): boolean => host.startsWith("127.") || host === "::1"
+
 /** Which of two links between the same peers stays: `true` for the one `self` dialled. Both sides agree on it. */
 export const keepsDialled = (self: PeerId, peer: PeerId): boolean => self < peer
 
-/** Addresses worth telling a peer about: of linked peers first, then of others that were reached, newest first. */
+/**
+ * Addresses worth telling a peer about: of linked peers first, then of others that were reached, newest first. Loopback
+ * addresses mean another machine at every machine, so only a peer on this one hears of them.
+ */
 export const toTell = (
   state: Membership,
   to: PeerId
-): ReadonlyArray<{ peer: PeerId; addresses: ReadonlyArray<Address> }> =>
-  Array.from(state.known)
-    .filter(([peer, known]) => peer !== to && known.addresses.length > 0 && (known.reached || state.links.has(peer)))
+): ReadonlyArray<{ readonly peer: PeerId; readonly addresses: ReadonlyArray<Address> }> => {
+  const local = state.links.get(to)?.local === true
+  return Array.from(state.known)
+    .filter(([peer, known]) => peer !== to && (known.reached || state.links.has(peer)))
     .sort(([a, x], [b, y]) => Number(state.links.has(b)) - Number(state.links.has(a)) || y.heardMs - x.heardMs)
+    .map(([peer, { addresses }]) => ({
+      peer,
+      addresses: local ? addresses : addresses.filter((address) => !isLoopback(address))
+    }))
+    .filter(({ addresses }) => addresses.length > 0)
     .slice(0, Limits.peersPerMessageMax)
-    .map(([peer, known]) => ({ peer, addresses: known.addresses }))
+}
 
 /** Advances the machine in place by one input at `nowMs`. */
 export const step = (state: Membership, input: Input, nowMs: number): ReadonlyArray<Output> => {
@@ -218,7 +231,12 @@ const dialFailed = (state: Membership, input: Input & { _tag: "DialFailed" }, no
 }
 
 const linkUp = (state: Membership, input: Input & { _tag: "LinkUp" }, nowMs: number): void => {
-  state.links.set(input.peer, { dialled: input.dialled, sinceMs: nowMs, links: undefined })
+  state.links.set(input.peer, {
+    dialled: input.dialled,
+    local: isLoopback(input.remote),
+    sinceMs: nowMs,
+    links: undefined
+  })
   if (input.address !== undefined) hear(state, input.peer, input.address, nowMs)
   settleKnown(state, input.peer, input.dialled)
   if (input.dialled) settleTyped(state, input.peer, input.remote)

@@ -6,13 +6,18 @@
  * network hears about one announcement a second, whoever speaks, however many could, and also after the host has left.
  * A device that stands in two networks keeps the silence of each, and so carries the news from one to the other.
  *
+ * Hearing is not mutual: who is behind a wall, or is played old announcements by an attacker, must still be heard. So
+ * nobody is ever silent for longer than `Limits.muteMsMax`.
+ *
  * State is changed in place; time and chance come in.
  *
  * Invariants, checked by `test/protocol/Turns.test.ts`:
  *
  * 1. **Host:** the host speaks at once, and again within `Limits.announceIntervalMsMax`, whatever it hears.
- * 2. **Silence:** no other device speaks within `Limits.silenceMsMin` of an announcement heard in that network.
+ * 2. **Silence:** no other device speaks within `Limits.silenceMsMin` of an announcement heard in that network, except
+ *    after `Limits.muteMsMin` of its own silence.
  * 3. **Liveness:** every device speaks after `Limits.silenceMsMax` of silence at most, and once it does, like a host.
+ * 4. **Never mute:** every device speaks at least every `Limits.muteMsMax`, whatever it hears.
  */
 import { type Certificate, supersedes } from "./Certificate.ts"
 import { type InterfaceAddress, isNeighbor } from "./Interfaces.ts"
@@ -21,6 +26,8 @@ import * as Limits from "./Limits.ts"
 interface Turn {
   readonly from: InterfaceAddress
   dueMs: number
+  /** When the device speaks whatever it hears. */
+  latestMs: number
 }
 
 export interface Turns {
@@ -41,6 +48,9 @@ const intervalMs = (turns: Turns): number => between(turns, Limits.announceInter
 /** How long after an announcement of somebody else's a device makes one. */
 const silenceMs = (turns: Turns): number => between(turns, Limits.silenceMsMin, Limits.silenceMsMax)
 
+/** How long a device may stay silent because of what it hears. */
+const muteMs = (turns: Turns): number => between(turns, Limits.muteMsMin, Limits.muteMsMax)
+
 /** Takes every turn that is due: where to announce from, now. `interfaces` is what is up at this moment. */
 export const take = (
   turns: Turns,
@@ -58,11 +68,11 @@ export const take = (
     const turn = turns.byNetwork.get(network)
     const dueMs = turn?.dueMs ?? (isHost ? nowMs : nowMs + silenceMs(turns))
     if (dueMs > nowMs) {
-      if (turn === undefined) turns.byNetwork.set(network, { from, dueMs })
+      if (turn === undefined) turns.byNetwork.set(network, { from, dueMs, latestMs: nowMs + muteMs(turns) })
       continue
     }
     due.push(from)
-    turns.byNetwork.set(network, { from, dueMs: nowMs + intervalMs(turns) })
+    turns.byNetwork.set(network, { from, dueMs: nowMs + intervalMs(turns), latestMs: nowMs + muteMs(turns) })
   }
   for (const network of turns.byNetwork.keys()) if (!present.has(network)) turns.byNetwork.delete(network)
   return due
@@ -80,7 +90,9 @@ export const heard = (turns: Turns, certificate: Certificate, host: string, nowM
   const all = Array.from(turns.byNetwork.values())
   const near = all.filter((turn) => isNeighbor(turn.from, host))
   // An address of no network of ours has come by some way we cannot tell. Too quiet is cheaper than everybody at once.
-  for (const turn of near.length > 0 ? near : all) turn.dueMs = nowMs + silenceMs(turns)
+  for (const turn of near.length > 0 ? near : all) {
+    turn.dueMs = Math.min(nowMs + silenceMs(turns), Math.max(nowMs, turn.latestMs))
+  }
 }
 
 /** How long to wait before the next {@link take}: until a turn may be due, and not longer than a new interface may wait. */

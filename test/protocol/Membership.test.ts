@@ -181,4 +181,15 @@ describe("Membership", () => {
     const told = Membership.toTell(machine, peer(1)).map(({ peer }) => peer)
     assert.deepStrictEqual(told, [peer(2)])
   })
+
+  it("tells of loopback addresses only on the same machine", () => {
+    const machine = Membership.make(peer(0), draws(1))
+    const here = { host: "127.0.0.1", port: 9_001 }
+    Membership.step(machine, { _tag: "LinkUp", peer: peer(1), dialled: true, remote: here, address: here }, 0)
+    Membership.step(machine, { ...up(2, true) }, 0)
+    Membership.step(machine, { _tag: "LinkUp", peer: peer(3), dialled: true, remote: here, address: here }, 0)
+    const told = (to: number) => Membership.toTell(machine, peer(to)).map(({ peer }) => peer)
+    assert.deepStrictEqual(told(2), [])
+    assert.sameMembers([...told(3)], [peer(1), peer(2)])
+  })
 })

@@ -41,11 +41,12 @@ const drawsOf = (draws: ReadonlyArray<number>) => {
 
 /** A device that looks at its turns whenever they say so, and what it announced by which network, and when. */
 const run = (isHost: boolean, draws: ReadonlyArray<number>, heard: ReadonlyArray<readonly [number, string]>) => {
+  const durationMs = 70_000
   const turns = Turns.make(drawsOf(draws))
   const spoken: Array<readonly [number, InterfaceAddress]> = []
   let nowMs = 0
   let next = 0
-  while (nowMs < 60_000) {
+  while (nowMs < durationMs) {
     for (const from of Turns.take(turns, certificate, isHost, [lan, wifi], nowMs)) spoken.push([nowMs, from])
     const wakeMs = nowMs + Turns.waitMs(turns, nowMs)
     assert.isAbove(wakeMs, nowMs)
@@ -123,5 +124,15 @@ describe("Turns", () => {
     assert.deepStrictEqual(Turns.take(turns, certificate, true, [lan], 200), [])
     assert.deepStrictEqual(Turns.take(turns, certificate, true, [lan, wifi], 300), [wifi])
     assert.isAtMost(Turns.waitMs(Turns.make(() => 0), 0), Limits.announceIntervalMsMax)
+  })
+
+  it("lets a student speak every muteMsMax at least, whatever it hears (invariant 4)", () => {
+    const heard = Array.from({ length: 700 }, (_, i): readonly [number, string] => [i * 100, "192.168.1.9"])
+    for (const draw of [0, 0.5, 0.999]) {
+      const times = run(false, [draw], heard).filter(([, from]) => from === lan).map(([atMs]) => atMs)
+      assert.isNotEmpty(times)
+      assert.isAtMost(Math.max(...gapsOf([0, ...times])), Limits.muteMsMax + Limits.silenceMsMax)
+      assert.isAtLeast(Math.min(...gapsOf([0, ...times])), Limits.muteMsMin)
+    }
   })
 })

@@ -12,7 +12,7 @@ import { scopedInTime } from "../support/VirtualNetwork.ts"
 const lan = { latencyMsMin: 1, latencyMsMax: 10, bytesPerSecond: 12_500_000 }
 
 const lesson = (seed: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  effect.pipe(scopedInTime, Random.withSeed(seed))
+  effect.pipe(scopedInTime, Random.withSeed(seed), Effect.provide(TestClock.layer()))
 
 /** Bytes that compress to nothing and repeat nowhere, from a small number. */
 const content = (length: number, seed: number): Uint8Array => {
@@ -143,7 +143,8 @@ describe("Session", () => {
           if (student !== undefined) yield* lab.network.block(student.port.host, lab.teacher.port.host)
         }
         for (const student of students) yield* student.start()
-        yield* TestClock.adjust("3 seconds")
+        // Who does not hear the teacher waits for a student to speak up.
+        yield* VirtualLab.until(() => students.every(isJoined), 70_000)
         for (const i of sizes.keys()) yield* inTime(lab.teacher.session.share(`/lesson/${i}.bin`), 200)
         for (const text of texts) yield* inTime(lab.teacher.session.say(text.toWellFormed()), 300)
         for (const n of churn) {
