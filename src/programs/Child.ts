@@ -6,12 +6,16 @@ import type { OutputEvent } from "./OutputEvent.ts"
 
 /** The process ended before it said what was waited for. */
 export class ChildEnded extends Schema.TaggedError<ChildEnded>()("ChildEnded", {
-  name: Schema.String,
+  child: Schema.String,
   /** The exit code, or the signal that ended it. */
   status: Schema.String,
   /** The last of what it wrote on standard error. */
   complaint: Schema.String
-}) {}
+}) {
+  override get message(): string {
+    return `${this.child} ended (${this.status})${this.complaint === "" ? "" : `: ${this.complaint}`}`
+  }
+}
 
 export type ChildEvent = OutputEvent & { readonly time: string }
 type Named<Name extends ChildEvent["event"]> = Extract<ChildEvent, { readonly event: Name }>
@@ -74,7 +78,7 @@ const spawn = ({ command: [program, ...args], environment, name }: ChildOptions)
   let end: ChildEnded | undefined
 
   const onEnd = (code: number | null, signal: NodeJS.Signals | null) => {
-    end = new ChildEnded({ name, status: signal ?? String(code), complaint: complaint.trim() })
+    end = new ChildEnded({ child: name, status: signal ?? String(code), complaint: complaint.trim() })
     for (const { found } of waiters) Deferred.doneUnsafe(found, Effect.fail(end))
     waiters.clear()
     Deferred.doneUnsafe(ended, Effect.succeed({ code, signal }))

@@ -3,10 +3,17 @@ import { Console, Effect, Layer } from "effect"
 import { CliConfig, CliOutput, Command, GlobalFlag, TerminalCapabilities } from "effect/cli"
 import { attachSecret } from "./Arguments.ts"
 import { demo } from "./demo.ts"
+import { end } from "./end.ts"
 import { keygen } from "./keygen.ts"
+import { open } from "./open.ts"
 import { description, version } from "./program.ts"
+import { say } from "./say.ts"
+import { share } from "./share.ts"
+import { status } from "./status.ts"
 import { student } from "./student.ts"
 import { teacher } from "./teacher.ts"
+import { unshare } from "./unshare.ts"
+import { who } from "./who.ts"
 
 const labfx = Command.make("labfx").pipe(
   Command.withDescription(`${description}.`),
@@ -19,7 +26,7 @@ const labfx = Command.make("labfx").pipe(
     { command: "labfx student", description: "On every other machine: join and receive" },
     { command: "labfx demo", description: "See all of it on this machine" }
   ]),
-  Command.withSubcommands([teacher, student, keygen, demo])
+  Command.withSubcommands([teacher, student, keygen, demo, share, unshare, say, status, who, open, end])
 )
 
 /** Help and version go to standard output; a mistaken command line gets its errors and a hint, not the whole help. */

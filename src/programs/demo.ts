@@ -44,13 +44,7 @@ export const demo = Command.make("demo", {
 }, ({ size, students }) =>
   show(students, size).pipe(
     Effect.scoped,
-    Effect.catchTag("ChildEnded", ({ complaint, name, status }) =>
-      Effect.fail(
-        new NotDone({
-          reason: "demo-failed",
-          detail: `${name} ended (${status})${complaint === "" ? "" : `: ${complaint}`}`
-        })
-      )),
+    Effect.catchTag("ChildEnded", ({ message }) => Effect.fail(failed(message))),
     reporting(false)
   )).pipe(
     Command.withDescription(

@@ -35,3 +35,13 @@ export const name = Flag.String("name").pipe(
   Flag.withDescription("What others see (default: this machine's name)"),
   Flag.optional
 )
+
+export const noUi = Flag.Boolean("no-ui").pipe(
+  Flag.withDescription("Serve no page and no local API; labfx share, say and status then find nothing"),
+  Flag.withDefault(false)
+)
+
+export const uiPort = port("ui-port").pipe(
+  Flag.withDescription("Port of the page and the local API on this machine (default: a free one)"),
+  Flag.withDefault(0)
+)

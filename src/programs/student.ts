@@ -5,6 +5,7 @@ import { attend } from "./attend.ts"
 import * as flags from "./flags.ts"
 import { Layers } from "./layers.ts"
 import { Machine } from "./Machine.ts"
+import { withPage } from "./Page.ts"
 import * as Parsing from "./Parsing.ts"
 import { UsageError } from "./Problems.ts"
 import { program } from "./program.ts"
@@ -44,6 +45,8 @@ export const student = Command.make("student", {
   ),
   port: flags.listenPort,
   discoveryPort: flags.discoveryPort,
+  noUi: flags.noUi,
+  uiPort: flags.uiPort,
   json: flags.json
 }, (given) =>
   Effect.gen(function*() {
@@ -57,12 +60,17 @@ export const student = Command.make("student", {
           : Effect.succeed(text))
     // Asked where nobody sees the question, nobody would answer.
     const asks = !given.yes && !given.json && streams.inIsTerminal && streams.outIsTerminal
+    const name = yield* Option.match(given.name, {
+      onNone: () => Effect.succeed(Parsing.nameOfMachine(machine.hostname)),
+      onSome: Parsing.name
+    })
+    const stateFolder = Option.match(given.state, {
+      onNone: () => machine.stateFolder("student"),
+      onSome: machine.resolve
+    })
     const session = layers.student({
-      name: yield* Option.match(given.name, {
-        onNone: () => Effect.succeed(Parsing.nameOfMachine(machine.hostname)),
-        onSome: Parsing.name
-      }),
-      stateFolder: Option.match(given.state, { onNone: () => machine.stateFolder("student"), onSome: machine.resolve }),
+      name,
+      stateFolder,
       downloadFolder: Option.match(given.dir, { onNone: () => machine.downloadFolder, onSome: machine.resolve }),
       join: Option.isNone(given.join) ? undefined : yield* Parsing.words(given.join.value),
       trust: yield* Effect.forEach(given.trust, (trust) => Parsing.publicKey(trust, readKeyFile)),
@@ -72,14 +80,16 @@ export const student = Command.make("student", {
       discoveryPort: given.discoveryPort,
       program
     })
-    yield* attend({
+    const { json, noUi, uiPort } = given
+    const attended = attend({
       json: given.json,
       isTeacher: false,
       shares: [],
       resolvePath: machine.resolveTyped,
       asks,
       once: given.once
-    }).pipe(Effect.provide(session))
+    })
+    yield* withPage({ noUi, uiPort, json, isTeacher: false, name, stateFolder }, attended).pipe(Effect.provide(session))
   }).pipe(reporting(given.json))).pipe(
     Command.withDescription(
       "Find the session on this network, join it and receive what the teacher shares. Everything received is passed on to others."

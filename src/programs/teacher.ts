@@ -5,6 +5,7 @@ import { attend } from "./attend.ts"
 import * as flags from "./flags.ts"
 import { Layers } from "./layers.ts"
 import { Machine } from "./Machine.ts"
+import { withPage } from "./Page.ts"
 import * as Parsing from "./Parsing.ts"
 import { program } from "./program.ts"
 import { reporting } from "./reporting.ts"
@@ -43,6 +44,8 @@ export const teacher = Command.make("teacher", {
   state: flags.stateFolder,
   port: flags.listenPort,
   discoveryPort: flags.discoveryPort,
+  noUi: flags.noUi,
+  uiPort: flags.uiPort,
   json: flags.json
 }, (given) =>
   Effect.gen(function*() {
@@ -59,24 +62,30 @@ export const teacher = Command.make("teacher", {
       allowWeak: given.allowWeakSecret,
       json: given.json
     }).pipe(Effect.provide(layers.secrets))
+    const stateFolder = Option.match(given.state, {
+      onNone: () => machine.stateFolder("teacher"),
+      onSome: machine.resolve
+    })
     const session = layers.teacher({
       secretSeed,
       title,
       name,
-      stateFolder: Option.match(given.state, { onNone: () => machine.stateFolder("teacher"), onSome: machine.resolve }),
+      stateFolder,
       studentsMayWrite: given.studentsMayWrite,
       port: given.port,
       discoveryPort: given.discoveryPort,
       program
     })
-    yield* attend({
+    const { json, noUi, uiPort } = given
+    const attended = attend({
       json: given.json,
       isTeacher: true,
       shares: given.share.map(machine.resolve),
       resolvePath: machine.resolveTyped,
       asks: false,
       once: false
-    }).pipe(Effect.provide(session))
+    })
+    yield* withPage({ noUi, uiPort, json, isTeacher: true, name, stateFolder }, attended).pipe(Effect.provide(session))
   }).pipe(reporting(given.json))).pipe(
     Command.withDescription(
       "Open a session that every student's labfx in reach finds. While it runs, a line you type goes to everybody, and " +

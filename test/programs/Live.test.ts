@@ -84,8 +84,9 @@ describe("what a student sees", () => {
   })
 })
 
+const count = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum }))
+
 describe("any view", () => {
-  const count = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum }))
   it.prop(
     "fits the rows it is given and prints nothing that steers a terminal",
     {

@@ -262,9 +262,10 @@ export const disturb = (machine: Machine): Effect.Effect<void> =>
   Effect.sync(() => {
     machine.ip("link add dock0 type veth peer name dock1")
     up(machine.namespace, "dock0", "10.88.0.1")
-    machine.ip("link add vpn0 type dummy")
+    machine.ip("link add vpn0 type veth peer name vpn1")
     machine.ip("addr add 10.99.0.1/32 dev vpn0")
     machine.ip("link set vpn0 up")
+    machine.ip("link set vpn1 up")
     machine.ip("route add default dev vpn0")
   })
 

@@ -10,6 +10,9 @@ import * as Lab from "./Lab.ts"
 
 const completed = (labfx: Lab.Labfx, title: string) => labfx.event("share.completed", (event) => event.title === title)
 
+/** On the teacher: it has been read and can be handed out. */
+const offered = (labfx: Lab.Labfx, title: string) => labfx.event("share.offered", (event) => event.title === title)
+
 const joined = (labfx: Lab.Labfx) => labfx.event("session.joined")
 
 const all = <A, E, R>(labs: ReadonlyArray<Lab.Labfx>, each: (labfx: Lab.Labfx) => Effect.Effect<A, E, R>) =>
@@ -146,6 +149,10 @@ export const orphaned = (size: TransferSize, hosts: ReadonlyArray<Lab.Machine> |
     }).pipe(Lab.within(size.seconds, teacher, ...students))
   })
 
+/** What a student last said it had of everything. */
+const verifiedBytes = ({ events }: Lab.Labfx): number =>
+  events.reduce((sum, event) => event.event === "share.progress" ? sum + event.verifiedBytes : sum, 0)
+
 /** A student is killed half-way and started again: it goes on where it was. */
 export const resumed = (
   size: Pick<TransferSize, "fileBytes" | "seconds">,
@@ -163,8 +170,8 @@ export const resumed = (
     })
     const at = placed(hosts, 1)
     return yield* Effect.gen(function*() {
-      yield* completed(teacher, "file.bin")
-      const staged = NodePath.join(lab.downloads("student"))
+      yield* offered(teacher, "file.bin")
+      const staged = lab.downloads("student")
       const received = () => hosts?.[1]!.traffic().receivedBytes ?? 0
       const before = received()
       const first = yield* lab.student({ name: "student", ...at })
@@ -179,14 +186,11 @@ export const resumed = (
         : []
       const wasComplete = first.events.some(({ event }) => event === "share.completed")
       if (!wasComplete) NodeAssert.deepEqual(visible, [], "nothing is shown before it is complete")
+      const atDeath = verifiedBytes(first)
       const again = yield* lab.student({ name: "student", ...at })
       const { path } = yield* completed(again, "file.bin").pipe(Lab.within(size.seconds, again))
       yield* sameAs(file)({ path })
-      const fetchedBytes = received() - before
-      return {
-        wasComplete,
-        bytesFetchedTwice: hosts === undefined ? undefined : Math.max(0, fetchedBytes - size.fileBytes)
-      }
+      return { wasComplete, verifiedBeforeTheKill: atDeath, receivedCopies: (received() - before) / size.fileBytes }
     }).pipe(Lab.within(size.seconds, teacher))
   })
 
