@@ -56,6 +56,7 @@ const partOf = (path: string): Part | undefined =>
   (["services/node", "protocol", "services", "programs", "ui"] as const).find((part) => path.startsWith(`src/${part}/`))
 
 const isNode = (specifier: string) => specifier.startsWith("node:") || specifier.startsWith("@effect/platform-node")
+const isPageLibrary = (specifier: string) => /^(?:preact|@preact\/signals|uqr)(?:\/|$)/.test(specifier)
 const isEffect = (specifier: string) => specifier === "effect" || specifier.startsWith("effect/")
 
 /** Which import a part may make. The left may import the right, never back: programs, ui → services → protocol. */
@@ -68,7 +69,7 @@ const allows: Record<Part, (target: string) => boolean> = {
   programs: () => true,
   ui: (target) =>
     partOf(target) === "ui" || target === "src/services/Session.ts" || target === "src/services/SessionEvent.ts" ||
-    isEffect(target)
+    target === "src/services/LocalApi.ts" || target === "src/services/LocalState.ts" || isPageLibrary(target)
 }
 
 /** Modules of Effect that run, wait, draw or remember: a pure machine has none of them. */
