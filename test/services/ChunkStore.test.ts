@@ -66,8 +66,9 @@ const lab = (version = 1): Tree =>
 const refusal = (store: Store, path: string) =>
   Effect.map(Effect.flip(store.importSource(path, quiet)), (error) => error.reason)
 
+/** Time passes between chunks, so that what is here is marked now and then. */
 const published = Effect.fnUntraced(function*(store: Store, made: Made, random = seeded(1)) {
-  yield* receive(store, made, random)
+  yield* receive(store, made, random, TestClock.adjust(Limits.unmarkedMs / 4))
   return yield* store.publish(made.share.root)
 })
 
@@ -595,6 +596,19 @@ describe("ChunkStore", () => {
           })
           assert.strictEqual(writes, 1)
         }))
+    }))
+
+  it.effect("keeps few files open, however many a share has, and none when it is closed", () =>
+    Effect.gen(function*() {
+      const tree = new Map(Array.from({ length: 300 }, (_, i) => [`f${i}.bin`, noise(1_100, i)] as const))
+      const made = makeShare("lab", tree)
+      const memory = new DiskMemory()
+      let most = 0
+      memory.onOperation = () => void (most = Math.max(most, memory.openFiles))
+      yield* withStore(memory, student, (store) => Effect.andThen(published(store, made), readBack(store, made)))
+      assert.isAtMost(most, Limits.openFilesMax + 1)
+      assert.strictEqual(memory.openFiles, 0)
+      assertTree(memory, "/home/downloads/lab", tree)
     }))
 
   it.effect("leaves out of a source what cannot be shared, and says why", () =>

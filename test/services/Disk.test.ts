@@ -217,6 +217,16 @@ describe("Disk over node:fs", () => {
       }
     })))
 
+  it.live("leaves a lock to the live process that holds it, and to another machine that was heard of just now", () =>
+    onNode(Effect.fnUntraced(function*(folder) {
+      const disk = yield* Disk
+      for (const holder of [{ pid: process.ppid, host: NodeOs.hostname() }, { pid: 1, host: "another" }]) {
+        NodeFs.writeFileSync(`${folder}/lock`, JSON.stringify(holder))
+        assert.strictEqual(yield* reason(Effect.scoped(disk.lock(`${folder}/lock`))), "busy")
+        assert.deepStrictEqual(NodeFs.readdirSync(folder), ["lock"])
+      }
+    })))
+
   it("says what a system's error means to a caller", () => {
     const codes = ["ENOENT", "EEXIST", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EMFILE", "ELOOP", undefined]
     assert.deepStrictEqual(codes.map(reasonOf), [

@@ -138,9 +138,14 @@ export const shuffled = <A>(items: Iterable<A>, random: () => number): ReadonlyA
 
 /**
  * Receives what is missing of a share, in an order drawn from `random`, as the scheduler does: the manifest first. Gives
- * the indexes that were written.
+ * the indexes that were written; `between` happens after each.
  */
-export const receive = Effect.fnUntraced(function*(store: Store, { chunks, share }: Made, random: () => number) {
+export const receive = Effect.fnUntraced(function*(
+  store: Store,
+  { chunks, share }: Made,
+  random: () => number,
+  between: Effect.Effect<void> = Effect.void
+) {
   const opened = yield* store.open(share)
   const manifestCount = share.manifest.hashes.length
   const written: Array<number> = []
@@ -148,12 +153,14 @@ export const receive = Effect.fnUntraced(function*(store: Store, { chunks, share
     if (Bitfield.has(opened.have, index)) continue
     yield* store.write(share.root, index, chunks[index]!.slice())
     written.push(index)
+    yield* between
   }
   const rest = Array.from({ length: chunks.length - manifestCount }, (_, i) => manifestCount + i)
   for (const index of shuffled(rest, random)) {
     if (Bitfield.has(store.opened(share.root)!.have, index)) continue
     yield* store.write(share.root, index, chunks[index]!.slice())
     written.push(index)
+    yield* between
   }
   return written
 })

@@ -194,10 +194,10 @@ const fileOf = (path: string, descriptor: number): DiskFile => ({
 
 /** How long synchronous calls follow one another before the program gets its turn. */
 const sliceMs = 4
-/** A synchronous call that takes longer waits for the disk, not for the processor. */
-const slowMs = 10
-/** Then this many calls are asynchronous before a synchronous one tries again. */
-const patientCalls = 64
+/** A synchronous call that takes longer waits for the disk, and not only for its turn on a busy processor. */
+const slowMs = 30
+/** Then this many calls are asynchronous, at about four times the processor time, before a synchronous one tries again. */
+const patientCalls = 32
 
 /**
  * Does `sync(i)` for each index in slices, and `patient(i)`, the same asynchronously, for a while after a slow one. The
@@ -222,7 +222,8 @@ const inSlices = Effect.fnUntraced(function*<E>(
       if (after - before > slowMs) patientUntil = i + patientCalls
       before = after
     }
-    if (i < count) yield* Effect.yieldNow
+    // After the last one too: callers with thousands of small batches do not hold up the program either.
+    yield* Effect.yieldNow
   }
 })
 

@@ -360,8 +360,6 @@ const hash = Effect.fnUntraced(function*(
     }
     setHash(chunk, packBuffer.subarray(0, at))
     yield* tell
-    // A pack of few files is read without waiting, and there can be thousands.
-    yield* Effect.yieldNow
   }
   return { unhashed, hashes, trouble }
 })
