@@ -125,7 +125,7 @@ export const toTell = (
   const local = state.links.get(to)?.local === true
   return Array.from(state.known)
     .filter(([peer, known]) => peer !== to && (known.reached || state.links.has(peer)))
-    .sort(([a, x], [b, y]) => Number(state.links.has(b)) - Number(state.links.has(a)) || y.heardMs - x.heardMs)
+    .toSorted(([a, x], [b, y]) => Number(state.links.has(b)) - Number(state.links.has(a)) || y.heardMs - x.heardMs)
     .map(([peer, { addresses }]) => ({
       peer,
       addresses: local ? addresses : addresses.filter((address) => !isLoopback(address))

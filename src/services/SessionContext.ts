@@ -52,7 +52,7 @@ export const verifyCertificate = (crypto: Crypto["Service"], signed: Signed): Ve
 const make = Effect.fnUntraced(function*(options: SessionContextOptions) {
   const crypto = yield* Crypto
   const [{ certificate: { root, session } }] = options.certificates
-  let certificates = [...options.certificates].sort((a, b) => a.certificate.epoch - b.certificate.epoch)
+  let certificates = options.certificates.toSorted((a, b) => a.certificate.epoch - b.certificate.epoch)
 
   const learn = (given: ReadonlyArray<Signed>) => {
     let certified = false
@@ -71,7 +71,7 @@ const make = Effect.fnUntraced(function*(options: SessionContextOptions) {
       if (certificates.some(({ certificate }) => certificate.epoch === verified.certificate.epoch)) continue
       news = true
       certificates = [...certificates, verified]
-        .sort((a, b) => a.certificate.epoch - b.certificate.epoch)
+        .toSorted((a, b) => a.certificate.epoch - b.certificate.epoch)
         .slice(-Limits.certificatesMax)
     }
     return { certified, news }

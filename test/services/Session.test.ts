@@ -61,7 +61,7 @@ describe("Session", () => {
 
       for (const student of students) {
         const expected = new Map([...files, ...Array.from(folder, ([path, bytes]) => [`code/${path}`, bytes] as const)])
-        assert.deepStrictEqual(new Map([...student.downloaded].sort()), new Map([...expected].sort()))
+        assert.deepStrictEqual(new Map([...student.downloaded].toSorted()), new Map([...expected].toSorted()))
         assert.sameMembers([...student.texts], ["hello", "a question"])
       }
       yield* lab.stop()
@@ -157,7 +157,7 @@ describe("Session", () => {
         yield* TestClock.adjust("30 seconds")
         for (const student of students) {
           const expected = new Map(sizes.map((size, i) => [`${i}.bin`, content(size, i)]))
-          assert.deepStrictEqual(new Map([...student.downloaded].sort()), expected)
+          assert.deepStrictEqual(new Map([...student.downloaded].toSorted()), expected)
           assert.deepStrictEqual([...student.texts], texts.map((text) => text.toWellFormed()))
         }
         yield* lab.stop()

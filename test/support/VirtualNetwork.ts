@@ -280,6 +280,7 @@ export class VirtualNetwork {
   }
 
   transport(port: Port): Transport["Service"] {
+    // oxlint-disable-next-line no-this-alias -- generators have no arrow form
     const network = this
     return Transport.of({
       listen: Effect.fnUntraced(function*(self, wanted) {
@@ -325,6 +326,7 @@ export class VirtualNetwork {
   }
 
   datagrams(port: Port): Datagrams["Service"] {
+    // oxlint-disable-next-line no-this-alias -- generators have no arrow form
     const network = this
     return Datagrams.of({
       listen: Effect.fnUntraced(function*(number) {
