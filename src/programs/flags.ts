@@ -1,9 +1,9 @@
 /** Flags that several commands share. */
 import { Flag } from "effect/cli"
+import { usualPort } from "../protocol/Wire.ts"
 import * as Parsing from "./Parsing.ts"
 
 /** Not assigned to anything; above the ports that need rights and below those that systems hand out. */
-export const discoveryPortDefault = 24_726
 
 const port = (name: string) =>
   Flag.Int(name).pipe(
@@ -11,13 +11,13 @@ const port = (name: string) =>
   )
 
 export const listenPort = port("port").pipe(
-  Flag.withDescription("TCP port for links from other devices (default: a free one)"),
+  Flag.withDescription(`TCP port for links from other devices (default: ${usualPort}, or a free one if that is taken)`),
   Flag.withDefault(0)
 )
 
 export const discoveryPort = port("discovery-port").pipe(
-  Flag.withDescription(`UDP port for announcements, the same in the whole room (default: ${discoveryPortDefault})`),
-  Flag.withDefault(discoveryPortDefault)
+  Flag.withDescription(`UDP port for announcements, the same in the whole room (default: ${usualPort})`),
+  Flag.withDefault(usualPort)
 )
 
 export const json = Flag.Boolean("json").pipe(

@@ -15,6 +15,12 @@ import { shortText } from "./Text.ts"
 export const versionMin = 1
 export const versionMax = 1
 
+/**
+ * Where labfx is usually found: UDP for announcements and, if it is free, TCP for links. One number for an administrator
+ * to open: not assigned to anything, above the ports that need rights and below those that systems hand out.
+ */
+export const usualPort = 24_726
+
 const Port = Schema.Natural.check(Schema.isBetween({ minimum: 0, maximum: 65_535 }))
 
 /** An IP address and port; IPv4 in dotted form or IPv6 without brackets. */

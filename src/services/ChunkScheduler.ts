@@ -91,6 +91,8 @@ interface Work {
   completed: boolean
 }
 
+const chunkKey = (root: Root, index: number) => `${index} ${root}`
+
 const make = Effect.fnUntraced(function*() {
   const peers = yield* PeerManager
   const store = yield* ChunkStore
@@ -153,14 +155,14 @@ const make = Effect.fnUntraced(function*() {
   // ---- receiving ---------------------------------------------------------------------------------------------------
 
   const incoming = new Map<PeerId, Map<string, Incoming>>()
-  const chunkKey = (root: Root, index: number) => `${index} ${root}`
-
   /** Only what was asked for has a place to arrive at. */
   const expect = (peer: PeerId, root: Root, index: number): void => {
     const chunks = incoming.get(peer)
     if (chunks === undefined) return
     const sizeBytes = store.chunkBytes(root, index)
-    if (sizeBytes > 0) chunks.set(chunkKey(root, index), { buffer: undefined, sizeBytes, placedBytes: 0, filledBytes: 0 })
+    if (sizeBytes > 0) {
+      chunks.set(chunkKey(root, index), { buffer: undefined, sizeBytes, placedBytes: 0, filledBytes: 0 })
+    }
   }
 
   const placeFor = (peer: PeerId, data: Data, length: number): Uint8Array | undefined => {
@@ -316,6 +318,11 @@ const make = Effect.fnUntraced(function*() {
               manifestKnown: opened.manifestKnown,
               origin: opened.isSource
             })
+            // What was whole before, a source or a download of an earlier run, has no last chunk to wait for.
+            const isWhole = Bitfield.size(opened.have) === manifestChunksCount + share.chunksCount
+            if (isWhole) yield* Effect.forkIn(publish(share.root), scope)
+            // What a person has changed or deleted since it appeared is theirs: the rest is served, nothing is fetched.
+            else if (opened.path !== undefined) yield* advance({ _tag: "SharePaused", root: share.root })
           }),
         onFailure: (error) => pause(work.share.root, error)
       })
@@ -348,15 +355,15 @@ const make = Effect.fnUntraced(function*() {
     if (first) yield* PubSub.publish(events, { _tag: "Paused", root, error })
   })
 
-  /** Tries a paused share again; whether the cause is gone shows with the next write. */
+  /** Tries a paused share again from what is on disk now; whether the cause is gone shows with the next write. */
   const retry = Effect.fnUntraced(function*(work: Work) {
     const { root } = work.share
     const opened = yield* Effect.result(store.open(work.share))
     if (opened._tag === "Failure") return yield* pause(root, opened.failure)
     work.paused = undefined
     yield* PubSub.publish(events, { _tag: "Resumed", root })
-    if (swarm.shares.has(root)) yield* advance({ _tag: "ShareResumed", root })
-    else yield* begin(work)
+    if (swarm.shares.has(root)) yield* advance({ _tag: "ShareClosed", root })
+    yield* begin(work)
   })
 
   const remove = Effect.fn("ChunkScheduler.remove")(function*(root: Root) {

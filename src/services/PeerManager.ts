@@ -11,7 +11,7 @@ import type { PeerId, PublicKey, Root } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import * as Membership from "../protocol/Membership.ts"
 import type { Address, Data, GoodbyeCode, Hello, LogMessage, Message, SwarmMessage } from "../protocol/Wire.ts"
-import { versionMax, versionMin } from "../protocol/Wire.ts"
+import { usualPort, versionMax, versionMin } from "../protocol/Wire.ts"
 import * as Link from "./Link.ts"
 import { SessionContext } from "./SessionContext.ts"
 import { type AcceptError, type Connection, Transport } from "./Transport.ts"
@@ -48,7 +48,7 @@ export interface PeerNotice {
 }
 
 export interface PeerManagerOptions {
-  /** 0 lets the system choose. */
+  /** 0 for the usual port, or a free one if another labfx of this machine has it. */
   readonly listenPort: number
   /** Says so in `Hello`, for people and logs. */
   readonly program: string
@@ -349,7 +349,12 @@ const make = Effect.fnUntraced(function*(
     yield* advance({ _tag: "Tick" })
   })
 
-  const listener = yield* transport.listen(context.self, options.listenPort)
+  // One port for an administrator to open; a second labfx on the machine does not need it.
+  const listener = yield* options.listenPort !== 0
+    ? transport.listen(context.self, options.listenPort)
+    : transport.listen(context.self, usualPort).pipe(
+      Effect.catchTag("AcceptError", () => transport.listen(context.self, 0))
+    )
   yield* Queue.take(listener.accepted).pipe(
     Effect.flatMap((connection) =>
       runLink(connection).pipe(Effect.ensuring(transport.close(connection)), Effect.forkIn(scope))

@@ -20,7 +20,7 @@ export interface TeacherOptions {
   readonly name: string
   readonly stateFolder: string
   readonly studentsMayWrite: boolean
-  /** 0 lets the system choose. */
+  /** TCP, for links. 0 for the usual port, or a free one if that is taken. */
   readonly port: number
   readonly discoveryPort: number
   /** Name and version of the program, for the other side's log. */

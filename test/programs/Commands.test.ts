@@ -4,8 +4,8 @@ import { Schema, SchemaAST } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as ExitCode from "../../src/programs/ExitCode.ts"
-import { discoveryPortDefault } from "../../src/programs/flags.ts"
 import { OutputEvent } from "../../src/programs/OutputEvent.ts"
+import { usualPort } from "../../src/protocol/Wire.ts"
 
 const page = Fs.readFileSync(Path.resolve(import.meta.dirname, "../../docs/COMMANDS.md"), "utf8")
 
@@ -59,6 +59,6 @@ describe("docs/COMMANDS.md", () => {
   })
 
   it("states the default discovery port", () => {
-    assert.include(page, `Default: ${discoveryPortDefault}`)
+    assert.include(page, `Default: ${usualPort}`)
   })
 })
