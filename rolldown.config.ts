@@ -1,3 +1,4 @@
+import { createRequire, isBuiltin } from "node:module"
 import { defineConfig, type Plugin } from "rolldown"
 import { buildPage } from "./scripts/buildPage.ts"
 
@@ -13,10 +14,40 @@ const embedPage: Plugin = {
   }
 }
 
+/**
+ * Loads a module of Node when the first module that uses it runs, and touches no more of it than is used. An `import` of it
+ * would load it at every start, however late it is needed, and read its every property: that of node:http loads undici,
+ * which alone costs as much as all of `labfx --help`.
+ */
+const lazyBuiltins: Plugin = {
+  name: "lazy-builtins",
+  resolveId: (id) => isBuiltin(id) && id !== "node:module" ? `\0builtin:${id}` : null,
+  load: {
+    filter: { id: /^\0builtin:/ },
+    handler: (id) => {
+      const name = id.slice("\0builtin:".length)
+      const names = Object.keys(createRequire(import.meta.url)(name)).filter((key) => /^[A-Za-z_$][\w$]*$/.test(key))
+      return {
+        code: [
+          `import { createRequire } from "node:module"`,
+          `const builtin = /* @__PURE__ */ createRequire(import.meta.url)(${JSON.stringify(name)})`,
+          `const pick = (key) => builtin[key]`,
+          `export default builtin`,
+          ...names.filter((key) => key !== "default").map((key) =>
+            `const pick_${key} = /* @__PURE__ */ pick(${JSON.stringify(key)}); export { pick_${key} as ${key} }`
+          )
+        ].join("\n"),
+        moduleType: "js",
+        moduleSideEffects: false
+      }
+    }
+  }
+}
+
 /** The shipped program: one file, because resolving Effect's modules one by one costs a second at every start. */
 export default defineConfig({
   input: "src/programs/labfx.ts",
   platform: "node",
-  plugins: [embedPage],
+  plugins: [embedPage, lazyBuiltins],
   output: { file: "dist/labfx.mjs", format: "esm", minify: true, codeSplitting: false, banner: "#!/usr/bin/env node" }
 })

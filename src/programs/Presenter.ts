@@ -105,7 +105,9 @@ export const plain = Effect.fnUntraced(function*(isTeacher: boolean) {
     Effect.sync(() => {
       if (said.length > 0) streams.write(said.map(({ text }) => `${text}\n`).join(""))
     })
-  const paced = yield* pace("5 seconds", (event) => print([{ tone: "plain", text: Phrasing.progress(event) }]))
+  const paced = yield* pace("5 seconds", (event) =>
+    // A share that is complete has said so; what it gives to others is no news.
+    event.verifiedBytes >= event.bytes ? Effect.void : print([{ tone: "plain", text: Phrasing.progress(event) }]))
   const presenter: Presenter = {
     event: (event) => paced.take(event) ? Effect.void : print(Phrasing.event(event, isTeacher)),
     say: print,
