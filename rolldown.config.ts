@@ -21,7 +21,9 @@ const embedPage: Plugin = {
  */
 const lazyBuiltins: Plugin = {
   name: "lazy-builtins",
-  resolveId: (id) => isBuiltin(id) && id !== "node:module" ? `\0builtin:${id}` : null,
+  // What a CommonJS module requires is loaded when it runs anyway.
+  resolveId: (id, _, { kind }) =>
+    isBuiltin(id) && id !== "node:module" && kind !== "require-call" ? `\0builtin:${id}` : null,
   load: {
     filter: { id: /^\0builtin:/ },
     handler: (id) => {
