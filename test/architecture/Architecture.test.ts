@@ -45,6 +45,14 @@ describe("architecture", () => {
     ["a node layer writing to the console", "src/services/node/A.ts", `console.log("here")`],
     ["the page importing a machine", "src/ui/A.ts", `import * as Gossip from "../protocol/Gossip.ts"`],
     ["the page importing the store", "src/ui/A.ts", `import { ChunkStore } from "../services/ChunkStore.ts"`],
+    [
+      "a service importing the simulator",
+      "src/services/A.ts",
+      `import { VirtualTime } from "../simulator/VirtualTime.ts"`
+    ],
+    ["the simulator importing a program", "src/simulator/A.ts", `import { run } from "../programs/cli.ts"`],
+    ["the simulator importing node", "src/simulator/A.ts", `import * as Fs from "node:fs"`],
+    ["the simulator reading the clock", "src/simulator/A.ts", `export const now = () => Date.now()`],
     ["the barrel of the platform", "src/programs/A.ts", `import { NodeRuntime } from "@effect/platform-node"`],
     ["a folder without a meaning", "src/protocol/utils/A.ts", ""],
     ["a file outside every part", "src/A.ts", ""]

@@ -50,22 +50,27 @@ const resolve = (from: string, specifier: string): string => {
   return parts.join("/")
 }
 
-type Part = "protocol" | "services" | "services/node" | "programs" | "ui"
+type Part = "protocol" | "services" | "services/node" | "simulator" | "programs" | "ui"
 
 const partOf = (path: string): Part | undefined =>
-  (["services/node", "protocol", "services", "programs", "ui"] as const).find((part) => path.startsWith(`src/${part}/`))
+  (["services/node", "protocol", "services", "simulator", "programs", "ui"] as const).find((part) =>
+    path.startsWith(`src/${part}/`)
+  )
 
 const isNode = (specifier: string) => specifier.startsWith("node:") || specifier.startsWith("@effect/platform-node")
 const isPageLibrary = (specifier: string) => /^(?:preact|@preact\/signals|uqr)(?:\/|$)/.test(specifier)
 const isEffect = (specifier: string) => specifier === "effect" || specifier.startsWith("effect/")
 
-/** Which import a part may make. The left may import the right, never back: programs, ui → services → protocol. */
+/** Which import a part may make. The left may import the right, never back: programs → simulator → services → protocol, ui → services. */
 const allows: Record<Part, (target: string) => boolean> = {
   protocol: (target) => partOf(target) === "protocol" || isEffect(target) || target.startsWith("@scure/bip39"),
   services: (target) => partOf(target) === "protocol" || partOf(target) === "services" || isEffect(target),
   "services/node": (target) =>
     partOf(target) === "protocol" || partOf(target) === "services" || partOf(target) === "services/node" ||
     isEffect(target) || isNode(target),
+  simulator: (target) =>
+    partOf(target) === "protocol" || partOf(target) === "services" || partOf(target) === "simulator" ||
+    isEffect(target),
   programs: () => true,
   ui: (target) =>
     partOf(target) === "ui" || target === "src/services/Session.ts" || target === "src/services/SessionEvent.ts" ||
@@ -92,13 +97,13 @@ const running = [
 
 /** What may not be named outside comments and texts, and where. */
 const forbiddenGlobals: ReadonlyArray<readonly [pattern: RegExp, name: string, parts: ReadonlyArray<Part>]> = [
-  [/(?<![.\w])Date\b/, "Date", ["protocol", "services"]],
-  [/\bMath\.random\b/, "Math.random", ["protocol", "services"]],
-  [/(?<![.\w])process\s*\./, "process", ["protocol", "services"]],
-  [/(?<![.\w])performance\s*\./, "performance", ["protocol", "services"]],
-  [/(?<![.\w])set(?:Timeout|Interval|Immediate)\b/, "a timer", ["protocol", "services"]],
+  [/(?<![.\w])Date\b/, "Date", ["protocol", "services", "simulator"]],
+  [/\bMath\.random\b/, "Math.random", ["protocol", "services", "simulator"]],
+  [/(?<![.\w])process\s*\./, "process", ["protocol", "services", "simulator"]],
+  [/(?<![.\w])performance\s*\./, "performance", ["protocol", "services", "simulator"]],
+  [/(?<![.\w])set(?:Timeout|Interval|Immediate)\b/, "a timer", ["protocol", "services", "simulator"]],
   [/(?<![.\w])Buffer\b/, "Buffer", ["protocol"]],
-  [/(?<![.\w])console\s*\./, "console", ["protocol", "services", "services/node"]]
+  [/(?<![.\w])console\s*\./, "console", ["protocol", "services", "services/node", "simulator"]]
 ]
 
 /** Every arrow that runs back, every reach around a service, every folder without a meaning. */

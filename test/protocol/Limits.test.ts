@@ -21,8 +21,8 @@ import { finish } from "../../src/protocol/Work.ts"
 import * as Link from "../../src/services/Link.ts"
 import type { Connection } from "../../src/services/Transport.ts"
 import * as Golden from "../support/Golden.ts"
+import { scopedInTime } from "../support/InTime.ts"
 import { rows, withTable } from "../support/LimitsTable.ts"
-import { scopedInTime } from "../support/VirtualNetwork.ts"
 
 const project = Path.resolve(import.meta.dirname, "../..")
 const source = Fs.readFileSync(Path.join(project, "src/protocol/Limits.ts"), "utf8")

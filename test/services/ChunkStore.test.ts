@@ -10,7 +10,7 @@ import * as Limits from "../../src/protocol/Limits.ts"
 import { ChunkStore, type StoreOptions } from "../../src/services/ChunkStore.ts"
 import { layerNode as cryptoNode } from "../../src/services/node/CryptoNode.ts"
 import { layerNode as diskNode } from "../../src/services/node/DiskNode.ts"
-import { DiskMemory } from "../support/DiskMemory.ts"
+import { DiskMemory } from "../../src/simulator/DiskMemory.ts"
 import {
   type Made,
   makeShare,

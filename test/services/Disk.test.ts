@@ -5,7 +5,7 @@ import * as NodeFs from "node:fs"
 import * as NodeOs from "node:os"
 import { Disk, DiskError } from "../../src/services/Disk.ts"
 import { layerNode, reasonOf } from "../../src/services/node/DiskNode.ts"
-import { DiskMemory } from "../support/DiskMemory.ts"
+import { DiskMemory } from "../../src/simulator/DiskMemory.ts"
 import { tempFolder } from "../support/TempFolder.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)

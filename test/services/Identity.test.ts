@@ -17,7 +17,7 @@ import {
   parseMachineGuid,
   parseMachineId
 } from "../../src/services/node/MachineIdNode.ts"
-import { DiskMemory } from "../support/DiskMemory.ts"
+import { DiskMemory } from "../../src/simulator/DiskMemory.ts"
 import { tempFolder } from "../support/TempFolder.ts"
 
 const lab: MachineFacts = { installation: "image-7", hardware: ["00:11:22:33:44:55"], user: "1000" }

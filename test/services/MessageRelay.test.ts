@@ -14,7 +14,7 @@ import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
 import { PeerManager } from "../../src/services/PeerManager.ts"
 import { SessionContext } from "../../src/services/SessionContext.ts"
 import { certify, seed } from "../support/Certified.ts"
-import { DiskMemory } from "../support/DiskMemory.ts"
+import { DiskMemory } from "../../src/simulator/DiskMemory.ts"
 import { type Edge, line, mesh, MeshDraws } from "../support/GossipSimulator.ts"
 import { VirtualPeers } from "../support/VirtualPeers.ts"
 

@@ -9,8 +9,9 @@ import { Crypto } from "../../src/services/Crypto.ts"
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
 import { type PeerEvent, PeerManager, type SwarmEvent } from "../../src/services/PeerManager.ts"
 import { SessionContext } from "../../src/services/SessionContext.ts"
+import { VirtualNetwork } from "../../src/simulator/VirtualNetwork.ts"
 import { certify, seed } from "../support/Certified.ts"
-import { scopedInTime, VirtualNetwork } from "../support/VirtualNetwork.ts"
+import { scopedInTime } from "../support/InTime.ts"
 
 const onNetwork = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   effect.pipe(scopedInTime, Effect.provide(CryptoNode.layerNode), Random.withSeed("links"))

@@ -6,13 +6,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Random, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { type Device, VirtualLab } from "../support/VirtualLab.ts"
-import { scopedInTime } from "../support/VirtualNetwork.ts"
+import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
+import { type Device, VirtualLab } from "../../src/simulator/VirtualLab.ts"
+import { scopedInTime, stop, until } from "../support/InTime.ts"
 
 const lan = { latencyMsMin: 1, latencyMsMax: 10, bytesPerSecond: 12_500_000 }
 
 const lesson = (seed: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  effect.pipe(scopedInTime, Random.withSeed(seed), Effect.provide(TestClock.layer()))
+  effect.pipe(scopedInTime, Random.withSeed(seed), Effect.provide([TestClock.layer(), CryptoNode.layerNode]))
 
 /** Bytes that compress to nothing and repeat nowhere, from a small number. */
 const content = (length: number, seed: number): Uint8Array => {
@@ -50,13 +51,13 @@ describe("Session", () => {
       yield* lab.teacher.start()
       const students = [lab.student(), lab.student(), lab.student()]
       for (const student of students) yield* student.start()
-      yield* VirtualLab.until(() => students.every(isJoined), 5_000)
+      yield* until(() => students.every(isJoined), 5_000)
 
       yield* inTime(lab.teacher.session.share("/lesson/data.bin"))
       yield* inTime(lab.teacher.session.share("/lesson/code"))
       yield* inTime(lab.teacher.session.say("hello"))
       yield* inTime(students[0]!.session.say("a question"))
-      yield* VirtualLab.until(() => students.every((student) => completed(student) === 2), 20_000)
+      yield* until(() => students.every((student) => completed(student) === 2), 20_000)
       yield* TestClock.adjust("1 second")
 
       for (const student of students) {
@@ -64,7 +65,7 @@ describe("Session", () => {
         assert.deepStrictEqual(new Map([...student.downloaded].toSorted()), new Map([...expected].toSorted()))
         assert.sameMembers([...student.texts], ["hello", "a question"])
       }
-      yield* lab.stop()
+      yield* stop(lab)
       assert.strictEqual(lab.network.connectionsCount, 0)
     }).pipe(lesson("first")))
 
@@ -76,20 +77,20 @@ describe("Session", () => {
       yield* lab.teacher.start()
       const students = Array.from({ length: 4 }, () => lab.student())
       for (const student of students) yield* student.start()
-      yield* VirtualLab.until(() => students.every(isJoined), 5_000)
+      yield* until(() => students.every(isJoined), 5_000)
       yield* inTime(lab.teacher.session.say("before I go"))
       yield* inTime(lab.teacher.session.share("/lesson/data.bin"), 500)
-      yield* VirtualLab.until(() => students.some((student) => completed(student) === 1), 20_000, 10)
+      yield* until(() => students.some((student) => completed(student) === 1), 20_000, 10)
       yield* lab.teacher.kill(lab.network)
       const late = lab.student()
       yield* late.start()
-      yield* VirtualLab.until(() => [...students, late].every((student) => completed(student) === 1), 30_000)
+      yield* until(() => [...students, late].every((student) => completed(student) === 1), 30_000)
       yield* TestClock.adjust("1 second")
       for (const student of [...students, late]) {
         assert.deepStrictEqual(student.downloaded.get("data.bin"), bytes)
         assert.deepStrictEqual([...student.texts], ["before I go"])
       }
-      yield* lab.stop()
+      yield* stop(lab)
     }).pipe(lesson("orphan")))
 
   it.effect("continues after kill -9 with what a student had, and shows no message twice", () =>
@@ -100,7 +101,7 @@ describe("Session", () => {
       yield* lab.teacher.start()
       const student = lab.student()
       yield* student.start()
-      yield* VirtualLab.until(() => isJoined(student), 5_000)
+      yield* until(() => isJoined(student), 5_000)
       yield* inTime(lab.teacher.session.say("once"))
       yield* inTime(lab.teacher.session.share("/lesson/data.bin"))
       yield* TestClock.adjust("3 seconds")
@@ -109,12 +110,12 @@ describe("Session", () => {
       assert.isAbove(before, 3_000_000)
       yield* TestClock.adjust("2 seconds")
       yield* student.start()
-      yield* VirtualLab.until(() => completed(student) === 1, 30_000)
+      yield* until(() => completed(student) === 1, 30_000)
       assert.deepStrictEqual(student.downloaded.get("data.bin"), bytes)
       assert.deepStrictEqual([...student.texts], ["once"])
       // What was in flight, and half a second of unmarked chunks, is fetched again; the rest is not.
       assert.isBelow(student.port.receivedBytes, 8_000_000 * 1.05 + 1_500_000)
-      yield* lab.stop()
+      yield* stop(lab)
     }).pipe(lesson("resume")))
 
   const Room = {
@@ -144,7 +145,7 @@ describe("Session", () => {
         }
         for (const student of students) yield* student.start()
         // Who does not hear the teacher waits for a student to speak up.
-        yield* VirtualLab.until(() => students.every(isJoined), 70_000)
+        yield* until(() => students.every(isJoined), 70_000)
         for (const i of sizes.keys()) yield* inTime(lab.teacher.session.share(`/lesson/${i}.bin`), 200)
         for (const text of texts) yield* inTime(lab.teacher.session.say(text.toWellFormed()), 300)
         for (const n of churn) {
@@ -153,14 +154,14 @@ describe("Session", () => {
           yield* TestClock.adjust("700 millis")
           yield* student.start()
         }
-        yield* VirtualLab.until(() => students.every((student) => completed(student) >= sizes.length), 120_000)
+        yield* until(() => students.every((student) => completed(student) >= sizes.length), 120_000)
         yield* TestClock.adjust("30 seconds")
         for (const student of students) {
           const expected = new Map(sizes.map((size, i) => [`${i}.bin`, content(size, i)]))
           assert.deepStrictEqual(new Map([...student.downloaded].toSorted()), expected)
           assert.deepStrictEqual([...student.texts], texts.map((text) => text.toWellFormed()))
         }
-        yield* lab.stop()
+        yield* stop(lab)
         assert.strictEqual(lab.network.connectionsCount, 0)
       }).pipe(lesson(`room ${seed}`)),
     { timeout: 120_000, arbitrary: { runs: 25 } }
@@ -177,7 +178,7 @@ describe("Session", () => {
         yield* TestClock.adjust("3 seconds")
         yield* inTime(lab.teacher.session.share("/lesson/data.bin"))
         yield* TestClock.adjust("5 seconds")
-        yield* lab.stop()
+        yield* stop(lab)
         return lab.devices.map(({ events, port }) => [events, port.sentBytes, port.receivedBytes])
       })
       const first = yield* run.pipe(lesson("same"))

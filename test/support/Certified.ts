@@ -3,13 +3,9 @@ import { Effect } from "effect"
 import type { Certificate } from "../../src/protocol/Certificate.ts"
 import type { SessionId } from "../../src/protocol/Ids.ts"
 import { Crypto } from "../../src/services/Crypto.ts"
+import { seed } from "../../src/simulator/CryptoSeeded.ts"
 
-/** 32 bytes that a number stands for. */
-export const seed = (n: number): Uint8Array => {
-  const bytes = new Uint8Array(32)
-  new DataView(bytes.buffer).setUint32(0, n)
-  return bytes
-}
+export { seed }
 
 /** A signed certificate; what `fields` does not say is that of an open session with everything allowed to students. */
 export const certify = Effect.fnUntraced(function*(

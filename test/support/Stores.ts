@@ -8,7 +8,7 @@ import * as Manifest from "../../src/protocol/Manifest.ts"
 import { finish } from "../../src/protocol/Work.ts"
 import { ChunkStore, type StoreOptions } from "../../src/services/ChunkStore.ts"
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
-import type { DiskMemory } from "./DiskMemory.ts"
+import type { DiskMemory } from "../../src/simulator/DiskMemory.ts"
 
 export type Store = ChunkStore["Service"]
 

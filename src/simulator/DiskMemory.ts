@@ -7,14 +7,7 @@
  * survive, as they do on a journaling file system.
  */
 import { Effect, Layer } from "effect"
-import {
-  type DirectoryEntry,
-  Disk,
-  DiskError,
-  type DiskFile,
-  type DiskReason,
-  type Stat
-} from "../../src/services/Disk.ts"
+import { type DirectoryEntry, Disk, DiskError, type DiskFile, type DiskReason, type Stat } from "../services/Disk.ts"
 
 interface FileNode {
   readonly kind: "file"

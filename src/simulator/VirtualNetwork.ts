@@ -5,13 +5,12 @@
  * pipe of bytes; loss on a stream shows as a reset, never as a missing byte. Time is the test clock and chance is the
  * seeded `Random`, so a run is a function of its seed.
  */
-import { Clock, Deferred, Effect, Fiber, Layer, Queue, Random, Scope } from "effect"
-import { TestClock } from "effect/testing"
-import type { PeerId } from "../../src/protocol/Ids.ts"
-import type { Address } from "../../src/protocol/Wire.ts"
-import { Crypto, type KeyPair } from "../../src/services/Crypto.ts"
-import { type Datagram, Datagrams } from "../../src/services/Datagrams.ts"
-import { AcceptError, type Connection, ConnectionLost, DialError, Transport } from "../../src/services/Transport.ts"
+import { Clock, Deferred, Effect, Layer, Queue, Random, Scope } from "effect"
+import type { PeerId } from "../protocol/Ids.ts"
+import type { Address } from "../protocol/Wire.ts"
+import { Crypto, type KeyPair } from "../services/Crypto.ts"
+import { type Datagram, Datagrams } from "../services/Datagrams.ts"
+import { AcceptError, type Connection, ConnectionLost, DialError, Transport } from "../services/Transport.ts"
 
 export interface NetworkOptions {
   readonly latencyMsMin: number
@@ -50,22 +49,6 @@ interface Pipe {
   cut: (detail: string) => Effect.Effect<void>
 }
 
-/**
- * Runs an effect in a scope of its own and closes it while time passes: saying goodbye takes time, and under a test
- * clock somebody has to move it.
- */
-export const scopedInTime = <A, E, R>(
-  effect: Effect.Effect<A, E, R | Scope.Scope>
-): Effect.Effect<A, E, Exclude<R, Scope.Scope>> =>
-  Effect.gen(function*() {
-    const scope = yield* Scope.make()
-    const exit = yield* Effect.exit(Scope.provide(effect, scope))
-    const closing = yield* Effect.forkChild(Scope.close(scope, exit), { startImmediately: true })
-    yield* TestClock.adjust("2 seconds")
-    yield* Fiber.join(closing)
-    return yield* exit
-  }) as never
-
 /** One side of a connection. */
 interface End {
   readonly inbound: Queue.Queue<{ readonly bytes: Uint8Array; readonly arriveMs: number }>
@@ -73,6 +56,16 @@ interface End {
   reading: boolean
   resumed: Deferred.Deferred<void>
 }
+
+const makeEnd = Effect.gen(function*() {
+  const end: End = {
+    inbound: yield* Queue.unbounded<{ readonly bytes: Uint8Array; readonly arriveMs: number }>(),
+    lost: Deferred.makeUnsafe<void, string>(),
+    reading: true,
+    resumed: Deferred.makeUnsafe<void>()
+  }
+  return end
+})
 
 export class VirtualNetwork {
   readonly ports = new Map<string, Port>()
@@ -179,16 +172,6 @@ export class VirtualNetwork {
     to.receivedBytes += bytes
     return { leftMs, arriveMs }
   }
-
-  readonly #end = Effect.gen(function*() {
-    const end: End = {
-      inbound: yield* Queue.unbounded<{ readonly bytes: Uint8Array; readonly arriveMs: number }>(),
-      lost: Deferred.makeUnsafe<void, string>(),
-      reading: true,
-      resumed: Deferred.makeUnsafe<void>()
-    }
-    return end
-  })
 
   #open(
     ends: readonly [End, End],
@@ -312,7 +295,7 @@ export class VirtualNetwork {
           return yield* new DialError({ address, reason: "wrong-peer", detail: peer })
         }
         const [dialling, accepting] = network.#open(
-          [yield* network.#end, yield* network.#end],
+          [yield* makeEnd, yield* makeEnd],
           [port, self],
           [listening.port, listening.self],
           address

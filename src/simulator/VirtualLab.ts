@@ -2,35 +2,19 @@
  * A whole lab in one process: the production services of every device, unmodified, on virtual cables, disks in memory,
  * virtual time and seeded chance. The same seed gives the same lesson.
  */
-import { Context, Effect, Exit, Layer, PubSub, Random, Scope } from "effect"
-import { TestClock } from "effect/testing"
-import { Crypto } from "../../src/services/Crypto.ts"
-import { MachineId } from "../../src/services/MachineId.ts"
-import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
-import { Session, type StudentOptions, type TeacherOptions } from "../../src/services/Session.ts"
-import type { SessionEvent } from "../../src/services/SessionEvent.ts"
-import * as StudentSession from "../../src/services/StudentSession.ts"
-import * as TeacherSession from "../../src/services/TeacherSession.ts"
-import { seed } from "./Certified.ts"
+import { Context, Effect, Exit, Layer, PubSub, Scope } from "effect"
+import { Crypto } from "../services/Crypto.ts"
+import { MachineId } from "../services/MachineId.ts"
+import { Session, type StudentOptions, type TeacherOptions } from "../services/Session.ts"
+import type { SessionEvent } from "../services/SessionEvent.ts"
+import * as StudentSession from "../services/StudentSession.ts"
+import * as TeacherSession from "../services/TeacherSession.ts"
+import * as CryptoSeeded from "./CryptoSeeded.ts"
 import { DiskMemory } from "./DiskMemory.ts"
 import { type NetworkOptions, type Port, VirtualNetwork } from "./VirtualNetwork.ts"
 
 export const downloads = "/home/downloads"
 const stateFolder = "/home/state"
-
-/** Real keys and hashes; the draws come from the seeded {@link Random}. */
-export const cryptoSeeded = Layer.effect(
-  Crypto,
-  Effect.gen(function*() {
-    const crypto = yield* Crypto
-    const random = yield* Random.Random
-    return Crypto.of({
-      ...crypto,
-      randomBytes: (length) =>
-        Effect.sync(() => Uint8Array.from({ length }, () => Math.floor(random.nextDoubleUnsafe() * 256)))
-    })
-  })
-).pipe(Layer.provide(CryptoNode.layerNode))
 
 /** One device: a cable and a disk that outlive its processes. */
 export class Device {
@@ -119,7 +103,7 @@ export class VirtualLab {
     this.#crypto = crypto
     this.teacher = new Device("teacher", network.port("10.0.0.1"), (device) =>
       TeacherSession.layer({
-        secretSeed: seed(1),
+        secretSeed: CryptoSeeded.seed(1),
         title: "Lesson",
         name: "Teacher",
         stateFolder,
@@ -132,7 +116,7 @@ export class VirtualLab {
   }
 
   static readonly make = Effect.fnUntraced(function*(network: NetworkOptions, options: Partial<TeacherOptions> = {}) {
-    const crypto = yield* Layer.build(cryptoSeeded)
+    const crypto = yield* Layer.build(CryptoSeeded.layer)
     const virtual = yield* VirtualNetwork.make(network).pipe(Effect.provide(crypto))
     return new VirtualLab(virtual, crypto, options)
   })
@@ -171,25 +155,5 @@ export class VirtualLab {
 
   get devices(): ReadonlyArray<Device> {
     return [this.teacher, ...this.students]
-  }
-
-  /** Lets time pass until `check` holds, looking every `everyMs`; fails the test after `withinMs`. */
-  static readonly until = Effect.fnUntraced(function*(check: () => boolean, withinMs: number, everyMs = 100) {
-    for (let passed = 0; !check(); passed += everyMs) {
-      if (passed >= withinMs) return yield* Effect.die(new Error(`not so after ${withinMs} ms of virtual time`))
-      yield* TestClock.adjust(everyMs)
-    }
-  })
-
-  /** Ends every device and lets the time pass that they need for it. */
-  stop(): Effect.Effect<void> {
-    return Effect.gen({ self: this }, function*() {
-      const closing = yield* Effect.forkChild(
-        Effect.forEach(this.devices, (device) => device.stop(), { concurrency: "unbounded", discard: true }),
-        { startImmediately: true }
-      )
-      yield* TestClock.adjust("5 seconds")
-      closing.pollUnsafe()
-    })
   }
 }
