@@ -14,7 +14,7 @@ import * as Limits from "../../src/protocol/Limits.ts"
 import * as Manifest from "../../src/protocol/Manifest.ts"
 import * as Phrase from "../../src/protocol/Phrase.ts"
 import { Status } from "../../src/protocol/Status.ts"
-import { Data, Message } from "../../src/protocol/Wire.ts"
+import { Data, Message, usualPort } from "../../src/protocol/Wire.ts"
 import * as Golden from "../support/Golden.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
@@ -211,6 +211,11 @@ describe("docs/PROTOCOL.md", () => {
     for (const kind of ["announcement", "certificate", "entry", "status", "membership"]) {
       assert.match(document, new RegExp(`^\\| \`${kind}\` \\|`, "m"))
     }
+  })
+
+  it("names the port where labfx is usually found", () => {
+    for (const [, port] of document.matchAll(/port (\d{4,5})\b/g)) assert.strictEqual(Number(port), usualPort)
+    assert.include(document, `${usualPort}`)
   })
 
   it("is about limits that exist", () => {
