@@ -17,7 +17,8 @@ export interface Source {
   readonly json: boolean
 }
 
-const exposed = "The secret stands on the command line, where other users of this machine can read it in the list of " +
+const exposed =
+  "The secret stood on the command line, where other users of this machine may have read it in the list of " +
   "processes. Use --secret-file, or --secret without a value."
 
 /** Asks at the terminal without showing what is typed. Ctrl-C leaves. */
@@ -57,6 +58,8 @@ export const find = Effect.fnUntraced(function*(source: Source) {
         ? Effect.map(prompt, redact)
         : Effect.map(firstLine, redact)
     }
+    // Takes the place of the command line in the list of processes, as far as the system allows: a lesson is long.
+    process.title = "labfx teacher"
     if (source.json) streams.write(yield* OutputEvent.line({ event: "warning", code: "secret-exposed", text: exposed }))
     else streams.complain(`Warning: ${exposed}\n`)
     return source.flag.value

@@ -5,6 +5,7 @@ import * as NodeChildProcess from "node:child_process"
 import * as NodeFs from "node:fs"
 import * as NodePath from "node:path"
 import { promisify } from "node:util"
+import * as Child from "../../src/programs/Child.ts"
 import * as ExitCode from "../../src/programs/ExitCode.ts"
 import * as Lab from "../support/Lab.ts"
 import * as Scenarios from "../support/LabScenarios.ts"
@@ -48,6 +49,38 @@ describe("several labfx on one machine", () => {
   )
 })
 
+describe("a secret on the command line", () => {
+  it.live.skipIf(process.platform !== "linux")(
+    "is gone from the list of processes while the session runs",
+    () =>
+      Effect.gen(function*() {
+        const lab = yield* Lab.make
+        const secret = NodeFs.readFileSync(yield* lab.key("teacher"), "utf8").trim()
+        const teacher = yield* Child.start({
+          name: "teacher",
+          command: [
+            process.execPath,
+            lab.program,
+            "teacher",
+            "--json",
+            "--secret",
+            secret,
+            "--state",
+            NodePath.join(lab.folder, "s"),
+            "--discovery-port",
+            String(lab.discoveryPort)
+          ]
+        })
+        const warning = yield* teacher.event("warning").pipe(Lab.within(30, teacher))
+        assert.strictEqual(warning.code, "secret-exposed")
+        yield* teacher.event("session.started").pipe(Lab.within(30, teacher))
+        assert.notInclude(NodeFs.readFileSync(`/proc/${teacher.pid}/cmdline`, "utf8"), secret)
+        assert.notInclude(JSON.stringify(teacher.events) + teacher.complaint(), secret)
+      }),
+    options
+  )
+})
+
 describe("how a session ends", () => {
   const started = Effect.gen(function*() {
     const lab = yield* Lab.make
@@ -77,7 +110,7 @@ describe("how a session ends", () => {
     options
   )
 
-  it.live("by /quit, and not by the end of standard input", () =>
+  it.live("by /quit", () =>
     Effect.gen(function*() {
       const { teacher } = yield* started
       yield* teacher.type("/quit")
@@ -109,6 +142,23 @@ describe("how a session ends", () => {
       const second = yield* lab.teacher({ name: "teacher", key: yield* lab.key("teacher") })
       assert.strictEqual((yield* second.ended.pipe(Lab.within(30, second, teacher))).code, ExitCode.state)
       assert.include(second.complaint(), "Another labfx is using")
+    }), options)
+
+  it.live("quietly, when nobody reads its output any more", () =>
+    Effect.gen(function*() {
+      const lab = yield* Lab.make
+      const file = yield* lab.file("file.bin", MB)
+      const command = [process.execPath, lab.program, "teacher", "--json", "--secret-file", yield* lab.key("teacher")]
+      const more = ["--state", NodePath.join(lab.folder, "state"), "--share", file]
+      const port = ["--discovery-port", String(lab.discoveryPort)]
+      // The reader takes one line and goes; what happens next has nowhere to be said.
+      const { stderr, stdout } = yield* Effect.promise(() =>
+        run("sh", ["-c", "{ \"$@\"; echo \"ended with $?\" >&2; } | head -n 1", "sh", ...command, ...more, ...port], {
+          timeout: 30_000
+        })
+      )
+      assert.strictEqual(JSON.parse(stdout).event, "session.started")
+      assert.strictEqual(stderr, "ended with 0\n")
     }), options)
 
   it.live("labfx demo checks every byte and leaves nothing behind", () =>
