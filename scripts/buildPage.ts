@@ -24,6 +24,5 @@ const script = async (entry: string): Promise<string> => {
 export const buildPage = async (): Promise<PageFiles> => ({
   html: await NodeFs.readFile(NodePath.join(folder, "page.html"), "utf8"),
   script: await script("main.tsx"),
-  style: await NodeFs.readFile(NodePath.join(folder, "page.css"), "utf8"),
-  reference: await script("reference.ts")
+  style: await NodeFs.readFile(NodePath.join(folder, "page.css"), "utf8")
 })

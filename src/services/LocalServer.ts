@@ -30,8 +30,6 @@ export interface PageFiles {
   readonly html: string
   readonly script: string
   readonly style: string
-  /** The reference of the API, which draws itself from the OpenAPI document. */
-  readonly reference: string
 }
 
 export interface LocalServerOptions {
@@ -276,7 +274,6 @@ const make = Effect.fnUntraced(function*(options: LocalServerOptions) {
     file("/", options.page.html, "text/html; charset=utf-8"),
     file("/app.js", options.page.script, "text/javascript; charset=utf-8"),
     file("/app.css", options.page.style, "text/css; charset=utf-8"),
-    file("/reference.js", options.page.reference, "text/javascript; charset=utf-8"),
     letIn,
     metrics
   )

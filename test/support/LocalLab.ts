@@ -56,8 +56,7 @@ export const beginning = (port: number, path: string, headers: Readonly<Record<s
 export const page = {
   html: "<!doctype html><title>page</title>",
   script: "/* script */",
-  style: "/* style */",
-  reference: "/* reference */"
+  style: "/* style */"
 }
 
 /** What was shown on the desktop. */

@@ -1,0 +1,150 @@
+/** The grid of students: who has what, and who needs help, without scrolling in a room of usual size. */
+import { signal } from "@preact/signals"
+import type { ShareNow } from "../services/LocalApi.ts"
+import * as Language from "./language.ts"
+import { t } from "./language.ts"
+import { attempt, exportPeople, now } from "./live.ts"
+import { Bar, Foreign, Section, Steady } from "./parts.tsx"
+import type { Standing } from "./standing.ts"
+
+const view = signal<"cards" | "table">("cards")
+
+const wordsOf = ({ device, key }: Standing): string => t(key, { rate: Language.rate(device.receiveBytesPerSecond) })
+
+const toneOf = ({ tone }: Standing) => tone === "done" ? "done" : tone === "stuck" ? "bad" : "plain"
+
+interface RowProps {
+  readonly standing: Standing
+  /** What it was drawn from: a standing is made afresh at every change, its device is not. */
+  readonly device: Standing["device"]
+  readonly shares: number
+  readonly language: string
+  readonly seen: string
+}
+
+abstract class Row extends Steady<RowProps> {
+  override shouldComponentUpdate(next: Readonly<RowProps>): boolean {
+    const { standing: _, ...before } = this.props
+    const { standing: __, ...after } = next
+    return (Object.keys(after) as ReadonlyArray<keyof typeof after>).some((key) => before[key] !== after[key]) ||
+      this.props.standing.percent !== next.standing.percent || this.props.standing.key !== next.standing.key
+  }
+}
+
+class Card extends Row {
+  override render() {
+    const { seen, standing } = this.props
+    const { device, each, percent, tone } = standing
+    return (
+      <li class={`student ${tone}`}>
+        <div class="line">
+          <strong class="name" title={device.name}>
+            <Foreign>{device.name}</Foreign>
+          </strong>
+          {each.length > 0 && <span class="figures">{Language.percent(percent)}</span>}
+        </div>
+        {each.length > 0 && <Bar label={device.name} value={percent} tone={toneOf(standing)} />}
+        <p class="hint">{wordsOf(standing)}{tone === "away" && <span class="seen">{seen}</span>}</p>
+      </li>
+    )
+  }
+}
+
+class TableRow extends Row {
+  override render() {
+    const { seen, standing } = this.props
+    const { device, each, tone } = standing
+    return (
+      <tr class={tone}>
+        <th scope="row">
+          <Foreign>{device.name}</Foreign>
+        </th>
+        <td>{wordsOf(standing)}</td>
+        {each.map(({ percent, root }) => (
+          <td key={root} class={`figures ${percent === 100 ? "whole" : ""}`}>{Language.percent(percent)}</td>
+        ))}
+        <td class="figures">{device.receiveBytesPerSecond > 0 ? Language.rate(device.receiveBytesPerSecond) : "–"}</td>
+        <td class="figures">{seen}</td>
+      </tr>
+    )
+  }
+}
+
+const rowProps = (standing: Standing, shares: number): RowProps & { readonly key: string } => ({
+  key: standing.device.peer,
+  standing,
+  device: standing.device,
+  shares,
+  language: Language.language.value.tag,
+  seen: standing.device.presence === "here"
+    ? t("device.seenNow")
+    : Language.ago(standing.device.seenAtMs, now.value)
+})
+
+const Summary = ({ standings }: { readonly standings: ReadonlyArray<Standing> }) => {
+  const present = standings.filter(({ tone }) => tone !== "away")
+  const done = present.filter(({ tone }) => tone === "done").length
+  const stuck = present.filter(({ tone }) => tone === "stuck").length
+  return (
+    <p class="summary">
+      <span>{t("students.count", { count: present.length })}</span>
+      {done > 0 && <span class="good">{t("students.done", { count: done })}</span>}
+      {stuck > 0 && <span class="bad">{t("students.stuck", { count: stuck })}</span>}
+    </p>
+  )
+}
+
+export const Students = (
+  { shares, standings }: { readonly standings: ReadonlyArray<Standing>; readonly shares: ReadonlyArray<ShareNow> }
+) => {
+  const wanted = shares.filter(({ state }) => state !== "withdrawn" && state !== "failed")
+  const actions = standings.length > 0 && (
+    <div class="actions">
+      <Summary standings={standings} />
+      <div class="choice" role="group" aria-label={t("students.view")}>
+        {(["cards", "table"] as const).map((each) => (
+          <button key={each} type="button" aria-pressed={view.value === each} onClick={() => (view.value = each)}>
+            {t(`students.${each}`)}
+          </button>
+        ))}
+      </div>
+      <button type="button" class="quiet" onClick={() => attempt(exportPeople)}>{t("students.export")}</button>
+    </div>
+  )
+  return (
+    <Section id="students" title={t("students.title")} actions={actions}>
+      {standings.length === 0
+        ? (
+          <p class="empty">
+            {t("students.none")} <span class="hint">{t("students.noneHelp")}</span>
+          </p>
+        )
+        : view.value === "cards"
+        ? (
+          <ul class="grid">
+            {standings.map((standing) => <Card {...rowProps(standing, wanted.length)} />)}
+          </ul>
+        )
+        : (
+          <div class="scroller" tabIndex={0} role="region" aria-label={t("students.title")}>
+            <table>
+              <thead>
+                <tr>
+                  <th scope="col">{t("students.name")}</th>
+                  <th scope="col">{t("students.state")}</th>
+                  {wanted.map(({ root, title }) => (
+                    <th scope="col" key={root} class="figures">
+                      <Foreign>{title}</Foreign>
+                    </th>
+                  ))}
+                  <th scope="col" class="figures">{t("students.rate")}</th>
+                  <th scope="col" class="figures">{t("students.seen")}</th>
+                </tr>
+              </thead>
+              <tbody>{standings.map((standing) => <TableRow {...rowProps(standing, wanted.length)} />)}</tbody>
+            </table>
+          </div>
+        )}
+    </Section>
+  )
+}
