@@ -1,13 +1,24 @@
 /**
  * {@link Disk} in memory, with a steering wheel: capacity, failures on demand, power cuts and killed processes.
  *
- * Deterministic: time is a count of operations, nothing waits, and chance comes in as a function.
+ * Deterministic: chance comes in as a function, and a file is as old as the clock says, each change by at least a nanosecond
+ * younger than the one before.
  *
  * What a power cut costs: bytes written since the last `sync` of their file, each run of them kept, torn or lost. Names
- * survive, as they do on a journaling file system.
+ * survive, as they do on a journaling file system. A process can be killed before an operation or, with
+ * {@link DiskMemory.killsTear}, in the middle of it: half the bytes are written, a file has its new name beside its old one,
+ * a tree is half removed.
  */
-import { Effect, Layer } from "effect"
-import { type DirectoryEntry, Disk, DiskError, type DiskFile, type DiskReason, type Stat } from "../services/Disk.ts"
+import { Clock, Effect, Layer } from "effect"
+import {
+  type DirectoryEntry,
+  Disk,
+  DiskError,
+  type DiskFile,
+  type DiskReason,
+  placeholder,
+  type Stat
+} from "../services/Disk.ts"
 
 interface FileNode {
   readonly kind: "file"
@@ -45,6 +56,14 @@ export class DiskMemory {
   capacityBytes = Number.POSITIVE_INFINITY
   /** Called before each operation: the place to look, to count, or to pull the plug. */
   onOperation: (operation: Operation, path: string) => void = () => {}
+  /** Whether an operation that {@link kill} is called in from {@link onOperation} is done by half, or not at all. */
+  killsTear = false
+  /** Whether a file can have two names; FAT and some network folders have no such thing. */
+  hasLinks = true
+  /** Called when something at or below a path has changed. */
+  onChange: (path: string) => void = () => {}
+  /** How long an operation takes; 0 lets others have their turn and no time pass. */
+  operationMs: () => number = () => 0
 
   #root: DirectoryNode = { kind: "directory", id: 0, names: new Map(), modified: 0n }
   #ids = 0
@@ -81,6 +100,17 @@ export class DiskMemory {
   /** All demanded failures are over: the disk works again. */
   recover(): void {
     this.#failures = []
+  }
+
+  /** Flips one bit of a file without a trace, as ageing storage does. Says whether there was one. */
+  rot(path: string, random: () => number): boolean {
+    const node = this.#find(path)
+    if (node?.kind !== "file" || node.size === 0) return false
+    const at = Math.floor(random() * node.size)
+    const bit = 1 << Math.floor(random() * 8)
+    for (const bytes of [node.room, node.synced]) if (bytes !== undefined && at < bytes.length) bytes[at]! ^= bit
+    this.onChange(path)
+    return true
   }
 
   /** As `kill -9` does: whatever the process had under way never happens, what it has written stays. */
@@ -124,6 +154,17 @@ export class DiskMemory {
     return found
   }
 
+  /** Shows every file below a folder: its path relative to it, its bytes in place, and a text that changes with them. */
+  walk(path: string, each: (relative: string, bytes: Uint8Array, edition: string) => void): void {
+    const visit = (node: Node | undefined, at: string) => {
+      if (node?.kind === "file") each(at, content(node), `${node.id}.${node.modified}`)
+      if (node?.kind === "directory") {
+        for (const [name, child] of node.names) visit(child, at === "" ? name : `${at}/${name}`)
+      }
+    }
+    visit(this.#find(path), "")
+  }
+
   /** Puts a file there as another program would, with its parent folders. */
   put(path: string, bytes: Uint8Array): void {
     this.#mkdir(path.slice(0, path.lastIndexOf("/")))
@@ -144,6 +185,7 @@ export class DiskMemory {
     const [folder, name] = this.#parent(path)
     folder.names.delete(name)
     folder.modified = ++this.#clock
+    this.onChange(path)
   }
 
   /** The disk as one process sees it. */
@@ -182,6 +224,7 @@ export class DiskMemory {
     const [folder, name] = this.#parent(path)
     folder.names.set(name, node)
     folder.modified = ++this.#clock
+    this.onChange(path)
     return node
   }
 
@@ -208,13 +251,15 @@ export class DiskMemory {
     node.unsynced.push({ position, bytes: bytes.slice() })
     writeInto(node, bytes, position)
     node.modified = ++this.#clock
+    this.onChange(path)
   }
 
-  #truncate(node: FileNode, sizeBytes: number): void {
+  #truncate(path: string, node: FileNode, sizeBytes: number): void {
     setContent(node, content(node).subarray(0, sizeBytes))
     if (sizeBytes > node.size) writeInto(node, new Uint8Array(sizeBytes - node.size), node.size)
     markSynced(node)
     node.modified = ++this.#clock
+    this.onChange(path)
   }
 
   #openFile(path: string, how: "read" | "write" | "create"): FileNode {
@@ -245,11 +290,25 @@ export class DiskMemory {
 
   #forProcess(process: number): Disk["Service"] {
     /** One operation: never happens in a killed process, fails on demand, and lets other fibers have their turn. */
-    const run = <A>(operation: Operation, path: string, body: () => A): Effect.Effect<A, DiskError> =>
-      Effect.yieldNow.pipe(
-        Effect.andThen(Effect.suspend((): Effect.Effect<A, DiskError> => {
-          if (process === this.#process) this.onOperation(operation, path)
+    const run = <A>(
+      operation: Operation,
+      path: string,
+      body: () => A,
+      half: () => void = () => {}
+    ): Effect.Effect<A, DiskError> =>
+      Effect.suspend(() => {
+        const ms = this.operationMs()
+        return ms > 0 ? Effect.uninterruptible(Effect.sleep(ms)) : Effect.yieldNow
+      }).pipe(
+        Effect.andThen(Clock.currentTimeNanos),
+        Effect.flatMap((now): Effect.Effect<A, DiskError> => {
           if (process !== this.#process) return Effect.never
+          if (now > this.#clock) this.#clock = now
+          this.onOperation(operation, path)
+          if (process !== this.#process) {
+            if (this.killsTear) half()
+            return Effect.never
+          }
           const failure = this.#failures.find((failure) =>
             failure.left > 0 && failure.operation === operation && path.includes(failure.path)
           )
@@ -262,7 +321,7 @@ export class DiskMemory {
           } catch (cause) {
             return cause instanceof DiskError ? Effect.fail(cause) : Effect.die(cause)
           }
-        }))
+        })
       )
 
     const fileOf = (path: string, node: FileNode): DiskFile => ({
@@ -273,8 +332,14 @@ export class DiskMemory {
           buffer.set(run)
           return run.length
         }),
-      write: (bytes, position) => run("write", path, () => this.#write(path, node, bytes, position)),
-      truncate: (sizeBytes) => run("write", path, () => this.#truncate(node, sizeBytes)),
+      write: (bytes, position) =>
+        run(
+          "write",
+          path,
+          () => this.#write(path, node, bytes, position),
+          () => this.#write(path, node, halfOf(bytes), position)
+        ),
+      truncate: (sizeBytes) => run("write", path, () => this.#truncate(path, node, sizeBytes)),
       sync: run("sync", path, () => markSynced(node)),
       stat: run("stat", path, () => this.#stat(node))
     })
@@ -309,12 +374,14 @@ export class DiskMemory {
           this.#write(path, node, bytes, 0)
           markSynced(node)
           this.#create(path, node)
-        }),
-      appendFile: (path, bytes) =>
-        run("write", path, () => {
+        }, () => this.#write(path, this.#openFile(`${path}.new`, "write"), halfOf(bytes), 0)),
+      appendFile: (path, bytes) => {
+        const append = (bytes: Uint8Array) => {
           const node = this.#openFile(path, "write")
           this.#write(path, node, bytes, node.size)
-        }),
+        }
+        return run("write", path, () => append(bytes), () => append(halfOf(bytes)))
+      },
       stat: (path) => run("stat", path, () => this.#stat(this.#need(path))),
       list: (path) => run("list", path, () => byName(directory(path).names).map(([name]) => name)),
       entries: (path) => run("list", path, () => byName(directory(path).names).map(entryOf)),
@@ -327,19 +394,39 @@ export class DiskMemory {
             return this.#stat(node)
           }).pipe(Effect.catch((error) => Effect.succeed(error)))),
       writeFiles: (files) =>
-        Effect.forEach(files, ({ bytes, path }) =>
-          run("write", path, () => {
+        Effect.forEach(files, ({ bytes, path }) => {
+          const write = (bytes: Uint8Array) => {
             const node = this.#openFile(path, "write")
-            this.#truncate(node, 0)
+            this.#truncate(path, node, 0)
             this.#write(path, node, bytes, 0)
-          }), { discard: true }),
+          }
+          return run("write", path, () => write(bytes), () => write(halfOf(bytes)))
+        }, { discard: true }),
       makeDirectory: (path) => run("rename", path, () => this.#mkdir(path)),
-      publish: (from, to) =>
-        run("rename", to, () => {
-          if (this.#find(to) !== undefined) raise("exists", to)
+      publish: (from, to) => {
+        const free = () => void (this.#find(to) !== undefined && raise("exists", to))
+        const isFile = () => this.#need(from).kind === "file"
+        const move = run("rename", to, () => {
+          free()
           this.#move(from, to)
+        }, () => void (isFile() && this.#find(to) === undefined && this.#create(to, this.#need(from))))
+        const replace = run("rename", to, () => this.#move(from, to))
+        return Effect.suspend(() =>
+          this.hasLinks || !isFile() ? move : Effect.andThen(
+            run("write", to, () => {
+              free()
+              this.#write(to, this.#create(to, this.#newFile()), placeholder, 0)
+            }, () => void this.#create(to, this.#newFile())),
+            replace
+          )
+        )
+      },
+      remove: (path) =>
+        run("rename", path, () => void (this.#find(path) !== undefined && this.delete(path)), () => {
+          const node = this.#find(path)
+          if (node?.kind !== "directory") return
+          for (const name of [...node.names.keys()].filter((_, i) => i % 2 === 0)) node.names.delete(name)
         }),
-      remove: (path) => run("rename", path, () => void (this.#find(path) !== undefined && this.delete(path))),
       syncDirectory: (path) => run("sync", path, () => void directory(path)),
       freeBytes: (path) => run("stat", path, () => Math.max(0, this.capacityBytes - this.usedBytes)),
       realPath: (path) => run("stat", path, () => (this.#need(path), path)),
@@ -358,6 +445,8 @@ export class DiskMemory {
 const raise = (reason: DiskReason, path: string): never => {
   throw new DiskError({ reason, path, detail: `${reason} (memory)` })
 }
+
+const halfOf = (bytes: Uint8Array): Uint8Array => bytes.subarray(0, bytes.length >> 1)
 
 const content = (node: FileNode): Uint8Array => node.room.subarray(0, node.size)
 

@@ -2,7 +2,7 @@
  * A whole lab in one process: the production services of every device, unmodified, on virtual cables, disks in memory,
  * virtual time and seeded chance. The same seed gives the same lesson.
  */
-import { Context, Effect, Exit, Layer, PubSub, Scope } from "effect"
+import { Clock, Context, Deferred, Effect, Exit, Layer, PubSub, Scope } from "effect"
 import { Crypto } from "../services/Crypto.ts"
 import { MachineId } from "../services/MachineId.ts"
 import { Session, type StudentOptions, type TeacherOptions } from "../services/Session.ts"
@@ -14,15 +14,30 @@ import { DiskMemory } from "./DiskMemory.ts"
 import { type NetworkOptions, type Port, VirtualNetwork } from "./VirtualNetwork.ts"
 
 export const downloads = "/home/downloads"
-const stateFolder = "/home/state"
+export const stateFolder = "/home/state"
 
-/** One device: a cable and a disk that outlive its processes. */
+/** One run of the program on a device. */
+interface Process {
+  readonly session: Session["Service"]
+  readonly scope: Scope.Closeable
+  readonly clock: Clock.Clock
+}
+
+/** One device: a cable, a disk and a clock that outlive its processes. */
 export class Device {
   readonly name: string
   readonly port: Port
   readonly disk = new DiskMemory()
   readonly events: Array<SessionEvent> = []
-  #running: { readonly session: Session["Service"]; readonly scope: Scope.Closeable } | undefined
+  onEvent: (event: SessionEvent) => void = () => {}
+  /** The session cannot go on; the program would end with an error. */
+  onFailed: (cause: unknown) => void = () => {}
+  /** By how much its wall clock is wrong. */
+  skewMs = 0
+  /** Counts starts and ends of processes. */
+  #life = 0
+  #running: Process | undefined
+  #awake: Deferred.Deferred<void> | undefined
   readonly #layer: Layer.Layer<Session, unknown>
 
   constructor(name: string, port: Port, layer: (device: Device) => Layer.Layer<Session, unknown>) {
@@ -39,19 +54,61 @@ export class Device {
     return this.#running !== undefined
   }
 
-  start(): Effect.Effect<void> {
+  /** The clock of one process: no timer of it goes off while the machine sleeps, and none after the process was killed. */
+  #clock(base: Clock.Clock, life: number): Clock.Clock {
+    const currentTimeMillisUnsafe = () => base.currentTimeMillisUnsafe() + this.skewMs
+    const currentTimeNanosUnsafe = () => base.currentTimeNanosUnsafe() + BigInt(this.skewMs) * 1_000_000n
+    const wake = Effect.suspend(() =>
+      this.#life !== life
+        ? Effect.never
+        : this.#awake === undefined
+        ? Effect.void
+        : Deferred.await(this.#awake)
+    )
+    return {
+      currentTimeMillisUnsafe,
+      currentTimeMillis: Effect.sync(currentTimeMillisUnsafe),
+      currentTimeNanosUnsafe,
+      currentTimeNanos: Effect.sync(currentTimeNanosUnsafe),
+      monotonicTimeNanosUnsafe: () => base.monotonicTimeNanosUnsafe(),
+      monotonicTimeNanos: base.monotonicTimeNanos,
+      sleep: (duration) => Effect.andThen(base.sleep(duration), wake)
+    }
+  }
+
+  start(): Effect.Effect<void, unknown> {
     return Effect.gen({ self: this }, function*() {
       this.port.up = true
+      const life = ++this.#life
+      const clock = this.#clock(yield* Clock.Clock, life)
       const scope = yield* Scope.make()
-      const session = Context.get(yield* Layer.buildWithScope(this.#layer, scope), Session)
-      const subscription = yield* Scope.provide(session.events, scope)
-      yield* PubSub.take(subscription).pipe(
-        Effect.map((event) => this.events.push(event)),
-        Effect.forever,
-        Effect.forkIn(scope)
+      yield* Effect.gen({ self: this }, function*() {
+        const session = Context.get(yield* Layer.buildWithScope(this.#layer, scope), Session)
+        const subscription = yield* Scope.provide(session.events, scope)
+        yield* PubSub.take(subscription).pipe(
+          Effect.map((event) => {
+            if (this.#life !== life) return
+            this.events.push(event)
+            this.onEvent(event)
+          }),
+          Effect.forever,
+          Effect.forkIn(scope)
+        )
+        yield* session.failed.pipe(
+          Effect.catchCause((cause) => Effect.sync(() => this.#life === life && this.onFailed(cause))),
+          Effect.forkIn(scope)
+        )
+        if (this.#life === life) this.#running = { session, scope, clock }
+      }).pipe(
+        Effect.provideService(Clock.Clock, clock),
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
       )
-      this.#running = { session, scope }
-    }).pipe(Effect.orDie)
+    })
+  }
+
+  /** Does something with the session as a person at the device would. */
+  use<A, E>(body: (session: Session["Service"]) => Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.suspend(() => Effect.provideService(body(this.session), Clock.Clock, this.#running!.clock))
   }
 
   /** Ends as Ctrl-C does: says goodbye. Time must pass until it is done. */
@@ -66,15 +123,38 @@ export class Device {
   /** Ends as `kill -9` does: the disk keeps what was written, the others see the line go dead. */
   kill(network: VirtualNetwork): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const running = this.#running
-      this.#running = undefined
-      if (running === undefined) return Effect.void
+      this.#end()
       this.disk.kill()
-      return network.unplug(this.port.host).pipe(
-        // What is left of the process runs into a dead disk and a dead cable.
-        Effect.andThen(Effect.forkDetach(Scope.close(running.scope, Exit.void)))
-      )
-    }).pipe(Effect.asVoid)
+      return network.unplug(this.port.host)
+    })
+  }
+
+  /** Ends as with a power cut: of what was not synced, the disk keeps what `random` says. */
+  powerOff(network: VirtualNetwork, random: () => number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#end()
+      this.disk.crash(random)
+      return network.unplug(this.port.host)
+    })
+  }
+
+  /** What is left of the process has neither time nor disk nor cable: it does nothing any more. */
+  #end(): void {
+    this.#life++
+    this.#running = undefined
+    this.resume()
+  }
+
+  /** The lid is closed: nothing happens on the device until {@link resume}. */
+  suspend(): void {
+    this.port.suspended = true
+    this.#awake ??= Deferred.makeUnsafe<void>()
+  }
+
+  resume(): void {
+    this.port.suspended = false
+    if (this.#awake !== undefined) Deferred.doneUnsafe(this.#awake, Effect.void)
+    this.#awake = undefined
   }
 
   of<Name extends SessionEvent["event"]>(name: Name): ReadonlyArray<Extract<SessionEvent, { readonly event: Name }>> {
@@ -94,18 +174,18 @@ export class Device {
 
 export class VirtualLab {
   readonly network: VirtualNetwork
+  readonly crypto: Context.Context<Crypto>
   readonly teacher: Device
   readonly students: Array<Device> = []
-  readonly #crypto: Context.Context<Crypto>
 
   private constructor(network: VirtualNetwork, crypto: Context.Context<Crypto>, options: Partial<TeacherOptions>) {
     this.network = network
-    this.#crypto = crypto
+    this.crypto = crypto
     this.teacher = new Device("teacher", network.port("10.0.0.1"), (device) =>
       TeacherSession.layer({
         secretSeed: CryptoSeeded.seed(1),
         title: "Lesson",
-        name: "Teacher",
+        name: "teacher",
         stateFolder,
         studentsMayWrite: true,
         port: 0,
@@ -123,7 +203,7 @@ export class VirtualLab {
 
   #platform(device: Device) {
     return Layer.mergeAll(
-      Layer.succeedContext(this.#crypto),
+      Layer.succeedContext(this.crypto),
       device.disk.layer,
       this.network.layers(device.port),
       Layer.succeed(MachineId, {

@@ -2,10 +2,10 @@
  * A network without sockets, under virtual time: the `Transport` and `Datagrams` of any number of machines.
  *
  * Every machine has an uplink and a downlink that all of its connections share, as on a switch. A connection is a FIFO
- * pipe of bytes; loss on a stream shows as a reset, never as a missing byte. Time is the test clock and chance is the
- * seeded `Random`, so a run is a function of its seed.
+ * pipe of bytes; loss on a stream shows as a reset or as lasting silence, never as a missing byte. Time is a virtual
+ * clock and chance is the seeded `Random`, so a run is a function of its seed.
  */
-import { Clock, Deferred, Effect, Layer, Queue, Random, Scope } from "effect"
+import { Clock, Deferred, Effect, Layer, Queue, Random } from "effect"
 import type { PeerId } from "../protocol/Ids.ts"
 import type { Address } from "../protocol/Wire.ts"
 import { Crypto, type KeyPair } from "../services/Crypto.ts"
@@ -17,8 +17,11 @@ export interface NetworkOptions {
   readonly latencyMsMax: number
   /** Of every machine, up and down, unless it has its own; `Infinity` for none. */
   readonly bytesPerSecond: number
-  /** Chance that a datagram is lost. */
+  /** Chance that a datagram is lost, and that it comes twice. */
   readonly datagramLoss?: number
+  readonly datagramDuplication?: number
+  /** A datagram or a write takes up to this much longer; datagrams overtake each other by it, a stream's bytes do not. */
+  readonly jitterMs?: number
 }
 
 interface Chance {
@@ -30,6 +33,10 @@ export interface Port {
   readonly host: string
   bytesPerSecond: number
   up: boolean
+  /** The machine sleeps: datagrams pass it by. */
+  suspended: boolean
+  /** Counts the processes that have used the cable: what an earlier one still does happens nowhere. */
+  life: number
   upFreeMs: number
   downFreeMs: number
   sentBytes: number
@@ -40,6 +47,11 @@ interface Listening {
   readonly port: Port
   readonly self: KeyPair
   readonly accepted: Queue.Queue<Connection>
+}
+
+interface Hearing {
+  readonly port: Port
+  readonly queue: Queue.Queue<Datagram>
 }
 
 interface Pipe {
@@ -55,6 +67,10 @@ interface End {
   readonly lost: Deferred.Deferred<void, string>
   reading: boolean
   resumed: Deferred.Deferred<void>
+  /** Nothing comes in here any more, and nobody says so: one half of a half-open connection. */
+  silent: boolean
+  /** When the last bytes arrive: nothing overtakes them. */
+  lastArriveMs: number
 }
 
 const makeEnd = Effect.gen(function*() {
@@ -62,7 +78,9 @@ const makeEnd = Effect.gen(function*() {
     inbound: yield* Queue.unbounded<{ readonly bytes: Uint8Array; readonly arriveMs: number }>(),
     lost: Deferred.makeUnsafe<void, string>(),
     reading: true,
-    resumed: Deferred.makeUnsafe<void>()
+    resumed: Deferred.makeUnsafe<void>(),
+    silent: false,
+    lastArriveMs: 0
   }
   return end
 })
@@ -70,11 +88,15 @@ const makeEnd = Effect.gen(function*() {
 export class VirtualNetwork {
   readonly ports = new Map<string, Port>()
   readonly #listening = new Map<string, Listening>()
-  readonly #heard = new Map<number, Set<{ readonly port: Port; readonly queue: Queue.Queue<Datagram> }>>()
+  readonly #heard = new Map<number, Set<Hearing>>()
   readonly #pipes = new Set<Pipe>()
+  /** Directed: "a b" means that nothing from a gets to b, and that b's answers would not help a. */
   readonly #blocked = new Set<string>()
+  readonly #undialable = new Set<string>()
+  /** Sees every write as it leaves, and every connection that opens or ends: for traces. */
+  onTraffic: (what: string, from: Port, to: Port, bytes: number) => void = () => {}
   readonly #options: NetworkOptions
-  readonly #scope: Scope.Scope
+  readonly #runFork: (effect: Effect.Effect<void>) => void
   readonly #clock: Clock.Clock
   readonly #random: Chance
   readonly #crypto: Crypto["Service"]
@@ -82,22 +104,28 @@ export class VirtualNetwork {
 
   private constructor(
     options: NetworkOptions,
-    scope: Scope.Scope,
+    runFork: (effect: Effect.Effect<void>) => void,
     clock: Clock.Clock,
     random: Chance,
     crypto: Crypto["Service"]
   ) {
     this.#options = options
-    this.#scope = scope
+    this.#runFork = runFork
     this.#clock = clock
     this.#random = random
     this.#crypto = crypto
   }
 
   static readonly make = Effect.fnUntraced(function*(options: NetworkOptions) {
+    const context = yield* Effect.context<never>()
+    const scope = yield* Effect.scope
+    // Under the network's clock and in its scope: what is on its way does not depend on who has sent it.
+    const runFork = (effect: Effect.Effect<void>) => {
+      Effect.runForkWith(context)(Effect.forkIn(effect, scope))
+    }
     return new VirtualNetwork(
       options,
-      yield* Effect.scope,
+      runFork,
       yield* Clock.Clock,
       yield* Random.Random,
       yield* Crypto
@@ -111,7 +139,17 @@ export class VirtualNetwork {
 
   /** Plugs a machine in. */
   port(host: string, bytesPerSecond = this.#options.bytesPerSecond): Port {
-    const port: Port = { host, bytesPerSecond, up: true, upFreeMs: 0, downFreeMs: 0, sentBytes: 0, receivedBytes: 0 }
+    const port: Port = {
+      host,
+      bytesPerSecond,
+      up: true,
+      suspended: false,
+      life: 0,
+      upFreeMs: 0,
+      downFreeMs: 0,
+      sentBytes: 0,
+      receivedBytes: 0
+    }
     this.ports.set(host, port)
     return port
   }
@@ -127,10 +165,41 @@ export class VirtualNetwork {
     this.#blocked.delete(`${b} ${a}`)
   }
 
-  /** Cuts everything that the machine has, as if its power had gone: the others see a reset. */
+  /** Everything that `a` sends to `b` gets lost from now on, and nobody is told; open connections stay like that. */
+  silence(a: string, b: string): void {
+    this.#blocked.add(`${a} ${b}`)
+    for (const { ends, from, to } of this.#pipes) {
+      if (from.host === a && to.host === b) ends[1].silent = true
+      if (from.host === b && to.host === a) ends[0].silent = true
+    }
+  }
+
+  unsilence(a: string, b: string): void {
+    this.#blocked.delete(`${a} ${b}`)
+  }
+
+  /** The machine accepts nothing from now on, as behind a firewall; what it dials itself works. */
+  shield(host: string, shielded: boolean): void {
+    if (shielded) this.#undialable.add(host)
+    else this.#undialable.delete(host)
+  }
+
+  /** Machines that have an open connection with this one. */
+  connectedTo(host: string): ReadonlyArray<string> {
+    return Array.from(this.#pipes).flatMap(({ from, to }) =>
+      from.host === host ? [to.host] : to.host === host ? [from.host] : []
+    )
+  }
+
+  /** Cuts everything that the machine has, as if its process had been killed: the others see a reset. */
   unplug(host: string): Effect.Effect<void> {
     const port = this.ports.get(host)!
     port.up = false
+    port.life++
+    for (const [address, listening] of this.#listening) if (listening.port === port) this.#listening.delete(address)
+    for (const listeners of this.#heard.values()) {
+      for (const listener of listeners) if (listener.port === port) listeners.delete(listener)
+    }
     return this.#cutWhere((pipe) => pipe.from === port || pipe.to === port, "unplugged")
   }
 
@@ -148,8 +217,13 @@ export class VirtualNetwork {
     )
   }
 
+  /** Whether nothing from `a` gets to `b`. */
   #isBlocked(a: Port, b: Port): boolean {
     return !a.up || !b.up || this.#blocked.has(`${a.host} ${b.host}`)
+  }
+
+  #jitterMs(): number {
+    return this.#options.jitterMs === undefined ? 0 : this.#random.nextDoubleUnsafe() * this.#options.jitterMs
   }
 
   #now(): number {
@@ -170,6 +244,7 @@ export class VirtualNetwork {
     to.downFreeMs = arriveMs - latencyMs
     from.sentBytes += bytes
     to.receivedBytes += bytes
+    this.onTraffic("write", from, to, bytes)
     return { leftMs, arriveMs }
   }
 
@@ -187,11 +262,12 @@ export class VirtualNetwork {
       ends,
       cut: (detail) =>
         Effect.sync(() => {
-          this.#pipes.delete(pipe)
+          if (this.#pipes.delete(pipe)) this.onTraffic(detail, from, to, 0)
           for (const { lost } of ends) Deferred.doneUnsafe(lost, Effect.fail(detail))
         })
     }
     this.#pipes.add(pipe)
+    this.onTraffic("connected", from, to, 0)
 
     const side = (
       mine: End,
@@ -202,6 +278,7 @@ export class VirtualNetwork {
       dialled: boolean
     ): Connection => {
       const peer = this.#crypto.peerId(key.publicKey)
+      const life = here.life
       const orLost = <A>(effect: Effect.Effect<A>) =>
         Effect.raceFirst(effect, Effect.flatMap(Deferred.await(mine.lost), () => Effect.never)).pipe(
           Effect.mapError((detail) => new ConnectionLost({ peer, detail }))
@@ -217,6 +294,7 @@ export class VirtualNetwork {
             if (!mine.reading) yield* Deferred.await(mine.resumed)
             const { arriveMs, bytes } = yield* Queue.take(mine.inbound)
             yield* sleepUntil(arriveMs)
+            if (mine.silent || here.life !== life) return yield* Effect.never
             onBytes(bytes)
           }))),
         setReading: (reading) => {
@@ -227,6 +305,7 @@ export class VirtualNetwork {
         },
         write: (parts) =>
           orLost(Effect.suspend(() => {
+            if (here.life !== life) return Effect.never
             const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
             let at = 0
             for (const part of parts) {
@@ -234,7 +313,8 @@ export class VirtualNetwork {
               at += part.length
             }
             const { arriveMs, leftMs } = this.#transmit(here, there, bytes.length, latencyMs)
-            Queue.offerUnsafe(other.inbound, { bytes, arriveMs })
+            other.lastArriveMs = Math.max(other.lastArriveMs, arriveMs + this.#jitterMs())
+            Queue.offerUnsafe(other.inbound, { bytes, arriveMs: other.lastArriveMs })
             return sleepUntil(leftMs)
           }))
       }
@@ -253,18 +333,21 @@ export class VirtualNetwork {
     return Effect.suspend(() => {
       const pipe = this.#closing.get(connection)
       if (pipe === undefined || !this.#pipes.delete(pipe)) return Effect.void
-      const lastMs = Math.max(this.#now(), pipe.from.upFreeMs, pipe.to.upFreeMs) + this.#options.latencyMsMax + 1
-      return Effect.sleep(lastMs - this.#now()).pipe(
-        Effect.andThen(pipe.cut("closed")),
-        Effect.forkIn(this.#scope),
-        Effect.asVoid
+      const lastMs = Math.max(
+        Math.max(this.#now(), pipe.from.upFreeMs, pipe.to.upFreeMs) + this.#options.latencyMsMax + 1,
+        ...pipe.ends.map((end) => end.lastArriveMs + 1)
       )
+      this.onTraffic("closed", pipe.from, pipe.to, 0)
+      this.#runFork(Effect.andThen(Effect.sleep(lastMs - this.#now()), pipe.cut("closed")))
+      return Effect.void
     })
   }
 
+  /** The network as the process sees it that has the cable now. */
   transport(port: Port): Transport["Service"] {
     // oxlint-disable-next-line no-this-alias -- generators have no arrow form
     const network = this
+    const life = port.life
     return Transport.of({
       listen: Effect.fnUntraced(function*(self, wanted) {
         const number = wanted === 0 ? network.#nextPort++ : wanted
@@ -282,11 +365,14 @@ export class VirtualNetwork {
       dial: Effect.fnUntraced(function*(self, address, expected) {
         const latency = network.#options.latencyMsMax
         yield* Effect.sleep(3 * latency)
+        if (port.life !== life) return yield* Effect.never
         const listening = network.#listening.get(`${address.host}:${address.port}`)
-        if (listening === undefined || network.#isBlocked(port, listening.port)) {
-          const reason = listening === undefined ? "refused" : "unreachable"
-          return yield* new DialError({ address, reason, detail: reason })
-        }
+        if (listening === undefined) return yield* new DialError({ address, reason: "refused", detail: "nobody" })
+        const there = listening.port
+        if (
+          network.#isBlocked(port, there) || network.#isBlocked(there, port) || there.suspended ||
+          network.#undialable.has(there.host)
+        ) return yield* new DialError({ address, reason: "unreachable", detail: "no answer" })
         const peer: PeerId = network.#crypto.peerId(listening.self.publicKey)
         if (listening.self.publicKey === self.publicKey) {
           return yield* new DialError({ address, reason: "self", detail: "this device" })
@@ -311,6 +397,7 @@ export class VirtualNetwork {
   datagrams(port: Port): Datagrams["Service"] {
     // oxlint-disable-next-line no-this-alias -- generators have no arrow form
     const network = this
+    const life = port.life
     return Datagrams.of({
       listen: Effect.fnUntraced(function*(number) {
         const queue = yield* Queue.dropping<Datagram>(1_024)
@@ -324,18 +411,18 @@ export class VirtualNetwork {
         return queue
       }),
       broadcast: (number, bytes, from) =>
-        Effect.forEach(
-          Array.from(network.#heard.get(number) ?? []).filter((to) =>
-            !network.#isBlocked(port, to.port) &&
-            network.#random.nextDoubleUnsafe() >= (network.#options.datagramLoss ?? 0)
-          ),
-          (to) =>
-            Effect.sleep(network.#options.latencyMsMax).pipe(
-              Effect.andThen(Queue.offer(to.queue, { bytes: bytes.slice(), from: { host: port.host, port: 40_000 } })),
-              Effect.forkIn(network.#scope)
-            ),
-          { discard: true }
-        ).pipe(Effect.as(from.length)),
+        Effect.sync(() => {
+          if (port.life !== life) return 0
+          for (const to of network.#heard.get(number) ?? []) {
+            const copies = network.#chance(network.#options.datagramDuplication) ? 2 : 1
+            for (let copy = 0; copy < copies; copy++) {
+              if (!network.#isBlocked(port, to.port) && !network.#chance(network.#options.datagramLoss)) {
+                network.#deliver(to, { bytes: bytes.slice(), from: { host: port.host, port: 40_000 } })
+              }
+            }
+          }
+          return from.length
+        }),
       interfaces: Effect.sync(() =>
         port.up
           ? [{ name: "virtual0", address: port.host, broadcast: "10.255.255.255", prefixLength: 8, loopback: false }]
@@ -344,10 +431,24 @@ export class VirtualNetwork {
     })
   }
 
+  #chance(of: number | undefined): boolean {
+    return of !== undefined && this.#random.nextDoubleUnsafe() < of
+  }
+
+  #deliver(to: Hearing, datagram: Datagram): void {
+    this.#runFork(
+      Effect.sleep(this.#options.latencyMsMax + this.#jitterMs()).pipe(
+        Effect.andThen(Effect.sync(() => {
+          if (to.port.up && !to.port.suspended) Queue.offerUnsafe(to.queue, datagram)
+        }))
+      )
+    )
+  }
+
   layers(port: Port): Layer.Layer<Transport | Datagrams> {
     return Layer.merge(
-      Layer.succeed(Transport, this.transport(port)),
-      Layer.succeed(Datagrams, this.datagrams(port))
+      Layer.sync(Transport, () => this.transport(port)),
+      Layer.sync(Datagrams, () => this.datagrams(port))
     )
   }
 }
