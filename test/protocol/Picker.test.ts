@@ -31,7 +31,7 @@ describe("Picker", () => {
   it.prop("keeps the wanted chunks once each, sorted by claims (invariant 1)", { operations: Operations }, (input) => {
     const { picker, claims, wanted } = run(input.operations)
     const order = Array.from(picker.order.subarray(0, picker.size))
-    assert.deepStrictEqual([...order].sort((a, b) => a - b), [...wanted].sort((a, b) => a - b))
+    assert.deepStrictEqual(order.toSorted((a, b) => a - b), [...wanted].toSorted((a, b) => a - b))
     assert.deepStrictEqual(Array.from(picker.claims), claims)
     order.forEach((index, place) => {
       assert.strictEqual(picker.place[index], place)
