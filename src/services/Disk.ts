@@ -46,6 +46,14 @@ export interface DirectoryEntry {
   readonly stat: Stat | DiskError
 }
 
+/**
+ * What holds a name for a file about to take it, on file systems without links: text, so that whoever finds it after a
+ * crash knows what it is, and so that it is never taken for somebody's own empty file.
+ */
+export const placeholder = new TextEncoder().encode(
+  "This name is kept for a file that labfx has received whole. Start labfx again to get it.\n"
+)
+
 /** An open file. Closed with the scope it was opened in. */
 export interface DiskFile {
   readonly path: string
@@ -107,7 +115,7 @@ export class Disk extends Context.Service<Disk, {
   /**
    * Gives a file or directory the name `to` without ever replacing anything: fails with `exists` if the name is taken.
    * Files are linked and then unlinked (or, where the file system has no links, renamed over an exclusively created
-   * placeholder); directories are renamed.
+   * {@link placeholder}, which a killed process leaves there); directories are renamed.
    */
   readonly publish: (from: string, to: string) => Effect.Effect<void, DiskError>
   /** Removes a file or a whole directory tree. No error if there is none. Never follows symbolic links. */

@@ -13,7 +13,15 @@
 import { Clock, Duration, Effect, Layer, Schedule } from "effect"
 import * as NodeFs from "node:fs"
 import * as NodeOs from "node:os"
-import { type DirectoryEntry, Disk, DiskError, type DiskFile, type DiskReason, type Stat } from "../Disk.ts"
+import {
+  type DirectoryEntry,
+  Disk,
+  DiskError,
+  type DiskFile,
+  type DiskReason,
+  placeholder,
+  type Stat
+} from "../Disk.ts"
 
 const isWindows = process.platform === "win32"
 
@@ -364,8 +372,14 @@ const publishFile = Effect.fnUntraced(function*(from: string, to: string) {
   }
   if (!withoutLinks.has(linked.code ?? "")) return yield* Effect.fail(toDiskError(to, linked))
   // Nobody else gets the name once the placeholder has it, and only the placeholder is replaced.
-  yield* withDescriptor(to, "create", modeOfFiles, () => Effect.void)
-  yield* rename(from, to).pipe(Effect.tapError(() => Effect.ignore(unlink(to))))
+  const remove = Effect.ignore(unlink(to))
+  yield* withDescriptor(
+    to,
+    "create",
+    modeOfFiles,
+    (descriptor) => Effect.tapError(writeAll(to, descriptor, placeholder, 0), () => remove)
+  )
+  yield* Effect.tapError(rename(from, to), () => remove)
 })
 
 /**
@@ -498,10 +512,12 @@ const takeLock = Effect.fnUntraced(function*(path: string) {
 
 const lock = Effect.fnUntraced(function*(path: string) {
   yield* Effect.acquireRelease(takeLock(path), () =>
-    Effect.suspend(() => {
+    Effect.gen(function*() {
       heldHere.delete(path)
-      return Effect.ignore(unlink(path))
-    }))
+      // The folder may have been replaced meanwhile, and the lock in it be somebody else's.
+      const text = new TextDecoder().decode(yield* readFile(path, 4_096))
+      if (readHolder(text)?.pid === process.pid) yield* unlink(path)
+    }).pipe(Effect.ignore))
   yield* Effect.flatMap(
     Clock.currentTimeMillis,
     (now) => call<void>(path, (done) => NodeFs.utimes(path, now / 1_000, now / 1_000, (error) => done(error ?? null)))
