@@ -23,7 +23,7 @@ const control = 1
 const data = 2
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder("utf-8", { fatal: true })
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 const writeHeader = (frame: Uint8Array, kind: number, jsonBytes: number, payloadBytes: number): void => {
   frame[0] = kind
@@ -57,8 +57,8 @@ export const encodeDataHeader = (header: unknown, payloadBytes: number): Uint8Ar
 
 /** Who takes the frames of one link. Called while bytes are pushed; must not push itself. */
 export interface Receiver {
-  /** A control frame's JSON value. A returned text refuses it and ends the link. */
-  readonly control: (json: unknown) => string | undefined
+  /** A control frame's JSON value, and how many bytes of text it was. A returned text refuses it and ends the link. */
+  readonly control: (json: unknown, bytes: number) => string | undefined
   /**
    * A data frame begins: where its `payloadBytes` go (exactly that many), `"skip"` for a payload nobody wants, or a
    * text that refuses the frame and ends the link.
@@ -144,7 +144,7 @@ export class Decoder {
       this.#violation = "not JSON"
       return at + length
     }
-    if (this.#payloadBytes === 0) this.#violation = this.#receiver.control(json)
+    if (this.#payloadBytes === 0) this.#violation = this.#receiver.control(json, text.length)
     else {
       const place = this.#receiver.data(json, this.#payloadBytes)
       if (place !== "skip" && "refused" in place) this.#violation = place.refused

@@ -52,8 +52,12 @@ export const silenceMsMax = 2_400
  */
 export const muteMsMin = 30_000
 export const muteMsMax = 60_000
-/** How often one target is dialled because of announcements: a forged address must not become a hammer. */
+/**
+ * How often one machine is dialled, whoever is said to be there: made-up peers must not turn a room into a hammer. A
+ * machine with several labfx on it is linked all the same, some seconds later.
+ */
 export const dialIntervalMs = 5_000
+export const dialsPerIntervalMax = 8
 
 /** Addresses in a join link: two of every interface of a laptop, short enough for a QR code. */
 export const joinLinkAddressesMax = 8
@@ -77,7 +81,7 @@ export const controlFrameBytesMax = 64 * KiB
 export const dataHeaderBytesMax = 512
 /** A data frame's payload: short enough that a message never waits for long behind one. */
 export const dataFrameBytesMax = 64 * KiB
-/** TLS and hello together: closes silent, trickling and endless strangers. */
+/** TLS, and then once more for the hello: closes silent, trickling and endless strangers. */
 export const handshakeTimeoutMs = 3_000
 /** Handshakes under way at once; further strangers wait. */
 export const handshakesMax = 64
@@ -100,20 +104,47 @@ export const linksWantedMax = 12
 export const linksDialledMin = 3
 /** Addresses known beyond the linked ones. */
 export const peersKnownMax = 256
+/** Peers remembered for having lied; the oldest is forgotten first. */
+export const peersBannedMax = 1_024
 /** Addresses kept for one peer. */
 export const addressesPerPeerMax = 4
 /** Peers in one `Peers` message. */
 export const peersPerMessageMax = 64
 /** Control bytes waiting for one peer; a slower peer is disconnected and catches up when it returns. */
 export const outboxBytesMax = 4 * MiB
-/** Decoded frames waiting for this device's own machines, a link; more stops reading from that link. */
+/**
+ * Frames and bytes of messages that wait for this device's own machines, a link; more stops reading from that link.
+ * All links together stay under 32 MiB.
+ */
 export const inboxFramesMax = 256
-/** Control frames a link may send a second, on average and at once. */
-export const controlFramesPerSecondMax = 2_000
-export const controlFramesBurstMax = 8_000
+export const inboxBytesMax = 256 * KiB
+/** Events of all links that wait for one machine; a full queue holds up the links that feed it. */
+export const logEventsMax = 64
+export const swarmEventsMax = 256
+/**
+ * Control frames a link may send a second, on average and at once; a link that sends more is not read for a while. A
+ * chunk costs two: at 64 KiB a chunk this is 400 MB/s.
+ */
+export const controlFramesPerSecondMax = 12_000
+export const controlFramesBurstMax = 12_000
 /** Silence after which a link is asked for a sign of life, and after which it is dead. */
 export const pingAfterMs = 5_000
 export const deadAfterMs = 15_000
+
+// ---- Closed sessions -----------------------------------------------------------------------------------------------
+
+/** A join code: a few words or a line of digits. Counted in UTF-8 bytes. */
+export const joinCodeBytesMax = 128
+/** The shortest code: a minute allows 30 guesses in all, so a lesson of an hour finds one of a million with 0.2 %. */
+export const joinCodeCharactersMin = 6
+/** Wrong join codes of one peer key, and of one address, in a minute: three typing mistakes and their corrections. */
+export const wrongCodesPerSourceMax = 5
+/** Wrong join codes in a minute from everybody together. */
+export const wrongCodesMax = 30
+/** Of these, kept for addresses that have not been wrong for an hour: a guesser must not keep out those who know it. */
+export const wrongCodesReserved = 15
+/** Closed sessions whose membership a device keeps: a year of courses. The oldest goes first. */
+export const membershipsKeptMax = 64
 
 // ---- Logs ----------------------------------------------------------------------------------------------------------
 
@@ -211,6 +242,15 @@ export const freeNamesMax = 1_000
 export const earlierSharesSearchedMax = 16
 /** What is left free on the disk beyond the missing chunks: for records, and for everybody else. */
 export const freeBytesReserve = 32 * MiB
+/**
+ * What the hidden folder holds of a share (packs, unfinished files) that no session has opened for so long is removed: a
+ * weekly course with a fortnight's holidays finds its own again.
+ */
+export const leftoversKeptMs = 30 * 86_400_000
+/** And for so long only where a share needs the room: an unfinished download of yesterday goes on today. */
+export const leftoversKeptWhenFullMs = 2 * 86_400_000
+/** How long after the start leftovers are looked for: what the session needs is open by then. */
+export const leftoversRemovedAfterMs = 600_000
 /** After this, every system has written to disk what a program gave it to write; most wait 30 s. */
 export const settledAfterMs = 120_000
 /** One path component and a whole path, in UTF-8 bytes: the shortest of NTFS, APFS and ext4, with room for a number. */

@@ -7,7 +7,8 @@
  * Invariants, checked by `test/protocol/Membership.test.ts`:
  *
  * 1. **One link a peer:** of two links between the same two peers both sides keep the one that the smaller PeerId dialled.
- * 2. **No hammering:** one target is dialled at most once at a time, and after a failure not before its delay is over.
+ * 2. **No hammering:** one peer is dialled at most once at a time, and after a failure not before its delay is over; one
+ *    machine at most `dialsPerIntervalMax` times in `dialIntervalMs`, however many peers are said to be there.
  * 3. **Not surrounded:** while it knows enough addresses, a device dials at least `linksDialledMin` of its links itself.
  * 4. **Never alone by choice:** a link is given up as surplus only by a device with more than `linksWantedMax` of them,
  *    towards a peer that has said it has more than `linksWantedMin`.
@@ -66,6 +67,8 @@ export interface Membership {
   readonly links: Map<PeerId, Link>
   readonly typed: Array<Typed>
   readonly banned: Set<PeerId>
+  /** How often each machine was dialled since a moment ago. */
+  readonly recent: Map<string, { sinceMs: number; count: number }>
 }
 
 export const make = (self: PeerId, random: () => number): Membership => ({
@@ -74,7 +77,8 @@ export const make = (self: PeerId, random: () => number): Membership => ({
   known: new Map(),
   links: new Map(),
   typed: [],
-  banned: new Set()
+  banned: new Set(),
+  recent: new Map()
 })
 
 export type Input =
@@ -165,6 +169,7 @@ export const step = (state: Membership, input: Input, nowMs: number): ReadonlyAr
     }
     case "Banned":
       state.banned.add(input.peer)
+      if (state.banned.size > Limits.peersBannedMax) state.banned.delete(state.banned.values().next().value!)
       state.known.delete(input.peer)
       return []
     case "Tick":
@@ -301,6 +306,7 @@ const dials = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
       : links < Limits.linksWantedMin || (dialled < Limits.linksDialledMin && links < Limits.linksWantedMax)
     if (!wanted) break
     if (nowMs < known.notBeforeMs || (nowMs < known.restUntilMs && !short)) continue
+    if (!mayDial(state, known.addresses[0]!.host, nowMs)) continue
     known.dialling = true
     links++
     dialled++
@@ -308,6 +314,18 @@ const dials = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
     outputs.push({ _tag: "Dial", address: known.addresses[0]!, expected: peer })
   }
   return outputs
+}
+
+const mayDial = (state: Membership, host: string, nowMs: number): boolean => {
+  const recent = state.recent.get(host)
+  if (recent === undefined || nowMs - recent.sinceMs >= Limits.dialIntervalMs) {
+    if (state.recent.size >= Limits.peersKnownMax) state.recent.delete(state.recent.keys().next().value!)
+    state.recent.delete(host)
+    state.recent.set(host, { sinceMs: nowMs, count: 1 })
+    return true
+  }
+  recent.count++
+  return recent.count <= Limits.dialsPerIntervalMax
 }
 
 const shuffle = <A>(items: Array<A>, random: () => number): void => {

@@ -56,6 +56,12 @@ export interface Link {
 /** How long a goodbye may take to leave. */
 const goodbyeTimeoutMs = 250
 
+/** How long a peer that says too much is not heard: what it sends meanwhile waits at its own side. */
+const hastyPauseMs = 100
+
+/** Two hundred bytes at most, and no half of a character. */
+const shortened = (detail: string): string => Array.from(detail).slice(0, 50).join("")
+
 const decodeMessage = Schema.decodeUnknownResult(Message)
 const decodeData = Schema.decodeUnknownResult(Data)
 
@@ -80,22 +86,44 @@ export const make = Effect.fnUntraced(function*(
   const inbox = yield* Queue.unbounded<Received, Cause.Done>()
   const allowance = TokenBucket.make(Limits.controlFramesPerSecondMax, Limits.controlFramesBurstMax, nowMs())
   let heardMs = nowMs()
-  let reading = true
   let frame: Received | undefined
+  /** Bytes of messages in the inbox: what a peer can make this device keep. */
+  let inboxBytes = 0
+  /** Why nothing is read for now: the consumer lags, or the peer says more than it may. */
+  let full = false
+  let hasty = false
+  const haste = yield* Queue.sliding<void>(1)
+  const setReading = () => connection.setReading(!full && !hasty)
 
-  const receive = (received: Received): void => {
+  const receive = (received: Received, bytes: number): void => {
     Queue.offerUnsafe(inbox, received)
-    if (reading && Queue.sizeUnsafe(inbox) > Limits.inboxFramesMax) {
-      reading = false
-      connection.setReading(false)
-    }
+    inboxBytes += bytes
+    if (full || (Queue.sizeUnsafe(inbox) <= Limits.inboxFramesMax && inboxBytes <= Limits.inboxBytesMax)) return
+    full = true
+    setReading()
   }
 
+  /** A peer that says too much is not heard for a while; it feels that as a slow link. */
+  const count = (): void => {
+    if (TokenBucket.take(allowance, heardMs) || hasty) return
+    hasty = true
+    setReading()
+    Queue.offerUnsafe(haste, undefined)
+  }
+  const calming = Queue.take(haste).pipe(
+    Effect.andThen(Effect.suspend(() => Effect.sleep(hastyPauseMs))),
+    Effect.andThen(Effect.sync(() => {
+      hasty = false
+      setReading()
+    })),
+    Effect.forever
+  )
+
   const decoder = new Frame.Decoder({
-    control: (json) => {
-      if (!TokenBucket.take(allowance, heardMs)) return "too many messages"
+    control: (json, bytes) => {
+      count()
       const message = decodeMessage(json)
-      if (Result.isSuccess(message)) receive({ _tag: "Message", message: message.success })
+      if (Result.isSuccess(message)) receive({ _tag: "Message", message: message.success }, bytes)
       else if (!isIgnorable(json)) return "a message that is none"
       return undefined
     },
@@ -107,7 +135,7 @@ export const make = Effect.fnUntraced(function*(
       frame = { _tag: "Data", data: data.success, length: payloadBytes }
       return { into }
     },
-    dataEnd: () => receive(frame!)
+    dataEnd: () => receive(frame!, 0)
   })
 
   const onBytes = (bytes: Uint8Array): void => {
@@ -186,7 +214,7 @@ export const make = Effect.fnUntraced(function*(
     // Only the goodbye is still worth sending, and it cannot wait behind what the peer does not read.
     lanes.log = []
     lanes.swarm = []
-    lanes.link.push(Frame.encodeControl({ _tag: "Goodbye", code, detail: detail.slice(0, 200) }))
+    lanes.link.push(Frame.encodeControl({ _tag: "Goodbye", code, detail: shortened(detail) }))
     ending = true
     finish({ code, detail, here: true })
     Queue.offerUnsafe(wake, undefined)
@@ -194,6 +222,7 @@ export const make = Effect.fnUntraced(function*(
 
   // ---- life --------------------------------------------------------------------------------------------------------
 
+  yield* Effect.forkScoped(calming)
   const lost = (detail: string) => Effect.sync(() => finish({ code: "leaving", detail, here: false }))
   const writing = yield* writer.pipe(
     Effect.catchTag("ConnectionLost", (error) => lost(error.detail)),
@@ -228,9 +257,11 @@ export const make = Effect.fnUntraced(function*(
     connection,
     inbox,
     caughtUp: () => {
-      if (reading || Queue.sizeUnsafe(inbox) > Limits.inboxFramesMax / 2) return
-      reading = true
-      connection.setReading(true)
+      if (Queue.sizeUnsafe(inbox) > 0) return
+      inboxBytes = 0
+      if (!full) return
+      full = false
+      setReading()
     },
     post,
     sendChunk,

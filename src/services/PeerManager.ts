@@ -4,8 +4,9 @@
  * Above it nobody sees a socket. A peer has at most one link; `PeerUp` comes after both hellos, `PeerDown` when the link
  * has ended, and in between every message of the peer in the order it was sent.
  */
-import { Clock, Context, Deferred, Effect, Layer, PubSub, Queue, Random, type Scope } from "effect"
+import { Clock, Context, Deferred, Effect, Layer, PubSub, Queue, Random, Redacted, type Scope } from "effect"
 import * as Frame from "../protocol/Frame.ts"
+import * as Guesses from "../protocol/Guesses.ts"
 import * as Handshake from "../protocol/Handshake.ts"
 import type { PeerId, PublicKey, Root } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
@@ -40,9 +41,13 @@ export interface LinkChange {
   readonly info: PeerInfo
 }
 
-/** Another labfx could not be linked; `address` is where it is. */
+/**
+ * Another labfx could not be linked; `address` is where it is. `closed`: this device has no join code and no membership;
+ * `wrong-code`: it has the wrong one; `later`: too many wrong codes are being tried; `removed`: the teacher has shut it
+ * out. `guess`: a device at that address has tried a wrong code here.
+ */
 export interface PeerNotice {
-  readonly reason: "version" | "refused"
+  readonly reason: "version" | "refused" | "closed" | "wrong-code" | "later" | "removed" | "guess"
   readonly address: Address
   readonly detail: string
 }
@@ -78,9 +83,11 @@ export class PeerManager extends Context.Service<PeerManager, {
    * change until then. Chunks of one peer are sent one after another; `index` in the order of the calls.
    */
   readonly sendChunk: (peer: PeerId, share: Root, index: number, bytes: Uint8Array) => Effect.Effect<boolean>
-  /** Ends the link with a word for the log; with `poison` or `protocol` the peer is not linked again in this session. */
+  /** Ends the link with a word for the log; with `poison`, `protocol` or `removed` the peer is not linked again in this session. */
   readonly disconnect: (peer: PeerId, code: GoodbyeCode, detail: string) => Effect.Effect<void>
   readonly peers: Effect.Effect<ReadonlyArray<PeerInfo>>
+  /** Completes once this device belongs: at once in an open session, else when it has a membership. */
+  readonly admitted: Effect.Effect<void>
   /** Where this device accepts links; 0 if it accepts none. */
   readonly listenPort: number
   /** A peer of this session has been heard of. Whether it is dialled is a question of membership. */
@@ -97,9 +104,6 @@ export class PeerManager extends Context.Service<PeerManager, {
 
 /** How often links are looked after: signs of life, addresses told, surplus given up. */
 const careIntervalMs = 1_000
-
-/** Events that wait for their consumer, over all links; a consumer that lags further slows the links it lags for. */
-const eventsWaitingMax = 1_024
 
 const make = Effect.fnUntraced(function*(
   options: PeerManagerOptions
@@ -123,11 +127,15 @@ const make = Effect.fnUntraced(function*(
   }
   const live = new Map<PeerId, Live>()
   const membership = Membership.make(context.peer, () => random.nextDoubleUnsafe())
+  const guesses = Guesses.make()
+  const admitted = Deferred.makeUnsafe<void>()
+  /** The host that did not take the code: it is asked again only after it has started anew. */
+  let refusedBy: PublicKey | undefined
   /** Grows whenever there is something new to tell about addresses. */
   let edition = 0
 
-  const logEvents = yield* Queue.bounded<PeerEvent<LogMessage>>(eventsWaitingMax)
-  const swarmEvents = yield* Queue.bounded<SwarmEvent>(eventsWaitingMax)
+  const logEvents = yield* Queue.bounded<PeerEvent<LogMessage>>(Limits.logEventsMax)
+  const swarmEvents = yield* Queue.bounded<SwarmEvent>(Limits.swarmEventsMax)
   const linkChanges = yield* PubSub.sliding<LinkChange>(256)
   const notices = yield* PubSub.sliding<PeerNotice>(64)
   let sink: DataSink = () => undefined
@@ -159,46 +167,147 @@ const make = Effect.fnUntraced(function*(
       Effect.scoped
     )
 
-  const ourHello = (): Hello => ({
-    _tag: "Hello",
-    versions: [versionMin, versionMax],
-    session: context.session,
-    certificates: context.certificates().map(({ signed }) => signed),
-    name: context.name,
-    listenPort: listener.port,
-    program: options.program
-  })
-
-  /** Waits for the other side's first message and judges it. */
-  const shakeHands = Effect.fnUntraced(function*(link: Link.Link) {
-    link.post("link", Frame.encodeControl(ourHello()))
-    const first = yield* Queue.take(link.inbox).pipe(
-      Effect.timeout(Limits.handshakeTimeoutMs),
-      Effect.option
-    )
-    if (first._tag === "None" || first.value._tag !== "Message" || first.value.message._tag !== "Hello") {
-      const goodbye = first._tag === "Some" && first.value._tag === "Message" && first.value.message._tag === "Goodbye"
-        ? first.value.message
-        : undefined
-      if (goodbye === undefined) link.end("protocol", "no hello")
-      return yield* refused(link, goodbye?.code ?? "protocol", goodbye?.detail ?? "no hello")
+  const ourHello = (): Hello => {
+    const shown = context.membership()
+    return {
+      _tag: "Hello",
+      versions: [versionMin, versionMax],
+      session: context.session,
+      certificates: context.certificates().map(({ signed }) => signed),
+      ...(context.isClosed() ? {} : { name: context.name }),
+      ...(shown === undefined ? {} : { membership: shown }),
+      listenPort: listener.port,
+      program: context.isClosed() ? "" : options.program
     }
-    const hello = first.value.message
+  }
+
+  /** Says both hellos, and in a closed session what it takes to belong; gives the other side's hello and its name. */
+  const shakeHands = (link: Link.Link) =>
+    Effect.timeoutOrElse(greet(link), {
+      duration: Limits.handshakeTimeoutMs,
+      orElse: () => turnAway(link, "protocol", "no hello")
+    })
+
+  const greet = Effect.fnUntraced(function*(link: Link.Link) {
+    const { key, peer } = link.connection
+    const ours = ourHello()
+    link.post("link", Frame.encodeControl(ours))
+    const hello = yield* awaitMessage(link, "Hello")
+    if (hello === undefined) return undefined
+    if (context.isRemoved(key)) return yield* turnAway(link, "removed", "the teacher has removed this device")
+    if (membership.banned.has(peer)) {
+      const detail = "this device was caught sending false data"
+      yield* refused(link, "refused", detail)
+      return yield* turnAway(link, "refused", detail)
+    }
     const certified = hello.session === context.session && context.learn(hello.certificates).certified
-    const verdict = membership.banned.has(link.connection.peer)
-      ? { _tag: "Refused" as const, code: "refused" as const, detail: "this device was caught sending false data" }
-      : Handshake.judge(hello, context.session, certified)
-    if (verdict._tag === "Accepted") return hello
-    link.end(verdict.code, verdict.detail)
-    return yield* refused(link, verdict.code, verdict.detail)
+    const verdict = Handshake.judge(hello, context.session, certified)
+    if (verdict._tag === "Refused") {
+      yield* refused(link, verdict.code, verdict.detail)
+      return yield* turnAway(link, verdict.code, verdict.detail)
+    }
+
+    if (!context.belongs(key, hello.membership)) {
+      if (!context.isHost || hello.membership !== undefined) return yield* turnAway(link, "closed", "not a member")
+      if (!(yield* letIn(link))) return undefined
+    }
+    if (!isAdmitted() && key === context.certificate().host && !(yield* askToBeLetIn(link))) return undefined
+    if (ours.name === undefined) {
+      link.post("link", Frame.encodeControl({ _tag: "Introduction", name: context.name }))
+    }
+    const name = hello.name ?? (yield* awaitMessage(link, "Introduction"))?.name
+    if (name === undefined) return undefined
+    if (isAdmitted()) yield* Deferred.succeed(admitted, undefined)
+    return { hello, name }
   })
 
-  const refused = (link: Link.Link, code: GoodbyeCode, detail: string) =>
-    Effect.gen(function*() {
-      const address = link.connection.remote
-      if (code === "version" || code === "refused") yield* PubSub.publish(notices, { reason: code, address, detail })
+  const turnAway = (link: Link.Link, code: GoodbyeCode, detail: string) =>
+    Effect.sync(() => {
+      link.end(code, detail)
       return undefined
     })
+
+  /** The next message, if it is of that kind; else the link is at its end. */
+  const awaitMessage = <Tag extends "Hello" | "Join" | "Admitted" | "Introduction">(link: Link.Link, tag: Tag) =>
+    Queue.take(link.inbox).pipe(
+      Effect.option,
+      Effect.flatMap((taken): Effect.Effect<Extract<Message, { readonly _tag: Tag }> | undefined> => {
+        const message = taken._tag === "Some" && taken.value._tag === "Message" ? taken.value.message : undefined
+        if (message?._tag === tag) return Effect.succeed(message as Extract<Message, { readonly _tag: Tag }>)
+        if (message?._tag === "Goodbye") return refused(link, message.code, message.detail)
+        return turnAway(link, "protocol", `no ${tag.toLowerCase()}`)
+      })
+    )
+
+  /** What a goodbye instead of a greeting means for this device, and what a person should know of it. */
+  const refused = Effect.fnUntraced(function*(link: Link.Link, code: GoodbyeCode, detail: string) {
+    const { key, remote: address } = link.connection
+    if (code === "version" || code === "refused" || code === "removed") yield* notify(code, address, detail)
+    // On these only the host's word counts: others may just not have heard of it yet.
+    if (key !== context.certificate().host) return undefined
+    if (code === "closed") {
+      context.setMembership(undefined)
+      if (context.joinCode === undefined) yield* notify(code, address, detail)
+    }
+    if (code === "wrong-code") refusedBy = key
+    if (code === "wrong-code" || code === "later") yield* notify(code, address, detail)
+    return undefined
+  })
+
+  /** What a person has been told about this device once, and need not hear again at every dial. */
+  const notified = new Set<PeerNotice["reason"]>()
+  const notify = (reason: PeerNotice["reason"], address: Address, detail: string) =>
+    Effect.suspend(() => {
+      const once = reason === "closed" || reason === "wrong-code" || reason === "later" || reason === "removed"
+      if (once && notified.has(reason)) return Effect.void
+      notified.add(reason)
+      return Effect.asVoid(PubSub.publish(notices, { reason, address, detail }))
+    })
+
+  // ---- closed sessions ---------------------------------------------------------------------------------------------
+
+  const isAdmitted = () => context.isHost || !context.isClosed() || context.membership() !== undefined
+
+  /** What this device may say to be let in; nothing to a host that has refused it. */
+  const usableCode = () => refusedBy === context.certificate().host ? undefined : context.joinCode
+
+  /** On the host: waits for the join code of a device that is no member yet. */
+  const letIn = Effect.fnUntraced(function*(link: Link.Link) {
+    const join = yield* awaitMessage(link, "Join")
+    if (join === undefined) return false
+    const { key, remote } = link.connection
+    const isFirst = !guesses.addresses.has(Guesses.sourceOf(remote.host))
+    switch (Guesses.answer(guesses, key, remote.host, context.isJoinCode(join.code), nowMs())) {
+      case "right":
+        link.post("link", Frame.encodeControl({ _tag: "Admitted", membership: context.admit(key) }))
+        return true
+      case "wrong":
+        if (isFirst) yield* notify("guess", remote, "a wrong join code")
+        yield* turnAway(link, "wrong-code", "this is not the join code")
+        return false
+      case "later":
+        yield* turnAway(link, "later", "too many wrong join codes")
+        return false
+    }
+  })
+
+  /** The code goes to the key that the certificate names as host, proven by this very connection, and to nobody else. */
+  const askToBeLetIn = Effect.fnUntraced(function*(link: Link.Link) {
+    const code = usableCode()
+    if (code === undefined) {
+      yield* turnAway(link, "closed", "no join code")
+      return false
+    }
+    link.post("link", Frame.encodeControl({ _tag: "Join", code: Redacted.value(code) }))
+    const answer = yield* awaitMessage(link, "Admitted")
+    if (answer === undefined) return false
+    if (context.setMembership(answer.membership)) return true
+    yield* turnAway(link, "protocol", "no membership")
+    return false
+  })
+
+  /** Whoever does not belong yet has nothing to say to anybody but the host. */
+  const mayDial = (peer: PeerId) => isAdmitted() || (peer === context.hostPeer() && usableCode() !== undefined)
 
   /** Of two links to one peer, whether this one stays. If it does, the other has ended when this completes. */
   const settleDuplicate = Effect.fnUntraced(function*(connection: Connection) {
@@ -221,8 +330,9 @@ const make = Effect.fnUntraced(function*(
     const failed = dialled
       ? advance({ _tag: "DialFailed", address: remote, expected: peer, self: false })
       : Effect.void
-    const hello = yield* shakeHands(link)
-    if (hello === undefined) return yield* failed
+    const greeted = yield* shakeHands(link)
+    if (greeted === undefined) return yield* failed
+    const { hello, name } = greeted
     if (!(yield* settleDuplicate(connection))) {
       link.end("duplicate", "another link to the same peer")
       return yield* advance({ _tag: "Duplicate", peer, remote })
@@ -236,7 +346,7 @@ const make = Effect.fnUntraced(function*(
     const info: PeerInfo = {
       peer,
       key: connection.key,
-      name: hello.name,
+      name,
       address: address ?? remote,
       dialled,
       isHost: context.certificate().host === connection.key
@@ -315,7 +425,10 @@ const make = Effect.fnUntraced(function*(
         link.end("leaving", "answer to a goodbye")
         return Effect.succeed(message.code)
       case "Hello":
-        link.end("protocol", "a second hello")
+      case "Join":
+      case "Admitted":
+      case "Introduction":
+        link.end("protocol", `a second ${message._tag.toLowerCase()}`)
         return none
       case "Certificates":
       case "Heads":
@@ -350,6 +463,7 @@ const make = Effect.fnUntraced(function*(
   })
 
   // One port for an administrator to open; a second labfx on the machine does not need it.
+  if (isAdmitted()) yield* Deferred.succeed(admitted, undefined)
   const listener = yield* options.listenPort !== 0
     ? transport.listen(context.self, options.listenPort)
     : transport.listen(context.self, usualPort).pipe(
@@ -387,12 +501,16 @@ const make = Effect.fnUntraced(function*(
     disconnect: (peer, code, detail) =>
       Effect.suspend(() => {
         live.get(peer)?.link.end(code, detail)
-        return code === "poison" || code === "protocol" ? advance({ _tag: "Banned", peer }) : Effect.void
+        return code === "poison" || code === "protocol" || code === "removed"
+          ? advance({ _tag: "Banned", peer })
+          : Effect.void
       }),
+    admitted: Deferred.await(admitted),
     peers: Effect.sync(() => Array.from(live.values(), ({ info }) => info)),
     listenPort: listener.port,
     heard: (peer, address) =>
       Effect.suspend(() => {
+        if (!mayDial(peer)) return Effect.void
         if (!membership.known.has(peer)) edition++
         return advance({ _tag: "Heard", heard: [{ peer, address }] })
       }),
