@@ -170,6 +170,12 @@ const words = (error: LabfxError): readonly [what: string, next: string, exit: n
           return [`The folder cannot be written to: ${error.detail}.`, disk, ExitCode.state]
         case "disk-failing":
           return [`The disk reports errors: ${error.detail}.`, "Choose a folder on another disk.", ExitCode.state]
+        case "folder-gone":
+          return [
+            `The download folder is not there any more: ${error.detail}.`,
+            "Put it back, or leave it: labfx makes a new one in its place and begins again, unless a link stands there.",
+            ExitCode.state
+          ]
         case "bad-manifest":
           return [
             `The description of a share is not valid: ${error.detail}.`,

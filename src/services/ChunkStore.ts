@@ -4,7 +4,7 @@
  * A download lives in a hidden folder of the download folder until every chunk has been verified; then it appears under
  * its own name in one step. A source is read where it lies. Chunk indexes count the manifest's chunks first.
  */
-import { Context, Deferred, Duration, Effect, Layer, Result, Schema, type Scope } from "effect"
+import { Clock, Context, Deferred, Duration, Effect, Layer, Result, Schema, type Scope, Semaphore } from "effect"
 import * as Bitfield from "../protocol/Bitfield.ts"
 import { Share } from "../protocol/Entry.ts"
 import { Root } from "../protocol/Ids.ts"
@@ -12,10 +12,11 @@ import * as Limits from "../protocol/Limits.ts"
 import * as Manifest from "../protocol/Manifest.ts"
 import * as Names from "../protocol/Names.ts"
 import { Crypto } from "./Crypto.ts"
-import { Disk, DiskError } from "./Disk.ts"
+import { Disk, DiskError, placeholder } from "./Disk.ts"
 import * as ChunkFiles from "./store/ChunkFiles.ts"
 import * as Handles from "./store/Handles.ts"
 import { below, type Content, Holding, parentOf } from "./store/Holding.ts"
+import * as Home from "./store/Home.ts"
 import * as Journal from "./store/Journal.ts"
 import * as Record from "./store/Record.ts"
 import { hashSource, type ImportProgress, type Skipped, SourceError } from "./store/Source.ts"
@@ -40,7 +41,7 @@ export class ChunkLost extends Schema.TaggedError<ChunkLost>()("ChunkLost", {
 /** This share cannot be stored now. It is paused and nothing of it is lost. */
 export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
   root: Root,
-  reason: Schema.Literals(["disk-full", "disk-read-only", "disk-failing", "bad-manifest"]),
+  reason: Schema.Literals(["disk-full", "disk-read-only", "disk-failing", "folder-gone", "bad-manifest"]),
   detail: Schema.String
 }) {}
 
@@ -142,6 +143,9 @@ const storeReason = (error: DiskError): StoreError["reason"] => {
     case "read-only":
     case "permission":
       return "disk-read-only"
+    case "not-found":
+    case "not-a-directory":
+      return "folder-gone"
     default:
       return "disk-failing"
   }
@@ -179,6 +183,11 @@ const folderError = (error: DiskError): FolderError =>
 /** Chunks compared between two rests: about a millisecond. */
 const keysPerStep = 4_096
 
+const folderGone = (path: string) =>
+  new DiskError({ reason: "not-found", path, detail: "it was deleted, moved or replaced while labfx was using it" })
+
+const dayMs = 86_400_000
+
 /** The holding was forgotten while somebody waited for it. */
 const again: unique symbol = Symbol("again")
 
@@ -194,15 +203,29 @@ const make = Effect.fnUntraced(function*(
   const crypto = yield* Crypto
   const scope = yield* Effect.scope
   const home = downloadFolder === undefined ? `${stateFolder}/shares` : `${downloadFolder}/.labfx`
-  yield* disk.makeDirectory(home, 0o700).pipe(
-    Effect.andThen(disk.lock(`${home}/lock`)),
-    Effect.mapError(folderError)
-  )
+  const folder = yield* Home.make(disk, home).pipe(Effect.mapError(folderError))
   const handles = yield* Handles.make(disk, Limits.openFilesMax)
   const files = ChunkFiles.make(disk, crypto, handles)
   const holdings = new Map<Root, Holding>()
   /** The chunk size of each source shared in this run, so that its next version is cut alike. */
   const chunkSizes = new Map<string, number>()
+
+  /**
+   * What is written to an open file goes on without an error when its folder has been deleted, and is lost: so the folder
+   * is looked at whenever chunks are marked, and before they appear. A displaced download is read anew when it is opened.
+   */
+  const notDisplaced = Effect.fnUntraced(function*(holding: Holding) {
+    const found = yield* Effect.result(disk.stat(holding.folder))
+    if (found._tag === "Success" && found.success.identity === holding.identity) return
+    if (found._tag === "Failure" && found.failure.reason !== "not-found") return yield* found.failure
+    holding.displaced = true
+    return yield* folderGone(downloadFolder ?? home)
+  })
+
+  /** What was there a moment ago is not: nothing that is known of the rest is worth anything. */
+  const noteGone = (holding: Holding, { reason }: StoreError): void => {
+    if (reason === "folder-gone" && holding.place._tag === "Staging") holding.displaced = true
+  }
 
   // ---- The journal -------------------------------------------------------------------------------------------------
 
@@ -213,11 +236,12 @@ const make = Effect.fnUntraced(function*(
       const unmarkedBytes = holding.unmarkedBytes
       const sequence = holding.sequence + 1
       const slot = Journal.encodeSlot(sequence, holding.have, crypto.sha256)
-      return handles.use(
-        `${holding.folder}/journal`,
-        "write",
-        (file) => file.write(slot, Journal.slotPosition(sequence, holding.chunksCount))
-      ).pipe(
+      return notDisplaced(holding).pipe(
+        Effect.andThen(handles.use(
+          `${holding.folder}/journal`,
+          "write",
+          (file) => file.write(slot, Journal.slotPosition(sequence, holding.chunksCount))
+        )),
         Effect.andThen(Effect.sync(() => {
           holding.sequence = sequence
           holding.unmarkedBytes -= unmarkedBytes
@@ -322,13 +346,16 @@ const make = Effect.fnUntraced(function*(
     }
     yield* holding.gate.shared(Effect.suspend((): Effect.Effect<void, ChunkCorrupt | StoreError> => {
       if (holding.forgotten || holding.place._tag !== "Staging" || Bitfield.has(holding.have, index)) return Effect.void
+      if (holding.displaced) return Effect.fail(storeError(holding)(folderGone(downloadFolder ?? home)))
       if (!files.isChunk(holding, index, bytes)) return Effect.fail(new ChunkCorrupt({ root, index }))
       return Effect.andThen(
         index < holding.manifestChunksCount || holding.hasRoom ? Effect.void : requireRoom(holding),
         store(holding, index, bytes).pipe(
           Effect.mapError((error) => {
-            if (error.reason === "full") holding.hasRoom = false
-            return storeError(holding)(error)
+            const failed = storeError(holding)(error)
+            if (failed.reason === "disk-full") holding.hasRoom = false
+            noteGone(holding, failed)
+            return failed
           })
         )
       )
@@ -355,12 +382,13 @@ const make = Effect.fnUntraced(function*(
       missingBytes += holding.chunkBytes(index) * (holding.ownFile(index) === undefined ? 2 : 1)
     }
     if (missingBytes > 0) {
-      const freeBytes = yield* disk.freeBytes(holding.folder).pipe(Effect.mapError(storeError(holding)))
-      if (freeBytes < missingBytes + Limits.freeBytesReserve) {
+      const neededBytes = missingBytes + Limits.freeBytesReserve
+      const freeBytes = yield* makeRoom(neededBytes).pipe(Effect.mapError(storeError(holding)))
+      if (freeBytes < neededBytes) {
         return yield* new StoreError({
           root: holding.share.root,
           reason: "disk-full",
-          detail: `${missingBytes + Limits.freeBytesReserve} bytes are needed and ${freeBytes} are free`
+          detail: `${neededBytes} bytes are needed and ${freeBytes} are free`
         })
       }
     }
@@ -412,13 +440,14 @@ const make = Effect.fnUntraced(function*(
     const { share } = holding
     const failed = Effect.mapError(storeError(holding))
     yield* disk.makeDirectory(holding.folder, 0o700).pipe(failed)
+    holding.identity = (yield* disk.stat(holding.folder).pipe(failed)).identity
     const place = record?.place
     if (place !== undefined && (yield* isThere(place.path, share.kind))) {
       if (place._tag === "Source") {
         holding.place = { _tag: "Source", path: place.path, renamed: new Map(place.renamed) }
       } else if (place.state !== "intended" || !(yield* isThere(holding.stagedPath, share.kind))) {
         holding.place = { _tag: "Published", path: place.path }
-      }
+      } else yield* removePlaceholder(place.path).pipe(failed)
     }
     if (holding.place._tag === "Staging") {
       if (downloadFolder === undefined) {
@@ -451,7 +480,12 @@ const make = Effect.fnUntraced(function*(
     }
     yield* learnManifest(holding)
     if (holding.place._tag === "Staging") {
-      if (left !== undefined) { for (const index of Bitfield.indexes(left.bits)) Bitfield.add(holding.have, index) }
+      for (const index of left === undefined ? [] : Bitfield.indexes(left.bits)) {
+        Bitfield.add(holding.have, index)
+        if (index >= holding.manifestChunksCount && holding.ownFile(index) === undefined) {
+          holding.inheritedPacks.add(index)
+        }
+      }
     } else {
       holding.have.set(Bitfield.full(holding.chunksCount))
     }
@@ -463,6 +497,23 @@ const make = Effect.fnUntraced(function*(
       }
     }
   })
+
+  /**
+   * What a kill has left of the holder of a name, where a file system has no links: all of it or a part. The name was free
+   * when it was written down, so an empty file there is no one else's.
+   */
+  const removePlaceholder = Effect.fnUntraced(function*(path: string) {
+    const there = yield* Effect.option(disk.readFile(path, placeholder.length))
+    if (there._tag === "None" || !there.value.every((byte, i) => byte === placeholder[i])) return
+    yield* disk.remove(path)
+  })
+
+  /** Notes that a share is opened, at most once a day: {@link removeLeftovers} goes by that. */
+  const touch = Effect.fnUntraced(function*(holding: Holding) {
+    const { modifiedNs } = yield* disk.stat(holding.folder)
+    const ageMs = (yield* Clock.currentTimeMillis) - Number(modifiedNs / 1_000_000n)
+    if (ageMs > dayMs) yield* disk.replaceFile(`${holding.folder}/opened`, new Uint8Array())
+  }, (effect) => Effect.ignore(effect))
 
   /** Files that a person has deleted or cut short are not served; changed ones are found when they are read. */
   const forgetMissing = Effect.fnUntraced(function*(holding: Holding) {
@@ -500,9 +551,10 @@ const make = Effect.fnUntraced(function*(
         const stat = yield* Effect.option(disk.stat(path))
         if (stat._tag === "None" || (place.state === "fresh" && stat.value.modifiedNs > appearedNs)) continue
         const found = yield* Effect.option(disk.readFile(path, bytes.length))
-        if (found._tag === "Some" && found.value.every((byte, i) => byte === 0 || byte === bytes[i])) {
-          torn.push({ path, bytes })
-        }
+        if (
+          found._tag === "Some" && found.value.every((byte, i) => byte === 0 || byte === bytes[i]) &&
+          (yield* isInside(place.path, path))
+        ) torn.push({ path, bytes })
       }
       if (torn.length > 0 && state === "fresh") {
         // The repair may be cut short as well, and what it leaves is younger than the record.
@@ -512,6 +564,14 @@ const make = Effect.fnUntraced(function*(
       yield* files.putSmallFiles(holding, torn)
     }
     if (state === "intended") yield* writeRecord(holding, { ...place, state: "fresh" })
+  })
+
+  /** Whether a path leads to what is below `top`: somebody may have put a link in the place of a published folder. */
+  const isInside = Effect.fnUntraced(function*(top: string, path: string) {
+    for (let folder = parentOf(path); folder.length >= top.length; folder = parentOf(folder)) {
+      if (!(yield* isThere(folder, "folder"))) return false
+    }
+    return true
   })
 
   /** After a while there is nothing left that a power cut could spoil. */
@@ -530,6 +590,49 @@ const make = Effect.fnUntraced(function*(
     return yield* settingUp(share, (holding) => Effect.map(prepare(holding), () => openedOf(holding)))
   })
 
+  // ---- Leftovers ---------------------------------------------------------------------------------------------------
+
+  const tidying = Semaphore.makeUnsafe(1)
+
+  /**
+   * Removes what earlier runs have left of shares that are not open now and were not opened for that long, the longest
+   * unopened first, until there is enough room. What is published stays; should its share come again, it is received
+   * anew and found there.
+   */
+  const removeLeftovers = <E>(unopenedMs: number, isEnough: Effect.Effect<boolean, E>): Effect.Effect<void, E> =>
+    Effect.gen(function*() {
+      if (yield* isEnough) return
+      const now = yield* Clock.currentTimeMillis
+      const left: Array<{ readonly root: string; readonly modifiedMs: number }> = []
+      for (const root of yield* disk.list(home).pipe(Effect.orElseSucceed(() => []))) {
+        if (!Schema.is(Root)(root)) continue
+        const stat = yield* Effect.option(disk.stat(`${home}/${root}`))
+        if (stat._tag === "Some") left.push({ root, modifiedMs: Number(stat.value.modifiedNs / 1_000_000n) })
+      }
+      for (const { modifiedMs, root } of left.toSorted((a, b) => a.modifiedMs - b.modifiedMs)) {
+        if (now - modifiedMs <= unopenedMs) return
+        yield* tidying.withPermits(1)(
+          Effect.suspend(() => holdings.has(Root.make(root)) ? Effect.void : disk.remove(`${home}/${root}`))
+        ).pipe(Effect.ignore)
+        if (yield* isEnough) return
+      }
+    })
+
+  /** Removes what may be removed where so many bytes are not free; gives how many are, enough or not. */
+  const makeRoom = (neededBytes: number) => {
+    const free = disk.freeBytes(home)
+    return Effect.andThen(
+      removeLeftovers(Limits.leftoversKeptWhenFullMs, Effect.map(free, (bytes) => bytes >= neededBytes)),
+      free
+    )
+  }
+
+  // By then everything that this session needs is open, however wrong the clock is or was.
+  yield* removeLeftovers(Limits.leftoversKeptMs, Effect.succeed(false)).pipe(
+    Effect.delay(Duration.millis(Limits.leftoversRemovedAfterMs)),
+    Effect.forkIn(scope)
+  )
+
   /** Does something with the holding of a share, alone and not while it is being forgotten. */
   const settingUp = <A, E>(share: Share, body: (holding: Holding) => Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.suspend((): Effect.Effect<A | typeof again, E> => {
@@ -545,7 +648,13 @@ const make = Effect.fnUntraced(function*(
     }).pipe(Effect.flatMap((result) => result === again ? settingUp(share, body) : Effect.succeed(result)))
 
   const prepare = Effect.fnUntraced(function*(holding: Holding) {
+    yield* folder.check.pipe(Effect.mapError(storeError(holding)))
+    if (holding.loaded && holding.place._tag === "Staging") yield* Effect.ignore(notDisplaced(holding))
+    if (holding.displaced) yield* holding.gate.alone(Effect.andThen(handles.close(holding.folder), holding.reset))
     if (!holding.loaded) {
+      // Not while what it left is being removed.
+      yield* tidying.withPermits(1)(Effect.void)
+      yield* touch(holding)
       yield* load(holding, yield* readRecord(holding.share.root))
       holding.loaded = true
       if (holding.content !== undefined) yield* takeFromOthers(holding)
@@ -554,7 +663,9 @@ const make = Effect.fnUntraced(function*(
       yield* learnManifest(holding)
       yield* takeFromOthers(holding)
     }
-    if (holding.place._tag === "Staging" && holding.content !== undefined) yield* requireRoom(holding)
+    if (holding.place._tag !== "Staging") return
+    if (holding.content !== undefined) return yield* requireRoom(holding)
+    yield* makeRoom(holding.share.manifest.sizeBytes).pipe(Effect.ignore)
   })
 
   // ---- Content that is here already --------------------------------------------------------------------------------
@@ -632,20 +743,26 @@ const make = Effect.fnUntraced(function*(
     if (holding === undefined) {
       return yield* new StoreError({ root, reason: "disk-failing", detail: "the share is not open" })
     }
-    return yield* holding.setup.withPermits(1)(Effect.gen(function*() {
-      const content = holding.content
-      if (holding.place._tag === "Staging" && content !== undefined) {
-        const missing = holding.chunksCount - Bitfield.size(holding.have)
-        if (missing > 0) return yield* incomplete(holding, `${missing} chunks are missing`)
-        yield* verifyInherited(holding, content)
-        yield* sync(holding, content).pipe(Effect.mapError(storeError(holding)))
-        yield* appear(holding, content).pipe(
-          Effect.catchTag("DiskError", (error) => Effect.fail(storeError(holding)(error)))
-        )
-      }
-      if (holding.place._tag === "Staging") return yield* incomplete(holding, "its manifest is missing")
-      return { path: holding.place.path, skipped: holding.skipped }
-    }))
+    return yield* holding.setup.withPermits(1)(
+      Effect.gen(function*() {
+        const content = holding.content
+        if (holding.place._tag === "Staging" && content !== undefined) {
+          const missing = holding.chunksCount - Bitfield.size(holding.have)
+          if (missing > 0) return yield* incomplete(holding, `${missing} chunks are missing`)
+          yield* folder.check.pipe(
+            Effect.andThen(notDisplaced(holding)),
+            Effect.mapError(storeError(holding))
+          )
+          yield* verifyInherited(holding, content)
+          yield* sync(holding, content).pipe(Effect.mapError(storeError(holding)))
+          yield* appear(holding, content).pipe(
+            Effect.catchTag("DiskError", (error) => Effect.fail(storeError(holding)(error)))
+          )
+        }
+        if (holding.place._tag === "Staging") return yield* incomplete(holding, "its manifest is missing")
+        return { path: holding.place.path, skipped: holding.skipped }
+      }).pipe(Effect.tapError((error) => Effect.sync(() => noteGone(holding, error))))
+    )
   })
 
   /** Chunks that an earlier run of the program left are believed only now that they are hashed. */
@@ -653,17 +770,18 @@ const make = Effect.fnUntraced(function*(
     let damaged = 0
     const buffer = new Uint8Array(content.manifest.chunkSizeBytes)
     for (let index = holding.manifestChunksCount; index < holding.chunksCount; index++) {
-      if (Bitfield.has(holding.verified, index)) continue
+      if (Bitfield.has(holding.verified, index) && !holding.inheritedPacks.has(index)) continue
       const bytes = buffer.subarray(0, holding.chunkBytes(index))
       const isSigned = yield* files.readVerified(holding, index, bytes).pipe(Effect.orElseSucceed(() => false))
       if (!isSigned) {
         damaged++
         holding.forgetChunk(index)
         yield* marked(holding, 1)
-      } else if (holding.ownFile(index) === undefined) {
-        // The pack is whole; its small files may have been lost with the power.
+      } else if (holding.inheritedPacks.has(index)) {
+        // The pack is whole, and may have been served already; its small files may have been lost with the power.
         const small = ChunkFiles.smallFiles(holding, content, index - holding.manifestChunksCount, bytes)
         yield* files.putSmallFiles(holding, small).pipe(Effect.mapError(storeError(holding)))
+        holding.inheritedPacks.delete(index)
       }
     }
     if (damaged > 0) return yield* incomplete(holding, `${damaged} chunks were damaged and are fetched again`)

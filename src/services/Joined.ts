@@ -44,6 +44,7 @@ const storeProblem: Record<StoreError["reason"], readonly [Problem, string]> = {
   "disk-full": ["disk-full", "the disk is full"],
   "disk-read-only": ["disk-read-only", "the download folder cannot be written to"],
   "disk-failing": ["disk-failing", "the disk reports errors"],
+  "folder-gone": ["disk-failing", "the download folder is not there any more"],
   "bad-manifest": ["other", "its description is not valid"]
 }
 

@@ -1,5 +1,5 @@
 /** One share as the store holds it: where it lies, what of it is here, and what of that is known to be right. */
-import { type Deferred, Semaphore } from "effect"
+import { type Deferred, Effect, Semaphore } from "effect"
 import * as Bitfield from "../../protocol/Bitfield.ts"
 import type { Share } from "../../protocol/Entry.ts"
 import * as Manifest from "../../protocol/Manifest.ts"
@@ -50,6 +50,8 @@ export class Holding {
   readonly foldersMade = new Set<string>()
   /** What each file with chunks of its own was when they were verified; only kept where somebody else may write. */
   readonly stamps = new Map<number, Stat>()
+  /** Packs that an earlier run has stored: whether their small files are whole is not known before they appear. */
+  readonly inheritedPacks = new Set<number>()
   place: Place = { _tag: "Staging" }
   content: Content | undefined
   loaded = false
@@ -61,6 +63,9 @@ export class Holding {
   unmarkedBytes = 0
   marking = false
   sequence = 0
+  /** Which folder `folder` was when the share was loaded; another one is there, or none, once it is displaced. */
+  identity = ""
+  displaced = false
 
   constructor(share: Share, folder: string) {
     this.share = share
@@ -70,6 +75,20 @@ export class Holding {
     this.have = Bitfield.make(this.chunksCount)
     this.verified = Bitfield.make(this.chunksCount)
   }
+
+  /** Nothing of an unfinished download is known any more: what is on disk is to be looked at anew. */
+  readonly reset = Effect.sync(() => {
+    this.have.fill(0)
+    this.verified.fill(0)
+    this.foldersMade.clear()
+    this.stamps.clear()
+    this.inheritedPacks.clear()
+    this.content = undefined
+    this.loaded = false
+    this.hasRoom = false
+    this.unmarkedBytes = 0
+    this.displaced = false
+  })
 
   get manifestPath(): string {
     return `${this.folder}/manifest`
@@ -116,6 +135,7 @@ export class Holding {
   forgetChunk(index: number): void {
     Bitfield.remove(this.have, index)
     Bitfield.remove(this.verified, index)
+    this.inheritedPacks.delete(index)
   }
 
   get hasManifest(): boolean {
