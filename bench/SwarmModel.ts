@@ -456,7 +456,7 @@ export const simulate = (room: Room): Result => {
   const copy = room.chunks * room.chunkBytes
   const sum = (of: (device: Device) => number) => devices.reduce((sum, device) => sum + of(device), 0)
   return {
-    finished: good.map(({ finishedMs }) => finishedMs / oneCopyMs).filter(Number.isFinite).sort((a, b) => a - b),
+    finished: good.map(({ finishedMs }) => finishedMs / oneCopyMs).filter(Number.isFinite).toSorted((a, b) => a - b),
     expected: good.length,
     bound: 1 + Math.floor(Math.log2(room.students)) / room.chunks,
     teacherCopies: teacher.sentChunkBytes / copy,

@@ -98,6 +98,9 @@ if (values.ablation) {
     "oldest request served": { rarestServed: false },
     "without the neediest first": { neediestServed: false },
     "without endgame": { endgame: false },
+    "requests wait where they are": { moveAfterMs: Infinity },
+    "one upload at a time": { uploadsMax: 1 },
+    "all uploads at a time": { uploadsAheadMs: Infinity, uploadsMax: 64 },
     "announced to holders too": { announceToHolders: true },
     "announced at once": { announceEveryMs: 0 },
     "announced every 100 ms": { announceEveryMs: 100 }

@@ -81,7 +81,10 @@ export type Input =
     readonly bytes: number
     readonly last: boolean
   }
-  /** A chunk that arrived whole is verified and on disk, or was not what was signed. */
+  /**
+   * A chunk that arrived whole is verified and on disk, or was not what was signed. One of both comes for every chunk that
+   * was asked for and came, also when its request was cancelled meanwhile; none when the share was paused or closed.
+   */
   | { readonly _tag: "ChunkStored"; readonly peer: PeerId; readonly root: Root; readonly index: number }
   | { readonly _tag: "ChunkCorrupt"; readonly peer: PeerId; readonly root: Root; readonly index: number }
   /** The disk refuses the share for now: nothing of it is asked for until `ShareResumed`. What arrived was not kept. */
@@ -114,12 +117,15 @@ export const make = (options: Options, policy: Policy = defaultPolicy): Swarm =>
     uploads: new Set(),
     queuedCount: 0,
     urgentCount: 0,
+    openCount: 0,
     openBytes: 0,
     unservedBytes: 0,
-    sinceMs: 0,
     ackedBytes: 0,
-    busyMs: 0
+    busyMs: 0,
+    sinceMs: 0,
+    freeAtMs: 0
   },
+  arrivals: { bytes: 0, atMs: 0 },
   inFlightBytes: 0,
   hungry: new Set(),
   allHungry: false,
@@ -228,10 +234,9 @@ const peerUp = (swarm: Swarm, peer: PeerId): void => {
     leftovers: new Map(),
     claim: { queuedCount: 0, servedBytes: 0 },
     tell: (swarm, message) => send(swarm, link, message),
+    arrivals: { bytes: 0, atMs: swarm.nowMs },
     asksCount: 0,
     askedBytes: 0,
-    arrivedBytes: 0,
-    arrivedAtMs: swarm.nowMs,
     aliveAtMs: swarm.nowMs,
     avoidUntilMs: 0,
     stalls: 0

@@ -1,9 +1,9 @@
 /**
  * Asking: which chunk to request of which source, and when to pass over a source that does not answer.
  *
- * A chunk is asked of one source; only when everything that is missing is in flight are idle sources asked as well. What
- * a link has open is bounded by what it moves in a while, so that a fast source is asked for more and nobody waits
- * behind a slow one.
+ * A chunk is asked of one source. While a request waits, others may get the chunk and have nothing to do: then the
+ * request is taken back, and given to one of them when the first source has let it go. What a link has open is bounded by
+ * what it moves in a while, so that a fast source is asked for more and nobody waits behind a slow one.
  */
 import * as Bitfield from "./Bitfield.ts"
 import type { PeerId, Root } from "./Ids.ts"
@@ -13,8 +13,8 @@ import {
   arrivalRate,
   type Ask,
   chunkBytes,
+  countArrival,
   type Link,
-  rateWindowMs,
   type Share,
   type Swarm,
   type View
@@ -24,9 +24,17 @@ import {
 const asksPerLinkMax = Limits.requestsPerLinkMax / 2
 /** A chunk is in flight from its first source and at most two further ones. */
 const sourcesMax = 3
+/** Requests at one link at first: where there are few links, more at each. */
+const asksPerLinkMin = 1
+const asksPerLinkFew = 4
+/** The endgame asks a further source when a chunk takes this many times the usual time in flight, and this. */
+const overdueFactor = 6
+const overdueMinMs = 200
 /** How long a source may be silent: several times what its rate promises, between these. */
 const patienceMinMs = 2_000
 const patienceMaxMs = 15_000
+/** A cancelled request that is not answered in this time never will be: its share was closed here meanwhile. */
+const answerMaxMs = 60_000
 /** A source that was silent is left alone for a while, twice as long each time. */
 const avoidMinMs = 1_000
 const avoidMaxMs = 30_000
@@ -57,7 +65,10 @@ const askOneOf = (swarm: Swarm, view: View): boolean => {
   const { picker } = view.share
   const pick = swarm.policy.rarestAsked ? Picker.pick : Picker.pickAny
   let index = pick(picker, view.bits, swarm.random())
-  if (index < 0 && picker.size === 0 && view.asks.size === 0 && swarm.policy.endgame) index = endgameChunk(view)
+  if (index < 0 && view.asks.size === 0) {
+    if (picker.size === 0 && swarm.policy.endgame) index = endgameChunk(swarm, view)
+    if (index < 0) takeBack(swarm, view)
+  }
   // A cancelled request for the same chunk may still have to be answered by this very source.
   if (index < 0 || view.asks.has(index)) return false
   ask(swarm, view, index)
@@ -71,27 +82,64 @@ const isWanting = (share: Share): boolean => !share.paused && (share.picker.size
 const hasRoom = (swarm: Swarm, view: View): boolean => {
   const bytes = chunkBytes(view.share, view.share.manifestKnown ? view.share.chunksCount : 0)
   if (swarm.inFlightBytes + bytes > Limits.inFlightBytesMax) return false
-  return view.asks.size < swarm.policy.asksPerLinkMin ||
-    view.link.askedBytes + bytes <= arrivalRate(view.link, swarm.nowMs) * swarm.policy.asksAheadMs
+  const { asksMin, asksAheadMs } = swarm.policy
+  const asks = Math.min(Math.max(Math.floor(asksMin / view.share.views.size), asksPerLinkMin), asksPerLinkFew)
+  return view.asks.size < asks ||
+    view.link.askedBytes + bytes <= arrivalRate(view.link.arrivals, swarm.nowMs) * asksAheadMs
 }
 
 /** The chunk in flight with the fewest sources, the oldest of them, that this link could deliver as well; or -1. */
-const endgameChunk = (view: View): number => {
+const endgameChunk = (swarm: Swarm, view: View): number => {
+  const overdueMs = overdueMinMs + overdueFactor * flightMs(swarm)
   let best = -1
   let sources = sourcesMax
   for (const [index, asks] of view.share.flights) {
     if (asks.length >= sources || !Bitfield.has(view.bits, index)) continue
-    if (asks.some((ask) => ask.view.link === view.link || ask.arrivedBytes > 0 || ask.arrived)) continue
+    if (asks.some((ask) => ask.view === view || ask.arrived || swarm.nowMs - ask.askedAtMs < overdueMs)) continue
     best = index
     sources = asks.length
   }
   return best
 }
 
+/** How long a chunk is in flight on average, by Little's law. */
+const flightMs = (swarm: Swarm): number => swarm.inFlightBytes / Math.max(arrivalRate(swarm.arrivals, swarm.nowMs), 1)
+
+/** Takes a request back from the source that has most of them waiting, to give it to this link, which has none. */
+const takeBack = (swarm: Swarm, view: View): void => {
+  let best: Ask | undefined
+  for (const [index, asks] of view.share.flights) {
+    const ask = asks[0]!
+    if (asks.length > 1 || !Bitfield.has(view.bits, index)) continue
+    if (ask.movingTo !== undefined || ask.arrivedBytes > 0 || ask.arrived) continue
+    if (swarm.nowMs - ask.askedAtMs < swarm.policy.moveAfterMs) continue
+    if (best === undefined || ask.view.asks.size > best.view.asks.size) best = ask
+  }
+  if (best === undefined) return
+  best.movingTo = view
+  best.view.link.tell(swarm, { _tag: "Cancel", share: view.share.root, index: best.index as never })
+}
+
+/** The first source has let go of a chunk. */
+const giveTo = (swarm: Swarm, view: View, index: number): void => {
+  const { link, share, asks, bits } = view
+  if (share.views.get(link.peer) !== view || !hasRoom(swarm, view)) return
+  if (Picker.wants(share.picker, index) && Bitfield.has(bits, index) && !asks.has(index)) ask(swarm, view, index)
+}
+
 const ask = (swarm: Swarm, view: View, index: number): void => {
   const { link, share } = view
   const bytes = chunkBytes(share, index)
-  const ask: Ask = { view, index, bytes, askedAtMs: swarm.nowMs, arrivedBytes: 0, arrived: false, cancelled: false }
+  const ask: Ask = {
+    view,
+    index,
+    bytes,
+    askedAtMs: swarm.nowMs,
+    arrivedBytes: 0,
+    arrived: false,
+    cancelled: false,
+    movingTo: undefined
+  }
   if (link.askedBytes === 0) link.aliveAtMs = swarm.nowMs
   view.asks.set(index, ask)
   link.asksCount++
@@ -111,8 +159,8 @@ const ask = (swarm: Swarm, view: View, index: number): void => {
 export const arrived = (swarm: Swarm, link: Link, root: Root, index: number, bytes: number, last: boolean): void => {
   const ask = askOf(link, root, index)
   if (ask === undefined) return
-  link.arrivedBytes = link.arrivedBytes * Math.exp((link.arrivedAtMs - swarm.nowMs) / rateWindowMs) + bytes
-  link.arrivedAtMs = swarm.nowMs
+  countArrival(link.arrivals, bytes, swarm.nowMs)
+  countArrival(swarm.arrivals, bytes, swarm.nowMs)
   link.aliveAtMs = swarm.nowMs
   link.stalls = 0
   link.avoidUntilMs = 0
@@ -125,7 +173,7 @@ export const arrived = (swarm: Swarm, link: Link, root: Root, index: number, byt
   }
 }
 
-/** A source will not deliver a chunk. Unless this was to be expected, it does not have it. Says whether it was not. */
+/** A source will not deliver a chunk. Says whether it does not have it: it was not asked to let go of it. */
 export const rejected = (swarm: Swarm, link: Link, root: Root, index: number): boolean => {
   const ask = askOf(link, root, index)
   if (ask === undefined) return false
@@ -133,7 +181,8 @@ export const rejected = (swarm: Swarm, link: Link, root: Root, index: number): b
   if (ask.cancelled) return false
   link.askedBytes -= ask.bytes - ask.arrivedBytes
   release(swarm, ask)
-  return true
+  if (ask.movingTo !== undefined) giveTo(swarm, ask.movingTo, index)
+  return ask.movingTo === undefined
 }
 
 const askOf = (link: Link, root: Root, index: number): Ask | undefined =>
@@ -206,19 +255,24 @@ const release = (swarm: Swarm, ask: Ask): void => {
   swarm.allHungry = true
 }
 
-/** Passes over the sources that have been silent for too long. */
+/** Passes over the sources that have been silent for too long, and looks again for something to ask. */
 export const watch = (swarm: Swarm): void => {
+  swarm.allHungry = true
   for (const link of swarm.links.values()) {
-    if (link.avoidUntilMs > 0 && link.avoidUntilMs <= swarm.nowMs) {
-      link.avoidUntilMs = 0
-      swarm.hungry.add(link)
-    }
+    for (const { asks } of link.views.values()) forgetUnanswered(swarm, asks)
+    for (const asks of link.leftovers.values()) forgetUnanswered(swarm, asks)
     if (link.askedBytes > 0 && swarm.nowMs - link.aliveAtMs > patienceMs(swarm, link)) passOver(swarm, link)
   }
 }
 
+const forgetUnanswered = (swarm: Swarm, asks: ReadonlyMap<number, Ask>): void => {
+  for (const ask of asks.values()) {
+    if (ask.cancelled && swarm.nowMs - ask.askedAtMs > answerMaxMs) answered(swarm, ask)
+  }
+}
+
 const patienceMs = (swarm: Swarm, link: Link): number => {
-  const expectedMs = link.askedBytes / Math.max(arrivalRate(link, link.arrivedAtMs), 1)
+  const expectedMs = link.askedBytes / Math.max(arrivalRate(link.arrivals, link.arrivals.atMs), 1)
   return Math.min(Math.max(4 * expectedMs, patienceMinMs), patienceMaxMs)
 }
 

@@ -11,7 +11,7 @@ import { Base64Url } from "effect/encoding"
 import * as Bitfield from "./Bitfield.ts"
 import * as Limits from "./Limits.ts"
 import {
-  chunkBytes,
+  departureRate,
   type Handout,
   isManifest,
   type Link,
@@ -21,8 +21,7 @@ import {
   type View
 } from "./SwarmState.ts"
 
-/** Chunks revealed ahead, at least, and as many as leave in this time. */
-const revealsAheadMin = 3
+/** Chunks are revealed ahead of sending them: `Policy.revealsMin`, or as many as leave in this time. */
 const revealsAheadMs = 200
 /** A revealed chunk that is not asked for in this time may yet be; after the second, it is revealed to someone else. */
 const revealSlowMs = 300
@@ -189,9 +188,8 @@ const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
   for (const { atMs, requested } of handout.revealed.values()) {
     if (requested || swarm.nowMs - atMs < revealSlowMs) pending++
   }
-  const { ackedBytes, busyMs } = swarm.uplink
-  const rate = busyMs === 0 ? 0 : ackedBytes / busyMs
-  const ahead = Math.max(revealsAheadMin, rate * revealsAheadMs / chunkBytes(share, share.chunksCount))
+  const soon = departureRate(swarm.uplink) * revealsAheadMs / share.chunkSizeBytes
+  const ahead = Math.max(swarm.policy.revealsMin, soon)
   const revealed = new Map<View, Array<number>>()
   for (const index of handout.waiting) {
     if (pending >= ahead) break

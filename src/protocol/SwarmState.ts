@@ -27,11 +27,17 @@ export interface Policy {
   readonly announceToHolders: boolean
   /** New chunks are announced together when they come closer to each other than this. */
   readonly announceEveryMs: number
-  /** Requests a link has open: at least this many chunks, and what the link moves in this time. */
-  readonly asksPerLinkMin: number
+  /** Requests open at all links of a share together, at least, and at one link what it moves in this time. */
+  readonly asksMin: number
   readonly asksAheadMs: number
-  /** The next upload starts when those under way are expected to need no more than this. */
+  /** A request that has waited for so long is taken back to be given to an idle link; `Infinity` for never. */
+  readonly moveAfterMs: number
+  /** Chunks that the origin reveals ahead of sending them, at least. */
+  readonly revealsMin: number
+  /** The next upload starts when those under way are expected to have left in this time. */
   readonly uploadsAheadMs: number
+  /** Chunks on their way out at most, unless they leave in a moment. */
+  readonly uploadsMax: number
 }
 
 export const defaultPolicy: Policy = {
@@ -42,9 +48,12 @@ export const defaultPolicy: Policy = {
   endgame: true,
   announceToHolders: false,
   announceEveryMs: 50,
-  asksPerLinkMin: 2,
-  asksAheadMs: 500,
-  uploadsAheadMs: 20
+  asksMin: 16,
+  asksAheadMs: 200,
+  moveAfterMs: 100,
+  revealsMin: 8,
+  uploadsAheadMs: 15,
+  uploadsMax: 12
 }
 
 export interface Swarm {
@@ -53,6 +62,8 @@ export interface Swarm {
   readonly links: Map<PeerId, Link>
   readonly shares: Map<Root, Share>
   readonly uplink: Uplink
+  /** From all sources. */
+  readonly arrivals: Arrivals
   /** Bytes asked for and not yet stored, over all sources. */
   inFlightBytes: number
   /** Links that may be asked for something after this input; all of them when `allHungry`. */
@@ -72,13 +83,11 @@ export interface Swarm {
  */
 export interface Source {
   readonly tell: (swarm: Swarm, message: SwarmMessage) => void
+  readonly arrivals: Arrivals
   /** Requests it has not answered yet, cancelled ones included. */
   asksCount: number
   /** Bytes asked of it and not yet arrived, cancelled ones excluded. */
   askedBytes: number
-  /** Decaying sum of the bytes that arrived, with a time constant of {@link rateWindowMs}. */
-  arrivedBytes: number
-  arrivedAtMs: number
   /** When it last delivered anything, or was first asked after having nothing to do. */
   aliveAtMs: number
   /** It was silent for too long: nothing is asked of it until then. */
@@ -104,6 +113,12 @@ export interface Claim {
   queuedCount: number
   /** Bytes served; raised to the least of the others when something is asked for after a pause: nobody saves up. */
   servedBytes: number
+}
+
+/** Decaying sum of the bytes that arrived, with a time constant of {@link rateWindowMs}. */
+export interface Arrivals {
+  bytes: number
+  atMs: number
 }
 
 /** One share on one link: what its peer claims, wants of us, and is asked for. */
@@ -135,6 +150,8 @@ export interface Ask {
   /** The last byte is here, and it is being verified and stored. */
   arrived: boolean
   cancelled: boolean
+  /** It is being taken back from its source, to be given to this one. */
+  movingTo: View | undefined
 }
 
 export interface Share {
@@ -184,14 +201,18 @@ export interface Uplink {
   /** Requests that wait, and those of them that are urgent. */
   queuedCount: number
   urgentCount: number
-  /** Bytes of the uploads that wait for their acknowledgement, and of those the system has not taken yet. */
+  /** The uploads that wait for their acknowledgement. */
+  openCount: number
   openBytes: number
+  /** Bytes the system has not taken yet. */
   unservedBytes: number
-  /** When the last acknowledgement came, or the first upload after a pause began. */
-  sinceMs: number
   /** Decaying sums over acknowledgements: what was sent, and how long that took. */
   ackedBytes: number
   busyMs: number
+  /** When the last acknowledgement came, or the first upload after a pause began. */
+  sinceMs: number
+  /** When all that was started will have left, at the rate that was measured. */
+  freeAtMs: number
 }
 
 /** A chunk on its way out, until its receiver says that it has it. */
@@ -199,7 +220,8 @@ export interface Upload {
   readonly view: View
   readonly index: number
   readonly bytes: number
-  readonly startedAtMs: number
+  /** From then on its receiver is slow and holds up nobody. */
+  readonly staleAtMs: number
   /** The system has taken its last byte, or will never. */
   served: boolean
   /** Its receiver has not acknowledged it yet and is still expected to. */
@@ -219,9 +241,17 @@ export const isUrgent = (share: Share, index: number): boolean => share.small ||
 
 export const isComplete = (share: Share): boolean => share.manifestKnown && share.haveCount === share.chunksCount
 
-/** Bytes a millisecond that a source has delivered lately. */
-export const arrivalRate = (source: Source, nowMs: number): number =>
-  source.arrivedBytes * Math.exp((source.arrivedAtMs - nowMs) / rateWindowMs) / rateWindowMs
+/** Bytes a millisecond that have arrived lately. */
+export const arrivalRate = (arrivals: Arrivals, nowMs: number): number =>
+  arrivals.bytes * Math.exp((arrivals.atMs - nowMs) / rateWindowMs) / rateWindowMs
+
+export const countArrival = (arrivals: Arrivals, bytes: number, nowMs: number): void => {
+  arrivals.bytes = arrivalRate(arrivals, nowMs) * rateWindowMs + bytes
+  arrivals.atMs = nowMs
+}
+
+/** Bytes a millisecond that leave when there is enough to send; 0 while nothing is known. */
+export const departureRate = (uplink: Uplink): number => uplink.busyMs === 0 ? 0 : uplink.ackedBytes / uplink.busyMs
 
 export const send = (swarm: Swarm, link: Link, message: SwarmMessage): void => {
   swarm.outputs.push({ _tag: "Send", peer: link.peer, message })

@@ -2,29 +2,29 @@
  * Serving: whose request is next, and when.
  *
  * All links share one way out, and a chunk that is sent alone is complete, and on its way onward, soonest. So the next
- * upload starts only when those under way are expected to be done in a moment. "Handed to the system" says little about
- * that, because kernel buffers hold whole chunks: an upload is done when its receiver announces the chunk, which it does
- * at once towards its source.
+ * upload starts when those under way are about to have left, by the rate that was measured. "Handed to the system" would
+ * say little about that, because kernel buffers hold whole chunks: an upload is done when its receiver announces the
+ * chunk, which it does at once towards its source. Where receivers are the narrow place, several uploads go on at a time.
  */
 import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import * as Spread from "./SwarmSpread.ts"
 import type { Claim, Swarm, Upload, View } from "./SwarmState.ts"
-import { chunkBytes, isUrgent, send } from "./SwarmState.ts"
+import { chunkBytes, departureRate, isUrgent, send } from "./SwarmState.ts"
 
 /** How much further than the others a link or a share may be before it waits, in its own chunks. */
 const lead = 4
 /** Uploads at once, whatever the rates: each holds a buffer. As many again may be urgent. */
 const uploadsMax = 64
+/** What leaves in this time may be under way besides `Policy.uploadsMax`: a fast link has many small chunks on it. */
+const openMs = 50
 /** An upload that needs this many times its expected time goes to a slow receiver: it no longer holds up the next. */
 const staleFactor = 4
-const staleMinMs = 200
-/** The time allowed to an upload while no rate is known: a chunk of 64 KiB at half a megabit a second. */
-const staleUnknownMs = 1_000
+const staleMinMs = 500
 /** The rate is a mean over about this many acknowledgements. */
 const acksRemembered = 10
-/** The next upload starts a little early, so that a rate that was underestimated is found out. */
-const gain = 1.25
+/** How much faster than measured uploads are started, so that a rate that was underestimated is found out. */
+const gain = 1.2
 
 /** Puts a request into the queue. */
 export const enqueue = (swarm: Swarm, view: View, index: number): void => {
@@ -76,11 +76,12 @@ export const pump = (swarm: Swarm): void => {
 
 /** When the next upload may start; `Infinity` when only an acknowledgement can tell. */
 export const nextStartMs = (swarm: Swarm): number => {
-  const { uplink } = swarm
+  const { uplink, policy } = swarm
   if (uplink.unservedBytes >= Limits.uploadBytesMax || uplink.uploads.size >= uploadsMax) return Infinity
-  if (uplink.openBytes === 0) return swarm.nowMs
-  if (uplink.ackedBytes === 0) return Infinity
-  return uplink.sinceMs + (uplink.openBytes * uplink.busyMs / uplink.ackedBytes - swarm.policy.uploadsAheadMs) / gain
+  if (uplink.openCount === 0) return swarm.nowMs
+  const rate = departureRate(uplink)
+  if (rate === 0 || (uplink.openCount >= policy.uploadsMax && uplink.openBytes > rate * openMs)) return Infinity
+  return uplink.freeAtMs - policy.uploadsAheadMs
 }
 
 interface Candidate {
@@ -128,10 +129,15 @@ const start = (swarm: Swarm, view: View, index: number): void => {
   dequeue(swarm, view, index)
   view.link.claim.servedBytes += bytes
   view.share.claim.servedBytes += bytes
-  if (uplink.openBytes === 0) uplink.sinceMs = swarm.nowMs
+  if (uplink.openCount === 0) uplink.sinceMs = swarm.nowMs
+  uplink.openCount++
   uplink.openBytes += bytes
   uplink.unservedBytes += bytes
-  uplink.uploads.add({ view, index, bytes, startedAtMs: swarm.nowMs, served: false, open: true })
+  const rate = departureRate(uplink)
+  if (rate > 0) uplink.freeAtMs = Math.max(uplink.freeAtMs, swarm.nowMs) + bytes / (rate * gain)
+  const allowedMs = rate === 0 ? 0 : staleFactor * uplink.openBytes / rate
+  const staleAtMs = swarm.nowMs + Math.max(allowedMs, staleMinMs)
+  uplink.uploads.add({ view, index, bytes, staleAtMs, served: false, open: true })
   swarm.outputs.push({ _tag: "Serve", peer: view.link.peer, root: view.share.root, index })
 }
 
@@ -167,19 +173,14 @@ const close = (swarm: Swarm, upload: Upload): void => {
   if (!upload.open) return
   upload.open = false
   Spread.requested(swarm, upload.view, upload.index, false)
+  swarm.uplink.openCount--
   swarm.uplink.openBytes -= upload.bytes
   if (upload.served) swarm.uplink.uploads.delete(upload)
 }
 
 /** Slow receivers do not hold up the others. */
 export const watch = (swarm: Swarm): void => {
-  const { uplink } = swarm
-  for (const upload of uplink.uploads) {
-    const allowedMs = uplink.ackedBytes === 0
-      ? staleUnknownMs
-      : Math.max(staleFactor * upload.bytes * uplink.busyMs / uplink.ackedBytes, staleMinMs)
-    if (swarm.nowMs - upload.startedAtMs > allowedMs) close(swarm, upload)
-  }
+  for (const upload of swarm.uplink.uploads) if (swarm.nowMs > upload.staleAtMs) close(swarm, upload)
 }
 
 /** A link has ended, or the share has: nothing of it waits here any more. `reject` when the peer is to be told. */

@@ -30,6 +30,8 @@ interface Device {
   readonly claims: Map<string, Uint8Array>
   /** Whom each chunk is asked of: not cancelled, not rejected, not stored yet. */
   readonly asked: Map<string, Set<PeerId>>
+  /** Whose answer to a request is still to come, cancelled or not: what comes whole is stored. */
+  readonly expected: Map<string, Set<PeerId>>
   /** Chunks that are here whole and wait for the disk. */
   readonly storing: Set<string>
   /** Content chunks this device has served, by index. */
@@ -67,6 +69,7 @@ export class SwarmSimulator {
       neighbors: new Set(),
       claims: new Map(),
       asked: new Map(),
+      expected: new Map(),
       storing: new Set(),
       served: new Map(),
       paused: new Set(),
@@ -94,6 +97,7 @@ export class SwarmSimulator {
 
   close(device: Device, share: SimulatedShare): void {
     this.#withdraw(device, share)
+    for (const key of device.expected.keys()) if (key.startsWith(share.root)) device.expected.delete(key)
     this.#input(device, { _tag: "ShareClosed", root: share.root })
   }
 
@@ -123,6 +127,7 @@ export class SwarmSimulator {
       this.#queues.delete(`${one.peer}>${other.peer}`)
       for (const key of one.claims.keys()) if (key.startsWith(other.peer)) one.claims.delete(key)
       for (const [key, sources] of one.asked) if (!one.storing.has(key + other.peer)) sources.delete(other.peer)
+      for (const sources of one.expected.values()) sources.delete(other.peer)
       for (const key of this.#open.keys()) if (key.startsWith(`${one.peer}>${other.peer}`)) this.#open.delete(key)
       this.#input(one, { _tag: "PeerDown", peer: other.peer })
     }
@@ -136,6 +141,7 @@ export class SwarmSimulator {
     this.#queues.delete(`card ${device.peer}`)
     device.machine = Swarm.make({ random: this.#random })
     device.asked.clear()
+    device.expected.clear()
     device.storing.clear()
     for (const share of this.shares) this.open(device, share)
     for (const neighbor of neighbors) this.connect(device, neighbor)
@@ -249,12 +255,15 @@ export class SwarmSimulator {
     const key = `${message.share}/${message.index}`
     const sources = device.asked.get(key) ?? new Set()
     device.asked.set(key, sources.add(to.peer))
+    device.expected.set(key, (device.expected.get(key) ?? new Set()).add(to.peer))
     if (sources.size > 1) {
       check(sources.size <= 3, "2: too many sources")
       for (let index = 0; index < share.chunksCount; index++) {
         const wanted = !Bitfield.has(have, index) &&
           (index < share.manifestChunksCount || this.manifestKnown(device, share))
-        check(!wanted || (device.asked.get(`${message.share}/${index}`)?.size ?? 0) > 0, "2: two sources too early")
+        const key = `${message.share}/${index}`
+        const inFlight = (device.asked.get(key)?.size ?? 0) + (device.expected.get(key)?.size ?? 0) > 0
+        check(!wanted || inFlight, "2: two sources too early")
       }
     }
   }
@@ -270,6 +279,7 @@ export class SwarmSimulator {
         break
       case "Reject":
         to.asked.get(`${message.share}/${message.index}`)?.delete(from.peer)
+        to.expected.get(`${message.share}/${message.index}`)?.delete(from.peer)
         break
       case "Request": {
         if (to.behaviour === "silent") return
@@ -307,9 +317,11 @@ export class SwarmSimulator {
     const half = Math.ceil(share.chunkSizeBytes / 2)
     const key = `${share.root}/${index}`
     const arrive = (bytes: number, last: boolean) => () => {
-      const wanted = to.asked.get(key)?.has(from.peer) === true
+      if (to.expected.get(key)?.has(from.peer) !== true) return
       this.#input(to, { _tag: "DataArrived", peer: from.peer, root: share.root, index, bytes, last })
-      if (!last || !wanted) return
+      if (!last) return
+      to.expected.get(key)!.delete(from.peer)
+      if (to.paused.has(share.root)) return
       to.storing.add(key + from.peer)
       this.#later(`disk ${to.peer}`, () => this.#store(from, to, share, index))
     }
