@@ -333,7 +333,8 @@ const make = Effect.fnUntraced(function*() {
     const entry: Entry = {
       number: Gossip.nextNumber(gossip),
       name: context.name,
-      writtenAt: Math.floor(yield* Clock.currentTimeMillis),
+      // A clock may be set to before 1970, and nobody is to be silenced by it.
+      writtenAt: Math.max(0, Math.floor(yield* Clock.currentTimeMillis)),
       content
     }
     const body = JSON.stringify(entry)
