@@ -8,6 +8,8 @@
  * - `--secret=VALUE` is left alone;
  * - `--secret` with nothing or another flag behind it is left alone: the program asks.
  *
+ * `--join-code` is treated alike.
+ *
  * A secret that begins with `-` can be given with `=` only. Nothing behind a bare `--` is touched.
  */
 export const attachSecret = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
@@ -16,8 +18,8 @@ export const attachSecret = (args: ReadonlyArray<string>): ReadonlyArray<string>
     const word = args[index]!
     if (word === "--") return [...attached, ...args.slice(index)]
     const next = args[index + 1]
-    if (word === "--secret" && next !== undefined && !next.startsWith("-")) {
-      attached.push(`--secret=${next}`)
+    if ((word === "--secret" || word === "--join-code") && next !== undefined && !next.startsWith("-")) {
+      attached.push(`${word}=${next}`)
       index++
     } else attached.push(word)
   }

@@ -52,12 +52,16 @@ export const event = (event: SessionEvent, isTeacher: boolean): ReadonlyArray<Sa
       return [
         event.reason === "left"
           ? say("You have left the session.")
+          : event.reason === "replaced"
+          ? say("The teacher has begun another session in place of this one.", "strong")
           : say("The teacher has ended the session. What is complete stays; Ctrl-C leaves.", "strong")
       ]
     case "peer.up":
       return isTeacher || event.host ? [say(`${Display.safeLine(event.name)} is connected.`, "quiet")] : []
     case "peer.down":
       return isTeacher ? [say(`${Display.safeLine(event.name)} is no longer connected directly.`, "quiet")] : []
+    case "peer.removed":
+      return [say(`${Display.safeLine(event.name)} has been removed from the session.`, "strong")]
     case "share.offered":
       return [
         say(
@@ -121,7 +125,11 @@ export const devices = (view: SessionView): ReadonlyArray<Said> => {
 export const help = (isTeacher: boolean, mayWrite: boolean): ReadonlyArray<Said> => [
   ...(isTeacher || mayWrite ? [say("A line you type goes to everybody.")] : []),
   ...(isTeacher
-    ? [say("  /share PATH     hand out a file or a folder"), say("  /unshare NAME   stop handing it out")]
+    ? [
+      say("  /share PATH     hand out a file or a folder"),
+      say("  /unshare NAME   stop handing it out"),
+      say("  /remove NAME    shut a device out of the session")
+    ]
     : []),
   say("  /who            who is here, and who has what"),
   say("  /help           this list"),

@@ -5,7 +5,7 @@
  * them all.
  */
 import { Schema } from "effect"
-import { messageTextBytesMax, sharesMax } from "../protocol/Limits.ts"
+import { joinCodeBytesMax, joinCodeCharactersMin, messageTextBytesMax, sharesMax } from "../protocol/Limits.ts"
 import { strengthBitsMin } from "../protocol/Phrase.ts"
 import { FolderError, StoreError } from "../services/ChunkStore.ts"
 import { ListenError } from "../services/Datagrams.ts"
@@ -41,7 +41,9 @@ export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
     "bad-port",
     "bad-words",
     "bad-trust",
-    "bad-name"
+    "bad-name",
+    "bad-join-code",
+    "short-join-code"
   ]),
   detail: Schema.String
 }) {}
@@ -104,6 +106,18 @@ const words = (error: LabfxError): readonly [what: string, next: string, exit: n
           return [
             `“${error.detail}” cannot be the words of a session.`,
             "Give the six words as the teacher wrote them on the board, in quotes: --join \"one two three four five six\".",
+            ExitCode.usage
+          ]
+        case "bad-join-code":
+          return [
+            "That cannot be a join code.",
+            `Give one line of at most ${joinCodeBytesMax} bytes, as the teacher has given it to the class.`,
+            ExitCode.usage
+          ]
+        case "short-join-code":
+          return [
+            "That join code could be guessed.",
+            `Take at least ${joinCodeCharactersMin} characters; three short words do well.`,
             ExitCode.usage
           ]
         case "bad-trust":
@@ -273,6 +287,12 @@ const words = (error: LabfxError): readonly [what: string, next: string, exit: n
             "Start labfx again to join the next one.",
             ExitCode.failed
           ]
+        case "removed":
+          return [
+            "The teacher has removed this device from the session; nothing was sent.",
+            "Ask the teacher.",
+            ExitCode.failed
+          ]
         case "disk":
           return [`The message could not be kept on disk: ${error.detail}.`, disk, ExitCode.failed]
       }
@@ -290,6 +310,18 @@ const words = (error: LabfxError): readonly [what: string, next: string, exit: n
           return [
             `Nothing called “${error.detail}” is shared.`,
             "Type the name as the list of shares shows it.",
+            ExitCode.failed
+          ]
+        case "unknown-device":
+          return [
+            `No device here is called “${error.detail}”.`,
+            "Type /who for the names, or give the beginning of its id as --json prints it.",
+            ExitCode.failed
+          ]
+        case "several-devices":
+          return [
+            `Several devices are meant (${error.detail}).`,
+            "Name one by the beginning of its id, as listed here.",
             ExitCode.failed
           ]
         case "unknown-session":
@@ -467,7 +499,7 @@ export const refusal = (reason: Refusal): Problem => {
       return {
         code: "Typed.nothing-named",
         what: `/${reason.command} needs to know what.`,
-        next: reason.command === "share" ? "Write /share PATH." : "Write /unshare NAME.",
+        next: reason.command === "share" ? "Write /share PATH." : `Write /${reason.command} NAME.`,
         exit: ExitCode.failed
       }
   }

@@ -7,6 +7,7 @@ export type Typed =
   | { readonly _tag: "Say"; readonly text: string }
   | { readonly _tag: "Share"; readonly path: string }
   | { readonly _tag: "Unshare"; readonly name: string }
+  | { readonly _tag: "Remove"; readonly device: string }
   | { readonly _tag: "Who" }
   | { readonly _tag: "Help" }
   | { readonly _tag: "Quit" }
@@ -41,6 +42,8 @@ export const parse = (line: string): Typed => {
       return rest === "" ? refused({ _tag: "NothingNamed", command }) : { _tag: "Share", path: unquote(rest!) }
     case "unshare":
       return rest === "" ? refused({ _tag: "NothingNamed", command }) : { _tag: "Unshare", name: unquote(rest!) }
+    case "remove":
+      return rest === "" ? refused({ _tag: "NothingNamed", command }) : { _tag: "Remove", device: unquote(rest!) }
     case "who":
       return { _tag: "Who" }
     case "help":

@@ -124,6 +124,9 @@ export const attend = Effect.fnUntraced(function*(options: AttendOptions) {
       case "Unshare":
         yield* whenReady(session.unshare(typed.name))
         return false
+      case "Remove":
+        yield* whenReady(session.remove(typed.device))
+        return false
       case "Who":
         yield* presenter.devices(yield* session.view)
         return false

@@ -22,19 +22,20 @@ const exposed =
   "processes. Use --secret-file, or --secret without a value."
 
 /** Asks at the terminal without showing what is typed. Ctrl-C leaves. */
-const prompt = Effect.scoped(Effect.gen(function*() {
-  const streams = yield* Streams
-  const entered = yield* Deferred.make<string>()
-  let editor = LineEditor.empty
-  streams.complain("Secret (not shown): ")
-  yield* streams.keys((key) => {
-    if (key.ctrl && (key.name === "c" || key.name === "d")) return void Deferred.doneUnsafe(entered, Effect.interrupt)
-    const pressed = LineEditor.press(editor, key, messageTextBytesMax)
-    editor = pressed.editor
-    if (pressed.entered !== undefined) Deferred.doneUnsafe(entered, Effect.succeed(pressed.entered))
-  })
-  return yield* Effect.ensuring(Deferred.await(entered), Effect.sync(() => streams.complain("\n")))
-}))
+const prompt = (what: string) =>
+  Effect.scoped(Effect.gen(function*() {
+    const streams = yield* Streams
+    const entered = yield* Deferred.make<string>()
+    let editor = LineEditor.empty
+    streams.complain(`${what} (not shown): `)
+    yield* streams.keys((key) => {
+      if (key.ctrl && (key.name === "c" || key.name === "d")) return void Deferred.doneUnsafe(entered, Effect.interrupt)
+      const pressed = LineEditor.press(editor, key, messageTextBytesMax)
+      editor = pressed.editor
+      if (pressed.entered !== undefined) Deferred.doneUnsafe(entered, Effect.succeed(pressed.entered))
+    })
+    return yield* Effect.ensuring(Deferred.await(entered), Effect.sync(() => streams.complain("\n")))
+  }))
 
 /** One line of standard input; what follows it is typed into the session. */
 const firstLine = Effect.gen(function*() {
@@ -48,18 +49,30 @@ const firstLine = Effect.gen(function*() {
 
 const redact = (text: string) => Redacted.make(text, { label: "secret" })
 
+/** What a flag without a value stands for: an answer at the terminal, or the next line of a script. */
+export const answer = (what: string) =>
+  Effect.gen(function*() {
+    const streams = yield* Streams
+    return redact(yield* streams.inIsTerminal ? prompt(what) : firstLine)
+  })
+
+/**
+ * Takes the place of the command line in the list of processes, as far as the system allows: a lesson is long.
+ */
+export const cover = (title: string) =>
+  Effect.sync(() => {
+    process.title = title
+  })
+
 /** Flag, question, file, environment: the first that is given counts. */
 export const find = Effect.fnUntraced(function*(source: Source) {
   const machine = yield* Machine
   const streams = yield* Streams
   if (Option.isSome(source.flag)) {
     if (Redacted.value(source.flag.value) === ask) {
-      return yield* streams.inIsTerminal
-        ? Effect.map(prompt, redact)
-        : Effect.map(firstLine, redact)
+      return yield* answer("Secret")
     }
-    // Takes the place of the command line in the list of processes, as far as the system allows: a lesson is long.
-    process.title = "labfx teacher"
+    yield* cover("labfx teacher")
     if (source.json) streams.write(yield* OutputEvent.line({ event: "warning", code: "secret-exposed", text: exposed }))
     else streams.complain(`Warning: ${exposed}\n`)
     return source.flag.value

@@ -3,6 +3,7 @@ import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { attend } from "./attend.ts"
 import * as flags from "./flags.ts"
+import * as joinCode from "./joinCode.ts"
 import { Layers } from "./layers.ts"
 import { Machine } from "./Machine.ts"
 import { withPage } from "./Page.ts"
@@ -24,6 +25,9 @@ export const student = Command.make("student", {
     Flag.withMetavar("\"SIX WORDS\""),
     Flag.withDescription("Join the session with these words and no other"),
     Flag.optional
+  ),
+  joinCode: joinCode.flag(
+    "What the teacher of a closed session has given to the class. Without a value, labfx asks for it"
   ),
   connect: Flag.String("connect").pipe(
     Flag.withMetavar("HOST:PORT"),
@@ -68,11 +72,13 @@ export const student = Command.make("student", {
       onNone: () => machine.stateFolder("student"),
       onSome: machine.resolve
     })
+    const code = yield* joinCode.find(given.joinCode, "student")
     const session = layers.student({
       name,
       stateFolder,
       downloadFolder: Option.match(given.dir, { onNone: () => machine.downloadFolder, onSome: machine.resolve }),
       join: Option.isNone(given.join) ? undefined : yield* Parsing.words(given.join.value),
+      joinCode: code,
       trust: yield* Effect.forEach(given.trust, (trust) => Parsing.publicKey(trust, readKeyFile)),
       connect: yield* Effect.forEach(given.connect, Parsing.address),
       newSessions: asks ? "ask" : "first-use",

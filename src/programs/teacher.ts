@@ -1,8 +1,10 @@
 /** `labfx teacher`: opens a session and hands things out in it. */
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
+import { settleFromStartMs } from "../protocol/Limits.ts"
 import { attend } from "./attend.ts"
 import * as flags from "./flags.ts"
+import * as joinCode from "./joinCode.ts"
 import { Layers } from "./layers.ts"
 import { Machine } from "./Machine.ts"
 import { withPage } from "./Page.ts"
@@ -37,6 +39,9 @@ export const teacher = Command.make("teacher", {
     Flag.withDescription("A file or folder to hand out from the start (repeatable)"),
     Flag.atLeast(0)
   ),
+  joinCode: joinCode.flag(
+    "Close the session: only who gives this code to the teacher takes part. Without a value, labfx asks for it"
+  ),
   studentsMayWrite: Flag.Boolean("students-may-write").pipe(
     Flag.withDescription("Let students write messages"),
     Flag.withDefault(false)
@@ -62,6 +67,7 @@ export const teacher = Command.make("teacher", {
       allowWeak: given.allowWeakSecret,
       json: given.json
     }).pipe(Effect.provide(layers.secrets))
+    const code = yield* joinCode.find(given.joinCode, "teacher")
     const stateFolder = Option.match(given.state, {
       onNone: () => machine.stateFolder("teacher"),
       onSome: machine.resolve
@@ -71,7 +77,9 @@ export const teacher = Command.make("teacher", {
       title,
       name,
       stateFolder,
+      joinCode: code,
       studentsMayWrite: given.studentsMayWrite,
+      listenFirstMs: settleFromStartMs,
       port: given.port,
       discoveryPort: given.discoveryPort,
       program

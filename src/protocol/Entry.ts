@@ -5,7 +5,7 @@
  */
 import { Schema } from "effect"
 import type { Policy } from "./Certificate.ts"
-import { Root } from "./Ids.ts"
+import { PublicKey, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import { longText, shortText } from "./Text.ts"
 
@@ -36,10 +36,21 @@ export type Share = typeof Share.Type
 /** A share is withdrawn: nobody starts it anew, what is complete stays. */
 export const Unshare = Schema.TaggedStruct("Unshare", { root: Root })
 
+/**
+ * A device is shut out: nobody links to it, and of what it wrote nothing counts behind `after`, which is how far its log
+ * went at the host.
+ */
+export const Remove = Schema.TaggedStruct("Remove", {
+  key: PublicKey,
+  /** What the device called itself, for people. */
+  name: shortText(Limits.nameBytesMax),
+  after: Schema.Natural
+})
+
 /** The session is over: nobody joins it any more and no later entry counts. */
 export const End = Schema.TaggedStruct("End", {})
 
-export const Content = Schema.Union([Text, Share, Unshare, End])
+export const Content = Schema.Union([Text, Share, Unshare, Remove, End])
 export type Content = typeof Content.Type
 
 /** The body of a signed entry. The author is the signing key. */
@@ -63,6 +74,7 @@ export const permitted = (content: Content, byHost: boolean, policy: Policy): bo
     case "Share":
       return policy.studentsMayShare
     case "Unshare":
+    case "Remove":
     case "End":
       return false
   }

@@ -17,6 +17,8 @@
  *    delivered. Honest authors never write two: an entry is on disk before it is sent.
  * 6. **Floods are delayed, not lost:** fresh entries of a student go on at `entriesPerSecondMax` with a burst.
  * 7. **The end is the end:** after an `End` nothing is accepted. It is sent last, so who is behind gets the rest first.
+ * 8. **Removed is removed:** once a `Remove` is delivered, nothing of that author behind its `after` is delivered or sent
+ *    on; what was delivered before stays, and everybody gets the entries up to `after`.
  *
  * The rate limit (6) in detail. A relay cannot tell a flood from the history of a partition by looking at it: clocks
  * prove nothing, and whoever sends it may lie. So what the other side had when its link came up passes as history, for
@@ -72,7 +74,9 @@ interface Log {
   historyTo: number
   conflicts: number
   /** Why nothing more of this author is taken; its next entry is not here, so those after it are of no use. */
-  closed: "policy" | "full" | "conflict" | undefined
+  closed: "policy" | "full" | "conflict" | "removed" | undefined
+  /** What is behind this number was written by a device that a host has shut out: neither taken nor sent on. */
+  countsTo: number
 }
 
 interface Link {
@@ -110,6 +114,8 @@ export interface State {
   /** Oldest first; the last one counts. */
   policies: ReadonlyArray<Policy>
   studentBytes: number
+  /** Authors whom a host has shut out, and how far their logs count. */
+  readonly removed: Map<PublicKey, number>
   /** Grows with every entry taken. */
   edition: number
   ended: boolean
@@ -158,6 +164,7 @@ export const make = (self: PublicKey, nowMs: number): State => {
     hosts: new Set(),
     policies: [],
     studentBytes: 0,
+    removed: new Map(),
     edition: 0,
     ended: false,
     ownClaim: 0,
@@ -176,8 +183,12 @@ export const sight = (state: State, signed: Signed): "known" | "unwanted" | "new
   if (kept !== undefined && kept.signed.key === signed.key && kept.signed.body === signed.body) return "known"
   if (state.ended) return "unwanted"
   const log = state.logs.get(signed.key)
-  return (log === undefined ? authorsFull(state, signed.key) : log.closed !== undefined) ? "unwanted" : "new"
+  if (log !== undefined) return log.closed === undefined ? "new" : "unwanted"
+  return authorsFull(state, signed.key) || state.removed.get(signed.key) === 0 ? "unwanted" : "new"
 }
+
+/** How many entries of an author are delivered here. */
+export const delivered = (state: State, author: PublicKey): number => state.logs.get(author)?.released ?? 0
 
 /** The number of this device's next entry. */
 export const nextNumber = (state: State): number => ownLog(state).entries.length + 1
@@ -195,11 +206,12 @@ export const refusal = (
   content: Content,
   body: string,
   nowMs: number
-): "ended" | "not-allowed" | "too-long" | "log-full" | "too-fast" | undefined => {
+): "ended" | "removed" | "not-allowed" | "too-long" | "log-full" | "too-fast" | undefined => {
   const log = ownLog(state)
   const byHost = state.hosts.has(state.self)
   const bodyBytes = utf8Bytes(body)
   if (state.ended) return "ended"
+  if (state.removed.has(state.self)) return "removed"
   if (!permitted(content, byHost, state.policies.at(-1)!)) return "not-allowed"
   if (bodyBytes > Limits.entryBodyBytesMax) return "too-long"
   if (!fits(state, log, bodyBytes + entryOverheadBytes)) return "log-full"
@@ -249,7 +261,8 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
       if (limited(input.entry.content, state.hosts.has(state.self))) TokenBucket.take(log.bucket, nowMs)
       append(state, log, input.signed, input.entry)
       release(state, log, nowMs, effects)
-      effects.persist.length = 0
+      // It is on disk; entries of somebody it has removed, which waited until now, may stand behind it.
+      effects.persist.shift()
       break
     }
     case "Tick":
@@ -440,6 +453,7 @@ const takeEntry = (
     if (++found!.conflicts >= Limits.conflictsPerAuthorMax) found!.closed = "conflict"
     return undefined
   }
+  if (entry.number > (found?.countsTo ?? state.removed.get(author) ?? Infinity)) return undefined
   if (entry.number > expected) {
     link.headsDue = true
     return ++link.gaps > Limits.gapsPerLinkMax ? "entries beyond a gap" : undefined
@@ -497,7 +511,8 @@ const openLog = (state: State, author: PublicKey, nowMs: number): Log => {
     bucket: TokenBucket.make(Limits.entriesPerSecondMax, Limits.entriesBurstMax, nowMs),
     historyTo: 0,
     conflicts: 0,
-    closed: undefined
+    closed: undefined,
+    countsTo: state.removed.get(author) ?? Infinity
   }
   state.logs.set(author, log)
   return log
@@ -542,15 +557,49 @@ const release = (state: State, log: Log, nowMs: number, effects: Effects): void 
     effects.deliver.push({ _tag: "Deliver", author: log.author, entry: log.waiting[count]! })
     if (kept.end) state.ended = true
   }
-  log.waiting.splice(0, count)
+  const released = log.waiting.splice(0, count)
   if (count > 0) { for (const link of state.links.values()) compare(link, log) }
+  closeRemoved(log)
+  for (const { content } of released) {
+    if (content._tag === "Remove" && state.hosts.has(log.author)) {
+      remove(state, content.key, content.after, nowMs, effects)
+    }
+  }
+}
+
+/** Takes no more of an author than `after`: what waits beyond it is forgotten, what waits before it needs no token. */
+const remove = (state: State, author: PublicKey, given: number, nowMs: number, effects: Effects): void => {
+  // Nobody is above the host, and of two statements the stricter one counts, in whichever order they come.
+  if (state.hosts.has(author)) return
+  const after = Math.min(given, state.removed.get(author) ?? Infinity)
+  state.removed.set(author, after)
+  const log = state.logs.get(author)
+  if (log === undefined) return
+  log.countsTo = after
+  const kept = Math.max(log.released, Math.min(after, log.entries.length))
+  for (const { bytes, signed } of log.entries.splice(kept)) {
+    log.bytes -= bytes
+    state.studentBytes -= bytes
+    state.bySignature.delete(signed.signature)
+  }
+  log.waiting.splice(kept - log.released)
+  log.historyTo = Math.max(log.historyTo, kept)
+  release(state, log, nowMs, effects)
+  for (const link of state.links.values()) compare(link, log)
+}
+
+const closeRemoved = (log: Log): void => {
+  if (log.entries.length >= log.countsTo) log.closed = "removed"
 }
 
 // ---- Entries out ---------------------------------------------------------------------------------------------------
 
+/** Up to where this log is for others. */
+const offered = (log: Log): number => Math.min(log.released, log.countsTo)
+
 /** Notes whether the other side lacks something of this log. */
 const compare = (link: Link, log: Log): void => {
-  if (link.ready && (link.cursors.get(log.author) ?? 0) < log.released) link.behind.add(log)
+  if (link.ready && (link.cursors.get(log.author) ?? 0) < offered(log)) link.behind.add(log)
   else link.behind.delete(log)
 }
 
@@ -592,7 +641,7 @@ const nextBatch = (link: Link): ReadonlyArray<Signed> => {
     link.cursors.set(log.author, kept.number)
     // A set goes on with what is added while it is walked, so this is a turn for everybody else first.
     link.behind.delete(log)
-    if (kept.number < log.released) link.behind.add(log)
+    if (kept.number < offered(log)) link.behind.add(log)
   }
   return batch
 }

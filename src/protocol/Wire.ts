@@ -38,13 +38,25 @@ export const Hello = Schema.TaggedStruct("Hello", {
   session: SessionId,
   /** Every certificate of the session this peer knows, oldest first. */
   certificates: Schema.Array(Signed).check(Schema.isMinLength(1), Schema.isMaxLength(Limits.certificatesMax)),
-  name: shortText(Limits.nameBytesMax),
+  /** Left out in a closed session: who has not shown that it belongs learns nothing, and gets an `Introduction` after. */
+  name: Schema.optionalKey(shortText(Limits.nameBytesMax)),
+  /** In a closed session: the host's word that this peer belongs (see `MembershipCertificate.ts`). */
+  membership: Schema.optionalKey(Signed),
   /** Where this peer listens, on the address the link comes from; 0 if it accepts no links. */
   listenPort: Port,
   /** For people and logs only, e.g. `labfx 0.1.0`. */
   program: shortText(64)
 })
 export type Hello = typeof Hello.Type
+
+/** Asks the host of a closed session to be let in. Sent to nobody but the key that the certificate names as host. */
+export const Join = Schema.TaggedStruct("Join", { code: shortText(Limits.joinCodeBytesMax) })
+
+/** The code was right: what the new member shows from now on. */
+export const Admitted = Schema.TaggedStruct("Admitted", { membership: Signed })
+
+/** The name that a hello left out, for a peer that belongs. */
+export const Introduction = Schema.TaggedStruct("Introduction", { name: shortText(Limits.nameBytesMax) })
 
 export const GoodbyeCode = Schema.Literals([
   "leaving",
@@ -56,7 +68,11 @@ export const GoodbyeCode = Schema.Literals([
   "slow",
   "poison",
   "refused",
-  "ended"
+  "ended",
+  "closed",
+  "wrong-code",
+  "later",
+  "removed"
 ])
 export type GoodbyeCode = typeof GoodbyeCode.Type
 
@@ -138,7 +154,7 @@ export const Reject = Schema.TaggedStruct("Reject", { share: Root, index: ChunkI
 export const Data = Schema.TaggedStruct("Data", { share: Root, index: ChunkIndex, offset: Schema.Natural })
 export type Data = typeof Data.Type
 
-export const LinkMessage = Schema.Union([Hello, Goodbye, Peers, Ping, Pong])
+export const LinkMessage = Schema.Union([Hello, Join, Admitted, Introduction, Goodbye, Peers, Ping, Pong])
 export type LinkMessage = typeof LinkMessage.Type
 export const LogMessage = Schema.Union([Certificates, Heads, Entries, Statuses])
 export type LogMessage = typeof LogMessage.Type

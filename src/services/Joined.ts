@@ -9,8 +9,9 @@ import * as Limits from "../protocol/Limits.ts"
 import { type ShareStatus } from "../protocol/Status.ts"
 import { ChunkScheduler, type TransferEvent } from "./ChunkScheduler.ts"
 import { ChunkStore, type StoreError } from "./ChunkStore.ts"
+import { Crypto } from "./Crypto.ts"
 import { type Delivered, MessageRelay } from "./MessageRelay.ts"
-import { PeerManager } from "./PeerManager.ts"
+import { PeerManager, type PeerNotice } from "./PeerManager.ts"
 import { type DeviceView, type Session, SessionRefused, type ShareView } from "./Session.ts"
 import { SessionContext } from "./SessionContext.ts"
 import type { MessageDelivered, SessionEvent } from "./SessionEvent.ts"
@@ -35,6 +36,7 @@ export interface Joined {
   readonly mayWrite: () => boolean
   readonly share: Session["Service"]["share"]
   readonly unshare: Session["Service"]["unshare"]
+  readonly remove: Session["Service"]["remove"]
   readonly say: Session["Service"]["say"]
   readonly conversation: Session["Service"]["conversation"]
   readonly end: Session["Service"]["end"]
@@ -48,15 +50,46 @@ const storeProblem: Record<StoreError["reason"], readonly [Problem, string]> = {
   "bad-manifest": ["other", "its description is not valid"]
 }
 
+/** How a person is told what kept two devices apart. */
+export const warning = ({ address, detail, reason }: Pick<PeerNotice, "reason" | "address" | "detail">) => {
+  const [code, text] = {
+    "version": ["other-version", `No link to ${address.host}: ${detail}.`],
+    "refused": ["refused", `No link to ${address.host}: ${detail}.`],
+    "closed": [
+      "join-code-needed",
+      "This session is closed: start again with --join-code and the code that the teacher has given to the class."
+    ],
+    "wrong-code": [
+      "join-code-wrong",
+      "This is not the join code of this session. Ask the teacher, and start again with --join-code."
+    ],
+    "later": [
+      "join-code-later",
+      "Too many wrong join codes are being tried in this room, so yours was not looked at. labfx tries again by itself."
+    ],
+    "removed": ["removed", "The teacher has removed this device from the session. What is complete stays."],
+    "guess": ["join-code-guess", `A device at ${address.host} has tried a wrong join code.`]
+  }[reason] as [string, string]
+  return { event: "warning" as const, code, text }
+}
+
+/** Tells a person of links that do not come about, for as long as it runs. */
+export const tellNotices = (publish: (event: SessionEvent) => Effect.Effect<void>) =>
+  Effect.gen(function*() {
+    const notices = yield* (yield* PeerManager).notices
+    return yield* Effect.forever(Effect.flatMap(PubSub.take(notices), (notice) => publish(warning(notice))))
+  })
+
 /** Runs until the scope closes. `publish` takes every event a person may see. */
 export const make = Effect.fnUntraced(function*(
   publish: (event: SessionEvent) => Effect.Effect<void>
 ): Effect.fn.Return<
   Joined,
   never,
-  Scope.Scope | SessionContext | PeerManager | MessageRelay | ChunkScheduler | ChunkStore
+  Scope.Scope | Crypto | SessionContext | PeerManager | MessageRelay | ChunkScheduler | ChunkStore
 > {
   const context = yield* SessionContext
+  const crypto = yield* Crypto
   const peers = yield* PeerManager
   const relay = yield* MessageRelay
   const scheduler = yield* ChunkScheduler
@@ -90,6 +123,10 @@ export const make = Effect.fnUntraced(function*(
         return offered(content)
       case "Unshare":
         return withdrawn(content.root)
+      case "Remove":
+        return delivered.replayed || !context.isRemoved(content.key)
+          ? Effect.void
+          : publish({ event: "peer.removed", peer: crypto.peerId(content.key), name: content.name })
       case "End":
         if (ended) return Effect.void
         ended = true
@@ -311,11 +348,28 @@ export const make = Effect.fnUntraced(function*(
     yield* relay.write({ _tag: "Unshare", root: known.share.root })
   })
 
+  const remove = Effect.fn("Session.remove")(function*(device: string) {
+    yield* hostOnly
+    const known = new Map((yield* relay.statuses).map(({ key, peer, status: { name } }) => [peer, { key, name }]))
+    for (const { key, name, peer } of yield* peers.peers) known.set(peer, { key, name })
+    known.delete(context.peer)
+    const meant = Array.from(known).filter(([peer, { name }]) => name === device || peer === device)
+    const found = meant.length > 0 ? meant : Array.from(known).filter(([peer]) => peer.startsWith(device))
+    if (found.length !== 1) {
+      const reason = found.length === 0 ? "unknown-device" : "several-devices"
+      return yield* new SessionRefused({
+        reason,
+        detail: found.length === 0 ? device : found.map(([id]) => id.slice(0, 8)).join(", ")
+      })
+    }
+    const [[, { key, name }]] = found as [(typeof found)[number]]
+    yield* relay.remove(key, name)
+  })
+
   // ---- fibers ------------------------------------------------------------------------------------------------------
 
   const transfers = yield* scheduler.events
   const linkChanges = yield* peers.linkChanges
-  const notices = yield* peers.notices
   yield* Effect.forkScoped(Effect.forever(Effect.flatMap(PubSub.take(transfers), onTransfer)))
   yield* Effect.forkScoped(Effect.forever(Effect.flatMap(Queue.take(relay.delivered), onDelivered)))
   yield* Effect.forkScoped(Effect.forever(Effect.flatMap(PubSub.take(linkChanges), ({ _tag, info }) =>
@@ -329,14 +383,6 @@ export const make = Effect.fnUntraced(function*(
         host: info.isHost
       }
     ))))
-  yield* Effect.forkScoped(
-    Effect.forever(Effect.flatMap(PubSub.take(notices), ({ address, detail, reason }) =>
-      publish({
-        event: "warning",
-        code: reason === "version" ? "other-version" : "refused",
-        text: `No link to ${address.host}: ${detail}.`
-      })))
-  )
   yield* Effect.forkScoped(Effect.repeat(sayStatus, Schedule.spaced(statusIntervalMs)))
 
   return {
@@ -346,6 +392,7 @@ export const make = Effect.fnUntraced(function*(
     mayWrite: () => !ended && (context.isHost || context.certificate().policy.studentsMayWrite),
     share,
     unshare,
+    remove,
     say: (text) => Effect.asVoid(relay.write({ _tag: "Text", text })),
     conversation: Effect.sync(() => conversation.slice()),
     end: Effect.andThen(hostOnly, Effect.asVoid(relay.write({ _tag: "End" })))

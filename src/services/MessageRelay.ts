@@ -17,7 +17,7 @@ import { SessionContext } from "./SessionContext.ts"
 
 /** The entry was not written: nobody has seen it and nobody will. */
 export class WriteRefused extends Schema.TaggedError<WriteRefused>()("WriteRefused", {
-  reason: Schema.Literals(["not-allowed", "too-long", "too-fast", "log-full", "ended", "disk"]),
+  reason: Schema.Literals(["not-allowed", "too-long", "too-fast", "log-full", "ended", "removed", "disk"]),
   detail: Schema.String
 }) {}
 
@@ -34,6 +34,7 @@ export interface Delivered {
 /** A device's newest word on itself; this device's own is among them. */
 export interface PeerStatus {
   readonly peer: PeerId
+  readonly key: PublicKey
   readonly status: Status
 }
 
@@ -46,6 +47,8 @@ export class MessageRelay extends Context.Service<MessageRelay, {
   readonly delivered: Queue.Dequeue<Delivered>
   /** Signs, keeps and sends an entry of this device. Completes when it is on disk and handed to every link. */
   readonly write: (content: Content) => Effect.Effect<Entry, WriteRefused>
+  /** Host only: shuts the holder of the key out, with all it writes from now on. */
+  readonly remove: (key: PublicKey, name: string) => Effect.Effect<Entry, WriteRefused>
   /** Replaces this device's own status; sent on within a few seconds, at most every `Limits.statusIntervalMs`. */
   readonly setStatus: (status: Omit<Status, "number" | "name">) => Effect.Effect<void>
   readonly statuses: Effect.Effect<ReadonlyArray<PeerStatus>>
@@ -146,7 +149,10 @@ const make = Effect.fnUntraced(function*() {
       case "Persist":
         return keep("entry", output.entries)
       case "Deliver":
-        return Effect.sync(() => deliver(output.author, output.entry, false))
+        return Effect.andThen(
+          Effect.sync(() => deliver(output.author, output.entry, false)),
+          obey(output.author, output.entry)
+        )
       case "Disconnect":
         return drop(output.peer, output.detail)
       case "Conflict":
@@ -155,6 +161,13 @@ const make = Effect.fnUntraced(function*() {
             `(${output.number}). Devices may show different ones.`
         )
     }
+  }
+
+  /** What an entry means for links; what it means for logs is decided by the machine. */
+  const obey = (author: PublicKey, { content }: Entry): Effect.Effect<void> => {
+    if (content._tag !== "Remove" || !context.isHostKey(author) || context.isHostKey(content.key)) return Effect.void
+    context.remove(content.key)
+    return peers.disconnect(crypto.peerId(content.key), "removed", "the teacher has removed this device")
   }
 
   const performStatuses = (output: Statuses.Output): Effect.Effect<void> => {
@@ -289,7 +302,7 @@ const make = Effect.fnUntraced(function*() {
         const { blame, items } = yield* check(message.statuses, {
           kind: "status",
           bytesMax: Limits.statusBodyBytesMax,
-          sight: (signed) => Statuses.sight(statuses, signed),
+          sight: (signed) => context.isRemoved(signed.key) ? "unwanted" : Statuses.sight(statuses, signed),
           decode: decodeStatus
         })
         yield* stepStatuses({
@@ -350,12 +363,12 @@ const make = Effect.fnUntraced(function*() {
     return entry
   })
 
-  const write = Effect.fn("MessageRelay.write")(function*(content: Content) {
+  const write = Effect.fn("MessageRelay.write")(function*(content: Content | (() => Content)) {
     for (let polls = 0; polls < ownMissingPollsMax && Gossip.ownMissing(gossip, nowMs()); polls++) {
       yield* Effect.sleep(ownMissingPollMs)
     }
     return yield* refreshAuthority(undefined).pipe(
-      Effect.andThen(writeNow(content)),
+      Effect.andThen(Effect.suspend(() => writeNow(typeof content === "function" ? content() : content))),
       Effect.uninterruptible,
       one.withPermit
     )
@@ -374,7 +387,9 @@ const make = Effect.fnUntraced(function*() {
     if (items.length % (4 * itemsInARow) === 0) yield* Effect.yieldNow
   }
   for (const output of Gossip.step(gossip, { _tag: "Restored", items }, nowMs())) {
-    if (output._tag === "Deliver") deliver(output.author, output.entry, true)
+    if (output._tag !== "Deliver") continue
+    deliver(output.author, output.entry, true)
+    yield* obey(output.author, output.entry)
   }
 
   yield* Queue.take(peers.logEvents).pipe(
@@ -391,13 +406,16 @@ const make = Effect.fnUntraced(function*() {
   return MessageRelay.of({
     delivered,
     write,
+    remove: (key, name) => write(() => ({ _tag: "Remove", key, name, after: Gossip.delivered(gossip, key) })),
     setStatus: (status) =>
       one.withPermit(Effect.suspend(() => {
         ownStatus = status
         return stepStatuses({ _tag: "Changed" })
       })),
     statuses: Effect.sync(() =>
-      Statuses.current(statuses).map(({ key, status }) => ({ peer: crypto.peerId(key), status }))
+      Statuses.current(statuses)
+        .filter(({ key }) => !context.isRemoved(key))
+        .map(({ key, status }) => ({ peer: crypto.peerId(key), key, status }))
     ),
     statusChanges: PubSub.subscribe(statusChanges)
   })
@@ -407,6 +425,7 @@ const refused = (reason: WriteRefused["reason"], detail: string) => Effect.fail(
 
 const refusals = {
   "ended": "the session is over",
+  "removed": "the teacher has removed this device from the session",
   "not-allowed": "the teacher does not allow it in this session",
   "too-long": `a message has at most ${Limits.messageTextBytesMax / 1024} KiB`,
   "log-full": "this device has written as much as one session holds",

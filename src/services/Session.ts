@@ -4,7 +4,7 @@
  * A teacher's session exists from the start; a student's looks for one, decides whom to trust and joins, all behind
  * this contract.
  */
-import { Context, type Effect, type PubSub, Schema, type Scope } from "effect"
+import { Context, type Effect, type PubSub, type Redacted, Schema, type Scope } from "effect"
 import type { PeerId, PublicKey, Root, SessionId } from "../protocol/Ids.ts"
 import type { Status } from "../protocol/Status.ts"
 import type { Address } from "../protocol/Wire.ts"
@@ -19,7 +19,14 @@ export interface TeacherOptions {
   readonly title: string
   readonly name: string
   readonly stateFolder: string
+  /** With one the session is closed: nobody takes part who has not given it to the teacher. */
+  readonly joinCode?: Redacted.Redacted | undefined
   readonly studentsMayWrite: boolean
+  /**
+   * How long a teacher whose state knows no session of this secret listens for one that goes on in the room, to continue
+   * it; 0 begins a new one at once.
+   */
+  readonly listenFirstMs?: number
   /** TCP, for links. 0 for the usual port, or a free one if that is taken. */
   readonly port: number
   readonly discoveryPort: number
@@ -33,6 +40,8 @@ export interface StudentOptions {
   readonly downloadFolder: string
   /** Six words of the session to join; nothing else is joined then. */
   readonly join: string | undefined
+  /** What the teacher of a closed session is told to be let in. */
+  readonly joinCode?: Redacted.Redacted | undefined
   /** Root keys trusted from the start, beside those pinned before. */
   readonly trust: ReadonlyArray<PublicKey>
   /** Peers to dial without having heard of them. */
@@ -93,7 +102,14 @@ export const eventsKept = 4_096
 
 /** Asked for something that this session or this side of it does not have. */
 export class SessionRefused extends Schema.TaggedError<SessionRefused>()("SessionRefused", {
-  reason: Schema.Literals(["not-joined", "not-host", "unknown-share", "unknown-session"]),
+  reason: Schema.Literals([
+    "not-joined",
+    "not-host",
+    "unknown-share",
+    "unknown-device",
+    "several-devices",
+    "unknown-session"
+  ]),
   detail: Schema.String
 }) {}
 
@@ -107,6 +123,8 @@ export class Session extends Context.Service<Session, {
   readonly share: (path: string) => Effect.Effect<Root, SourceError | WriteRefused | SessionRefused>
   /** Withdraws a share, named by root or title. */
   readonly unshare: (name: string) => Effect.Effect<void, WriteRefused | SessionRefused>
+  /** Shuts a device out, named by its name or the beginning of its id, for the rest of the session. Host only. */
+  readonly remove: (device: string) => Effect.Effect<void, WriteRefused | SessionRefused>
   readonly say: (text: string) => Effect.Effect<void, WriteRefused | SessionRefused>
   /** What was said so far, earlier runs included, in the order it was delivered here: the newest `Limits.conversationMax`. */
   readonly conversation: Effect.Effect<ReadonlyArray<typeof MessageDelivered.Type>>

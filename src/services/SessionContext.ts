@@ -1,8 +1,9 @@
 /** The session this device is in: who it is there, who hosts it, and what is allowed. Chosen before anything else runs. */
-import { Context, Effect, Layer, Result, Schema } from "effect"
+import { Context, Effect, Layer, Redacted, Result, Schema } from "effect"
 import { Certificate, type VerifiedCertificate } from "../protocol/Certificate.ts"
 import type { PeerId, PublicKey, SessionId } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
+import { bodyCharactersMax, MembershipCertificate } from "../protocol/MembershipCertificate.ts"
 import type { Signed } from "../protocol/Signed.ts"
 import { Crypto, type KeyPair } from "./Crypto.ts"
 
@@ -11,6 +12,10 @@ export interface SessionContextOptions {
   readonly name: string
   /** At least one; all of one root and one session. */
   readonly certificates: readonly [VerifiedCertificate, ...ReadonlyArray<VerifiedCertificate>]
+  /** Of a closed session: what a student says to be let in, and what the host asks for. */
+  readonly joinCode?: Redacted.Redacted | undefined
+  /** The membership of an earlier run. */
+  readonly membership?: Signed | undefined
 }
 
 export class SessionContext extends Context.Service<SessionContext, {
@@ -32,8 +37,26 @@ export class SessionContext extends Context.Service<SessionContext, {
    * whether any was, `news` whether any was not known before.
    */
   readonly learn: (certificates: ReadonlyArray<Signed>) => { readonly certified: boolean; readonly news: boolean }
+  /** The peer that the newest certificate names as host. */
+  readonly hostPeer: () => PeerId
   /** Whether the key is or was a host of the session. */
   readonly isHostKey: (key: PublicKey) => boolean
+  /** Whether a peer must show that it belongs before it learns anything; the newest certificate says so. */
+  readonly isClosed: () => boolean
+  /** Whether the holder of the key belongs: a host, a member by a host's word, or, in an open session, anybody. */
+  readonly belongs: (key: PublicKey, membership: Signed | undefined) => boolean
+  /** What this device shows in a closed session. */
+  readonly membership: () => Signed | undefined
+  /** Takes the statement as this device's own membership, if it is one; `undefined` forgets what there was. */
+  readonly setMembership: (membership: Signed | undefined) => boolean
+  readonly joinCode: Redacted.Redacted | undefined
+  /** Whether this is the code that the host asks for, up to blanks, case and form of characters. */
+  readonly isJoinCode: (code: string) => boolean
+  /** The host's word that the holder of the key belongs. */
+  readonly admit: (key: PublicKey) => Signed
+  /** The teacher has shut out the holder of the key, for the rest of the session. */
+  readonly remove: (key: PublicKey) => void
+  readonly isRemoved: (key: PublicKey) => boolean
 }>()("labfx/services/SessionContext") {
   static readonly layer = (options: SessionContextOptions) => Layer.effect(SessionContext, make(options))
 }
@@ -48,6 +71,11 @@ export const verifyCertificate = (crypto: Crypto["Service"], signed: Signed): Ve
     ? { certificate: certificate.success, signed }
     : undefined
 }
+
+const decodeMembership = Schema.decodeUnknownResult(Schema.fromJsonString(MembershipCertificate))
+
+/** People write a code on a board and type it on other keyboards. */
+const codeKey = (code: string): string => code.normalize("NFKC").toLowerCase().replace(/\s+/gu, "")
 
 const make = Effect.fnUntraced(function*(options: SessionContextOptions) {
   const crypto = yield* Crypto
@@ -78,6 +106,27 @@ const make = Effect.fnUntraced(function*(options: SessionContextOptions) {
   }
 
   const certificate = () => certificates.at(-1)!.certificate
+  const self = options.self.publicKey
+  const isHostKey = (key: PublicKey) => certificates.some(({ certificate }) => certificate.host === key)
+  const removed = new Set<PublicKey>()
+
+  const isMembershipOf = (key: PublicKey, { body }: Signed): boolean => {
+    const decoded = decodeMembership(body)
+    return Result.isSuccess(decoded) && decoded.success.member === key
+  }
+  const isGenuine = (signed: Signed): boolean =>
+    signed.body.length <= bodyCharactersMax && crypto.verify("membership", session, signed)
+
+  // Who signed the one of an earlier run may be known only by a certificate that is still to be learned; others will judge.
+  let membership = options.membership !== undefined && isGenuine(options.membership) &&
+      isMembershipOf(self, options.membership)
+    ? options.membership
+    : undefined
+  let admitted = 0
+  // Compared as hashes, so that the time it takes says nothing about the code.
+  const hashOf = (code: string) => crypto.sha256Text(new TextEncoder().encode(codeKey(code)))
+  const codeHash = options.joinCode === undefined ? undefined : hashOf(Redacted.value(options.joinCode))
+
   return SessionContext.of({
     session,
     root,
@@ -88,6 +137,27 @@ const make = Effect.fnUntraced(function*(options: SessionContextOptions) {
     certificates: () => certificates,
     certificate,
     learn,
-    isHostKey: (key) => certificates.some(({ certificate }) => certificate.host === key)
+    hostPeer: () => crypto.peerId(certificate().host),
+    isHostKey,
+    isClosed: () => certificate().policy.closed,
+    belongs: (key, shown) =>
+      !certificate().policy.closed || isHostKey(key) ||
+      (shown !== undefined && isHostKey(shown.key) && isGenuine(shown) && isMembershipOf(key, shown)),
+    membership: () => membership,
+    setMembership: (given) => {
+      if (given !== undefined && !(isHostKey(given.key) && isGenuine(given) && isMembershipOf(self, given))) {
+        return false
+      }
+      membership = given
+      return true
+    },
+    joinCode: options.joinCode,
+    isJoinCode: (code) => codeHash !== undefined && hashOf(code) === codeHash,
+    admit: (member) => {
+      const membership: MembershipCertificate = { member, number: ++admitted }
+      return crypto.sign(options.self, "membership", session, JSON.stringify(membership))
+    },
+    remove: (key) => void removed.add(key),
+    isRemoved: (key) => removed.has(key)
   })
 })

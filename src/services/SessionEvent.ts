@@ -28,7 +28,7 @@ export const SessionFound = event("session.found", {
 export const SessionJoined = event("session.joined", { ...identity, peer: PeerId })
 export const SessionEnded = event("session.ended", {
   session: SessionId,
-  reason: Schema.Literals(["left", "ended-by-teacher"])
+  reason: Schema.Literals(["left", "ended-by-teacher", "replaced"])
 })
 export const PeerUp = event("peer.up", {
   peer: PeerId,
@@ -37,6 +37,9 @@ export const PeerUp = event("peer.up", {
   host: Schema.Boolean
 })
 export const PeerDown = event("peer.down", { peer: PeerId, name: Schema.String })
+
+/** The teacher has shut a device out: nobody links to it any more, and what it says from now on is not shown. */
+export const PeerRemoved = event("peer.removed", { peer: PeerId, name: Schema.String })
 
 const share = { root: Root, title: Schema.String }
 
@@ -78,6 +81,7 @@ export const SessionEvent = Schema.Union([
   SessionEnded,
   PeerUp,
   PeerDown,
+  PeerRemoved,
   ShareOffered,
   ShareProgress,
   ShareCompleted,

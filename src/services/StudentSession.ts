@@ -1,6 +1,6 @@
 /** The student's side of a session: looks for one, decides whom to trust, joins, and takes part until its scope closes. */
-import { Clock, Context, Deferred, Effect, Layer, PubSub, Queue, Scope } from "effect"
-import type { VerifiedCertificate } from "../protocol/Certificate.ts"
+import { Clock, Context, Deferred, Effect, Layer, PubSub, Queue } from "effect"
+import { supersedes, type VerifiedCertificate } from "../protocol/Certificate.ts"
 import type { PublicKey, SessionId } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import * as Trust from "../protocol/Trust.ts"
@@ -15,6 +15,7 @@ import { Disk } from "./Disk.ts"
 import { Identity } from "./Identity.ts"
 import * as Joined from "./Joined.ts"
 import * as Link from "./Link.ts"
+import { Memberships } from "./Memberships.ts"
 import { MessageRelay } from "./MessageRelay.ts"
 import { PeerManager } from "./PeerManager.ts"
 import {
@@ -41,10 +42,10 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
   const crypto = yield* Crypto
   const identity = yield* Identity
   const discovery = yield* Discovery
+  const memberships = yield* Memberships
   const transport = yield* Transport
   const clock = yield* Clock.Clock
   const platform = yield* Effect.context<Crypto | Disk | Transport>()
-  const scope = yield* Effect.scope
   const nowMs = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
 
   const self = yield* identity.device
@@ -66,8 +67,10 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
   }
   let trust = Trust.make(trustOptions)
   const inputs = yield* Queue.dropping<Trust.Input>(1_024)
-  const joinedSession = Deferred.makeUnsafe<JoinedSession>()
+  /** Whom to trust is decided; a closed session has still to let this device in. */
+  const decided = Deferred.makeUnsafe<void>()
   let joinedNow: JoinedSession | undefined
+  /** The session this device takes part in. */
   const current = () => joinedNow
   const refusals = new Map<SessionId, Deferred.Deferred<void, SessionRefused>>()
   const found = new Set<PublicKey>()
@@ -96,7 +99,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
   const decide = (output: Trust.Output): Effect.Effect<void, SessionFailure> => {
     switch (output._tag) {
       case "Join":
-        return join(output.certificate, output.pinIt, output.reason)
+        return takePart(output.certificate, output.pinIt, output.reason)
       case "Ask":
         return Effect.void
       case "List":
@@ -160,8 +163,9 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
 
   // ---- joining -----------------------------------------------------------------------------------------------------
 
-  const join = Effect.fnUntraced(function*(certificate: VerifiedCertificate, pinIt: boolean, reason: Trust.Reason) {
-    const { certificate: { root, session, title } } = certificate
+  /** Takes part in a session, and in those with which its teacher replaces it. */
+  const takePart = Effect.fnUntraced(function*(certificate: VerifiedCertificate, pinIt: boolean, reason: Trust.Reason) {
+    const { root, title } = certificate.certificate
     if (pinIt) {
       yield* identity.pin({ root, title }).pipe(Effect.catch((error) =>
         publish({
@@ -171,18 +175,6 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
         })
       ))
     }
-    const services = yield* Layer.build(
-      Layer.mergeAll(MessageRelay.layer(options.stateFolder), ChunkScheduler.layer).pipe(
-        Layer.provideMerge(Layer.mergeAll(
-          PeerManager.layer({ listenPort: options.port, program: options.program }),
-          ChunkStore.layer({ stateFolder: options.stateFolder, downloadFolder: options.downloadFolder })
-        )),
-        Layer.provideMerge(SessionContext.layer({ self, name: options.name, certificates: [certificate] }))
-      )
-    )
-    const context = Context.get(services, SessionContext)
-    const peers = Context.get(services, PeerManager)
-    yield* publish({ event: "session.joined", ...describe(certificate), peer: context.peer })
     if (reason === "first-use") {
       yield* publish({
         event: "warning",
@@ -192,26 +184,85 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
         }.`
       })
     }
-    const joined = yield* Joined.make(publish).pipe(Effect.provide(services))
+    yield* Deferred.succeed(decided, undefined)
+    let next = certificate
+    while (true) {
+      const { session } = next.certificate
+      next = yield* Effect.scoped(join(next))
+      joinedNow = undefined
+      yield* publish({ event: "session.ended", session, reason: "replaced" })
+    }
+  })
+
+  /** Takes part until the root key says that another session has taken this one's place, and gives that one. */
+  const join = Effect.fnUntraced(function*(certificate: VerifiedCertificate) {
+    const { certificate: { root, session } } = certificate
+    const membership = yield* Effect.catch(memberships.of(session), () => Effect.succeed(undefined))
+    const services = yield* Layer.build(
+      Layer.mergeAll(MessageRelay.layer(options.stateFolder), ChunkScheduler.layer).pipe(
+        Layer.provideMerge(Layer.mergeAll(
+          PeerManager.layer({ listenPort: options.port, program: options.program }),
+          ChunkStore.layer({ stateFolder: options.stateFolder, downloadFolder: options.downloadFolder })
+        )),
+        Layer.provideMerge(SessionContext.layer({
+          self,
+          name: options.name,
+          certificates: [certificate],
+          joinCode: options.joinCode,
+          membership
+        }))
+      )
+    )
+    const context = Context.get(services, SessionContext)
+    const peers = Context.get(services, PeerManager)
+    const replaced = Deferred.makeUnsafe<VerifiedCertificate>()
 
     const heard = ({ address, certificate: sighted, peer }: Sighting) =>
       Effect.suspend(() => {
-        if (sighted.certificate.root !== root || sighted.certificate.session !== session) return Effect.void
+        if (sighted.certificate.root !== root) return Effect.void
+        if (sighted.certificate.session !== session) {
+          return supersedes(sighted.certificate, context.certificate())
+            ? Effect.asVoid(Deferred.succeed(replaced, sighted))
+            : Effect.void
+        }
         context.learn([sighted.signed])
         return peers.heard(peer, address)
       })
+
+    /** Until a closed session has let this device in, it is in no session. */
+    const begin = Effect.gen(function*() {
+      yield* peers.admitted
+      const shown = context.membership()
+      if (context.isClosed() && shown !== undefined) {
+        yield* memberships.keep(session, shown).pipe(Effect.catch((error) =>
+          publish({
+            event: "warning",
+            code: "membership-not-kept",
+            text: `The join code will be needed again after a restart, for it could not be noted: ${error.detail}.`
+          })
+        ))
+      }
+      yield* publish({ event: "session.joined", ...describe(certificate), peer: context.peer })
+      const joined = yield* Joined.make(publish).pipe(Effect.provide(services))
+      yield* discovery.announce(Effect.sync(() => ({
+        certificate: context.certificates().at(-1)!,
+        self,
+        // An ended session is not announced: nobody is to join it any more.
+        listenPort: joined.isEnded() ? 0 : peers.listenPort
+      })))
+      joinedNow = { joined, context }
+    })
+    yield* Effect.forkScoped(Joined.tellNotices(publish).pipe(Effect.provide(services)))
+    if (context.isClosed() && context.membership() === undefined && options.joinCode === undefined) {
+      yield* publish(Joined.warning({ reason: "closed", address: { host: "", port: 1 }, detail: "" }))
+    }
+    yield* Effect.forkScoped(begin)
     const sightings = yield* discovery.sightings
     yield* Effect.forEach(yield* discovery.sighted, heard, { discard: true })
     yield* Effect.forkScoped(Effect.forever(Effect.flatMap(PubSub.take(sightings), heard)))
     yield* Effect.forEach(options.connect, peers.connect, { discard: true })
-    yield* discovery.announce(Effect.sync(() => ({
-      certificate: context.certificates().at(-1)!,
-      self,
-      listenPort: peers.listenPort
-    })))
-    joinedNow = { joined, context }
-    yield* Deferred.succeed(joinedSession, joinedNow)
-  }, (effect) => effect.pipe(Scope.provide(scope), Effect.provide(platform)))
+    return yield* Deferred.await(replaced)
+  }, Effect.provide(platform))
 
   // ---- life --------------------------------------------------------------------------------------------------------
 
@@ -227,7 +278,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     yield* probe(address).pipe(
       Effect.andThen(Effect.sleep(probeIntervalMs)),
       Effect.forever,
-      Effect.raceFirst(Deferred.await(joinedSession)),
+      Effect.raceFirst(Deferred.await(decided)),
       Effect.forkScoped
     )
   }
@@ -279,6 +330,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     view,
     share: (path) => whenJoined((joined) => joined.share(path)),
     unshare: (name) => whenJoined((joined) => joined.unshare(name)),
+    remove: (device) => whenJoined((joined) => joined.remove(device)),
     say: (text) => whenJoined((joined) => joined.say(text)),
     conversation: Effect.suspend(() => current()?.joined.conversation ?? Effect.succeed([])),
     end: whenJoined((joined) => joined.end),
@@ -287,7 +339,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
       const refused = Deferred.makeUnsafe<void, SessionRefused>()
       refusals.set(session, refused)
       yield* Queue.offer(inputs, { _tag: "Chosen", session, nowMs: nowMs() })
-      yield* Effect.raceFirst(Deferred.await(refused), Effect.asVoid(Deferred.await(joinedSession))).pipe(
+      yield* Effect.raceFirst(Deferred.await(refused), Deferred.await(decided)).pipe(
         Effect.ensuring(Effect.sync(() => refusals.delete(session)))
       )
     })
@@ -298,6 +350,7 @@ export const layer = (options: StudentOptions) =>
   Layer.effect(Session, make(options)).pipe(
     Layer.provide(Layer.mergeAll(
       Identity.layer(options.stateFolder),
+      Memberships.layer(options.stateFolder),
       Discovery.layer({ port: options.discoveryPort })
     ))
   )

@@ -12,6 +12,7 @@ import * as Frame from "../../src/protocol/Frame.ts"
 import * as JoinLink from "../../src/protocol/JoinLink.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import * as Manifest from "../../src/protocol/Manifest.ts"
+import { MembershipCertificate } from "../../src/protocol/MembershipCertificate.ts"
 import * as Phrase from "../../src/protocol/Phrase.ts"
 import { Status } from "../../src/protocol/Status.ts"
 import { Data, Message, usualPort } from "../../src/protocol/Wire.ts"
@@ -90,18 +91,21 @@ describe("golden files", () => {
     const { signed } = JSON.parse(text(read("vectors.json")))
     assert.sameMembers(
       signed.map(({ kind }: { readonly kind: string }) => kind),
-      ["certificate", "announcement", "entry", "entry", "entry", "entry", "status"]
+      ["certificate", "announcement", "entry", "entry", "entry", "entry", "entry", "status", "membership"]
     )
     for (const { body, key, kind, session, signature } of signed) {
       const statement = { key, signature, body }
       assert.isTrue(verify(kind, session, statement))
       assert.isFalse(verify(kind, session === "-" ? Golden.session : "-", statement))
-      assert.isFalse(verify("membership", session, statement))
+      assert.isFalse(verify(kind === "status" ? "membership" : "status", session, statement))
       assert.isFalse(verify(kind, session, { ...statement, body: `${body} ` }))
-      const schema: Schema.ConstraintDecoder<unknown> =
-        { certificate: Certificate, announcement: Announcement.Statement, entry: Entry, status: Status }[
-          kind as "certificate" | "announcement" | "entry" | "status"
-        ]
+      const schema: Schema.ConstraintDecoder<unknown> = {
+        certificate: Certificate,
+        announcement: Announcement.Statement,
+        entry: Entry,
+        status: Status,
+        membership: MembershipCertificate
+      }[kind as "certificate" | "announcement" | "entry" | "status" | "membership"]
       assert.isTrue(Result.isSuccess(Schema.decodeUnknownResult(schema)(JSON.parse(body))))
     }
   })
@@ -203,7 +207,11 @@ describe("docs/PROTOCOL.md", () => {
         "slow",
         "poison",
         "refused",
-        "ended"
+        "ended",
+        "closed",
+        "wrong-code",
+        "later",
+        "removed"
       ]
     ) {
       assert.match(document, new RegExp(`^\\| \`${code}\` \\|`, "m"))

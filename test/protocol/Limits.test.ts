@@ -12,6 +12,7 @@ import * as Frame from "../../src/protocol/Frame.ts"
 import { ChunkIndex, type PeerId, Root } from "../../src/protocol/Ids.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import * as Manifest from "../../src/protocol/Manifest.ts"
+import { bodyCharactersMax } from "../../src/protocol/MembershipCertificate.ts"
 import type { Signed } from "../../src/protocol/Signed.ts"
 import { Status } from "../../src/protocol/Status.ts"
 import * as Swarm from "../../src/protocol/Swarm.ts"
@@ -72,9 +73,11 @@ const longest: ReadonlyArray<Message> = [
     session: Golden.session,
     certificates,
     name: widest.repeat(Limits.nameBytesMax),
+    membership: signedBy(widest.repeat(bodyCharactersMax)),
     listenPort: 65_535,
     program: widest.repeat(64)
   },
+  { _tag: "Join", code: widest.repeat(Limits.joinCodeBytesMax) },
   { _tag: "Certificates", certificates },
   { _tag: "Goodbye", code: "duplicate", detail: widest.repeat(256) },
   {

@@ -6,11 +6,12 @@ import { Certificate } from "../../src/protocol/Certificate.ts"
 import { Entry } from "../../src/protocol/Entry.ts"
 import * as Frame from "../../src/protocol/Frame.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
+import { MembershipCertificate } from "../../src/protocol/MembershipCertificate.ts"
 import { Status } from "../../src/protocol/Status.ts"
 import { Data, GoodbyeCode, Message } from "../../src/protocol/Wire.ts"
 import * as Golden from "../support/Golden.ts"
 
-const schemas = { Message, Data, Entry, Status, Certificate, Statement }
+const schemas = { Message, Data, Entry, Status, Certificate, Statement, MembershipCertificate }
 type Kind = keyof typeof schemas
 
 const decoders = {
@@ -19,7 +20,8 @@ const decoders = {
   Entry: Schema.decodeUnknownResult(Entry),
   Status: Schema.decodeUnknownResult(Status),
   Certificate: Schema.decodeUnknownResult(Certificate),
-  Statement: Schema.decodeUnknownResult(Statement)
+  Statement: Schema.decodeUnknownResult(Statement),
+  MembershipCertificate: Schema.decodeUnknownResult(MembershipCertificate)
 } satisfies Record<Kind, unknown>
 
 const accepts = (kind: Kind, value: unknown): boolean => {
@@ -39,7 +41,7 @@ describe("Wire", () => {
 
   it.prop(
     "gives back everything that is signed, and the headers of data",
-    { Data, Entry, Status, Certificate, Statement },
+    { Data, Entry, Status, Certificate, Statement, MembershipCertificate },
     (values) => {
       for (const [kind, value] of Object.entries(values)) {
         assert.deepStrictEqual(Result.getOrThrow(decoders[kind as Kind](sent(value)) as Result.Result<unknown>), value)
@@ -67,8 +69,10 @@ describe("Wire", () => {
     for (const message of [...Golden.messages, Golden.data.header]) {
       const kind = message._tag === "Data" ? "Data" : "Message"
       for (const field of Object.keys(message)) {
+        // In an open session nobody has a membership to show, in a closed one nobody says its name to strangers.
+        const isOptional = message._tag === "Hello" && (field === "name" || field === "membership")
         const { [field]: value, ...rest } = sent(message) as Record<string, unknown>
-        assert.isFalse(accepts(kind, rest), `${message._tag} without ${field}`)
+        assert.strictEqual(accepts(kind, rest), isOptional, `${message._tag} without ${field}`)
         for (const other of [null, true, 1.5, "", "1", [], {}, [[]]]) {
           if (typeof other === typeof value && Array.isArray(other) === Array.isArray(value)) continue
           assert.isFalse(
@@ -98,7 +102,9 @@ const bases: Record<string, readonly [Kind, unknown]> = {
   Text: ["Entry", bodyOf("Entries", 0)],
   Share: ["Entry", bodyOf("Entries", 1)],
   Unshare: ["Entry", bodyOf("Entries", 2)],
-  End: ["Entry", bodyOf("Entries", 3)],
+  Remove: ["Entry", bodyOf("Entries", 3)],
+  End: ["Entry", bodyOf("Entries", 4)],
+  MembershipCertificate: ["MembershipCertificate", JSON.parse(Golden.membershipSigned.body)],
   Status: ["Status", bodyOf("Statuses", 0)],
   Statement: ["Statement", JSON.parse(Golden.announcement.statement.body)]
 }
@@ -190,6 +196,14 @@ const fields: ReadonlyArray<readonly [base: string, path: string, field: Field]>
   ["Hello", "program", short(64)],
   ["Hello", "certificates.0.key", characters(43)],
   ["Hello", "certificates.0.signature", characters(86)],
+  ["Hello", "membership.key", characters(43)],
+  ["Hello", "membership.signature", characters(86)],
+  ["Join", "code", short(Limits.joinCodeBytesMax)],
+  ["Admitted", "membership.key", characters(43)],
+  ["Admitted", "membership.signature", characters(86)],
+  ["Introduction", "name", short(Limits.nameBytesMax)],
+  ["MembershipCertificate", "member", characters(43)],
+  ["MembershipCertificate", "number", natural],
   ["Goodbye", "code", oneOf(...GoodbyeCode.literals)],
   ["Goodbye", "detail", short(256)],
   ["Peers", "links", natural],
@@ -257,6 +271,9 @@ const fields: ReadonlyArray<readonly [base: string, path: string, field: Field]>
   ["Share", "content.manifest.chunkSizeBytes", integers(1_024, Limits.chunkBytesMax)],
   ["Share", "content.manifest.hashes.0", characters(43)],
   ["Unshare", "content.root", characters(43)],
+  ["Remove", "content.key", characters(43)],
+  ["Remove", "content.name", short(Limits.nameBytesMax)],
+  ["Remove", "content.after", natural],
   ["End", "content._tag", { yes: ["End"], no: ["end", "Ended", "", null] }],
   ["Status", "number", natural],
   ["Status", "name", short(Limits.nameBytesMax)],
@@ -322,7 +339,9 @@ describe("Wire, at its limits", () => {
         const twin = path.replace(/^(?:certificates|entries|statuses)\.\d+\.(key|signature)$/, "$1")
         if (["_tag", "content._tag", "body"].includes(path) || path.endsWith(".body")) return
         if (["key", "signature"].includes(twin)) return
-        if (["Share", "Unshare", "End"].includes(base) && ["number", "name", "writtenAt"].includes(path)) return
+        if (["Share", "Unshare", "Remove", "End"].includes(base) && ["number", "name", "writtenAt"].includes(path)) {
+          return
+        }
         assert.isTrue(rows.has(`${base}.${path}`), `${base}.${path}`)
       }
     }

@@ -120,7 +120,8 @@ const entries = [
   entryOf(1, { _tag: "Text", text: "Hello,\n\"world\" – 😀" }),
   entryOf(2, share),
   entryOf(3, { _tag: "Unshare", root: share.root }),
-  entryOf(4, { _tag: "End" })
+  entryOf(4, { _tag: "Remove", key: student.publicKey, name: "lab-07", after: 12 }),
+  entryOf(5, { _tag: "End" })
 ].map((entry) => crypto.sign(host, "entry", session, JSON.stringify(entry)))
 
 const status: Status = {
@@ -131,6 +132,14 @@ const status: Status = {
   shares: [{ root: share.root, verifiedBytes: 1_024, complete: false, problem: "disk-full" }]
 }
 const statusSigned = crypto.sign(student, "status", session, JSON.stringify(status))
+
+/** The student's, by the host. */
+export const membershipSigned = crypto.sign(
+  host,
+  "membership",
+  session,
+  JSON.stringify({ member: student.publicKey, number: 1 })
+)
 
 const indexes = (...all: ReadonlyArray<number>) => all.map((index) => ChunkIndex.make(index))
 
@@ -145,9 +154,13 @@ export const messages: ReadonlyArray<Message> = [
     session,
     certificates: [certificateSigned],
     name: "Ada",
+    membership: membershipSigned,
     listenPort: 40_123,
     program: "labfx 0.1.0"
   },
+  { _tag: "Join", code: "blue whale 42" },
+  { _tag: "Admitted", membership: membershipSigned },
+  { _tag: "Introduction", name: "lab-07" },
   { _tag: "Goodbye", code: "version", detail: "this device speaks protocol 1 to 1, the other 2 to 3" },
   {
     _tag: "Peers",
@@ -164,7 +177,7 @@ export const messages: ReadonlyArray<Message> = [
     _tag: "Heads",
     first: true,
     received: 0,
-    heads: [{ author: host.publicKey, number: 4 }, { author: student.publicKey, number: 0 }]
+    heads: [{ author: host.publicKey, number: 5 }, { author: student.publicKey, number: 0 }]
   },
   { _tag: "Entries", entries },
   { _tag: "Statuses", statuses: [statusSigned] },
@@ -232,7 +245,8 @@ const vectors = Effect.gen(function*() {
       signedVector("certificate", "-", certificateSigned.body),
       signedVector("announcement", session, announcement.statement.body),
       ...entries.map(({ body }) => signedVector("entry", session, body)),
-      signedVector("status", session, statusSigned.body)
+      signedVector("status", session, statusSigned.body),
+      signedVector("membership", session, membershipSigned.body)
     ],
     joinLink: { ...joinLink, link: JoinLink.encode(joinLink) },
     bitfield: {

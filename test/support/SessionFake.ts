@@ -43,6 +43,7 @@ export const examples: { readonly [Name in SessionEvent["event"]]: Extract<Sessi
   "session.ended": { event: "session.ended", session: sessionId("s"), reason: "ended-by-teacher" },
   "peer.up": { event: "peer.up", peer: peer("p"), name: "anna", address: "10.0.0.6:1000", host: true },
   "peer.down": { event: "peer.down", peer: peer("p"), name: "anna" },
+  "peer.removed": { event: "peer.removed", peer: peer("p"), name: "anna" },
   "share.offered": { event: "share.offered", root: root("r"), title: "lab.bin", kind: "file", bytes: 1000, files: 1 },
   "share.progress": {
     event: "share.progress",
@@ -140,6 +141,7 @@ export const make = Effect.gen(function*() {
             ? Effect.fail(new SessionRefused({ reason: "unknown-share", detail: name }))
             : Effect.void
         }),
+      remove: (device) => Effect.sync(() => void fake.asked.push(`remove ${device}`)),
       say: (text) =>
         Effect.suspend(() => {
           if (fake.tooFastNext > 0) {

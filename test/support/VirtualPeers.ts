@@ -97,6 +97,7 @@ export class VirtualPeers {
             return this.cut(peer, other)
           }),
         peers: Effect.succeed([]),
+        admitted: Effect.void,
         listenPort: 0,
         heard: () => Effect.void,
         connect: () => Effect.void,

@@ -22,7 +22,9 @@ const noticeMs = 700
 const start = (target: string) =>
   Effect.callback<void, OpenRefused>((resume) => {
     const refuse = (detail: string) => resume(Effect.fail(new OpenRefused({ reason: "no-desktop", detail })))
-    const child = NodeChildProcess.spawn(opener, [target], { stdio: "ignore", detached: true })
+    // What a person gave to labfx in confidence is nothing for a browser and its own children.
+    const { LABFX_JOIN_CODE: _, LABFX_SECRET: __, ...env } = process.env
+    const child = NodeChildProcess.spawn(opener, [target], { stdio: "ignore", detached: true, env })
     const timer = setTimeout(() => resume(Effect.void), noticeMs)
     child.on("error", (error) => {
       clearTimeout(timer)
