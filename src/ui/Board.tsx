@@ -39,7 +39,13 @@ const CopyLink = ({ link }: { readonly link: string }) => {
 }
 
 export const Board = (
-  { ended, link, words }: { readonly words: string; readonly link: string | undefined; readonly ended: boolean }
+  { compact, ended, link, words }: {
+    readonly words: string
+    readonly link: string | undefined
+    readonly ended: boolean
+    /** Makes room for the students once there are some. */
+    readonly compact: boolean
+  }
 ) => {
   const [large, setLarge] = useState(false)
   if (ended) {
@@ -50,7 +56,7 @@ export const Board = (
     )
   }
   return (
-    <section class="board" aria-label={t("board.words")}>
+    <section class={compact ? "board compact" : "board"} aria-label={t("board.words")}>
       <div>
         <Words words={words} />
         <p class="hint">

@@ -66,9 +66,9 @@ const Body = (
   <>
     {Object.entries(media?.content ?? {}).map(([type, { schema }]) => (
       <div key={type}>
-        <h4>
+        <h2>
           {label} <span class="hint">{type}</span>
-        </h4>
+        </h2>
         <pre dir="ltr" tabIndex={0}>{write(schema, document)}</pre>
       </div>
     ))}

@@ -27,6 +27,9 @@ class ShareRow extends Steady<{ readonly share: ShareNow; readonly language: str
   override render() {
     const { roomPercent, share } = this.props
     const { problem, root, spread, state, title, verifiedBytes, sizeBytes } = share
+    // What everybody has needs no more than a line.
+    const settled = state === "complete" && spread !== undefined && spread.students > 0 &&
+      spread.complete === spread.students
     const reading = state === "waiting" || state === "receiving"
     const value = reading ? Language.percentOf(verifiedBytes, sizeBytes) : roomPercent
     return (
@@ -35,6 +38,7 @@ class ShareRow extends Steady<{ readonly share: ShareNow; readonly language: str
           <strong class="name">
             <Foreign>{title}</Foreign>
           </strong>
+          {settled && <span class="figures whole">{t("shares.room", spread)}</span>}
           <span class="figures">{about(share)}</span>
           {state !== "withdrawn" && (
             <button
@@ -47,7 +51,9 @@ class ShareRow extends Steady<{ readonly share: ShareNow; readonly language: str
             </button>
           )}
         </div>
-        {state === "withdrawn"
+        {settled
+          ? <p class="hint figures">{pace(share)}</p>
+          : state === "withdrawn"
           ? <p class="hint">{t("shares.withdrawn")}</p>
           : state === "failed" || state === "paused"
           ? (
@@ -64,7 +70,7 @@ class ShareRow extends Steady<{ readonly share: ShareNow; readonly language: str
                     ? t("shares.reading")
                     : spread === undefined || spread.students === 0
                     ? t("shares.nobody")
-                    : t("shares.room", { complete: spread.complete, students: spread.students })}
+                    : t("shares.room", spread)}
                 </span>
                 <span class="figures">{pace(share)}</span>
               </div>

@@ -1,5 +1,5 @@
 /** The student's page: finding the session, the files as they arrive, and the conversation. */
-import type { Found, LocalState, ShareNow } from "../services/LocalApi.ts"
+import type { DeviceNow, Found, LocalState, ShareNow } from "../services/LocalApi.ts"
 import { Words } from "./Board.tsx"
 import { Conversation } from "./Conversation.tsx"
 import * as Language from "./language.ts"
@@ -7,10 +7,12 @@ import { t } from "./language.ts"
 import { attempt, choose, openFolder } from "./live.ts"
 import { Bar, Foreign, Section, Steady } from "./parts.tsx"
 
+type Problem = NonNullable<NonNullable<DeviceNow["shares"]>[number]["problem"]>
+
 const FoundSession = ({ found }: { readonly found: Found }) => (
   <li class={`found ${found.trust}`}>
     {found.trust === "alarm" && (
-      <p class="alarm" role="alert">
+      <p class="warning" role="alert">
         <strong>{t("find.alarm")}</strong> {t("find.alarmExplain")}
       </p>
     )}
@@ -48,16 +50,20 @@ const Looking = ({ found }: { readonly found: ReadonlyArray<Found> }) => (
   </section>
 )
 
-const standing = (share: ShareNow): string => {
+/** Why a share does not go on: in the page's language where labfx has a word for it, else in its own words. */
+const reason = (share: ShareNow, problem: Problem | undefined): string =>
+  problem === undefined || problem === "other" ? share.problem ?? "" : t(`device.${problem}`)
+
+const standing = (share: ShareNow, problem: Problem | undefined): string => {
   switch (share.state) {
     case "complete":
       return t("files.complete")
     case "withdrawn":
       return t("shares.withdrawn")
     case "paused":
-      return `${t("files.paused", { problem: share.problem ?? "" })} ${t("files.resumes")}`
+      return `${t("files.paused", { problem: reason(share, problem) })} · ${t("files.resumes")}`
     case "failed":
-      return t("files.failed", { problem: share.problem ?? "" })
+      return t("files.failed", { problem: reason(share, problem) })
     case "waiting":
     case "receiving":
       if (share.sources === 0 || share.receiveBytesPerSecond < 1) return t("files.waiting")
@@ -70,9 +76,11 @@ const standing = (share: ShareNow): string => {
   }
 }
 
-class FileRow extends Steady<{ readonly share: ShareNow; readonly language: string }> {
+class FileRow extends Steady<
+  { readonly share: ShareNow; readonly problem: Problem | undefined; readonly language: string }
+> {
   override render() {
-    const { share } = this.props
+    const { problem, share } = this.props
     const { filesCount, kind, path, root, sizeBytes, state, title, verifiedBytes } = share
     const whole = state === "complete"
     const percent = whole ? 100 : Math.min(99, Language.percentOf(verifiedBytes, sizeBytes))
@@ -100,7 +108,7 @@ class FileRow extends Steady<{ readonly share: ShareNow; readonly language: stri
         </div>
         {state !== "withdrawn" && <Bar label={title} value={percent} tone={whole ? "done" : bad ? "bad" : "plain"} />}
         <div class={bad ? "line problem" : "line hint"} role={bad ? "alert" : undefined}>
-          <span>{standing(share)}</span>
+          <span>{standing(share, problem)}</span>
           {!whole && state !== "withdrawn" && <span class="figures">{Language.percent(percent)}</span>}
         </div>
         {whole && path !== undefined && (
@@ -115,6 +123,7 @@ class FileRow extends Steady<{ readonly share: ShareNow; readonly language: stri
 
 export const Student = ({ now }: { readonly now: LocalState }) => {
   const { devices, found, header, messages, shares } = now
+  const self = devices.find(({ isSelf }) => isSelf)
   if (header.phase === "looking") {
     return (
       <main id="content" class="finding">
@@ -129,7 +138,12 @@ export const Student = ({ now }: { readonly now: LocalState }) => {
         {shares.length === 0 && <p class="empty">{t("files.none")}</p>}
         <ul class="list">
           {shares.toReversed().map((share) => (
-            <FileRow key={share.root} share={share} language={Language.language.value.tag} />
+            <FileRow
+              key={share.root}
+              share={share}
+              problem={self?.shares?.find(({ root }) => root === share.root)?.problem}
+              language={Language.language.value.tag}
+            />
           ))}
         </ul>
       </Section>
@@ -137,7 +151,7 @@ export const Student = ({ now }: { readonly now: LocalState }) => {
         messages={messages}
         mayWrite={header.mayWrite && header.phase === "joined"}
         isTeacher={false}
-        self={devices.find(({ isSelf }) => isSelf)?.peer}
+        self={self?.peer}
       />
     </main>
   )

@@ -36,7 +36,7 @@ class Card extends Row {
     const { seen, standing } = this.props
     const { device, each, percent, tone } = standing
     return (
-      <li class={`student ${tone}`}>
+      <li class={`card ${tone}`}>
         <div class="line">
           <strong class="name" title={device.name}>
             <Foreign>{device.name}</Foreign>
@@ -126,7 +126,7 @@ export const Students = (
           </ul>
         )
         : (
-          <div class="scroller" tabIndex={0} role="region" aria-label={t("students.title")}>
+          <div class="scroller" tabIndex={0} role="group" aria-label={t("students.table")}>
             <table>
               <thead>
                 <tr>

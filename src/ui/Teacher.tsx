@@ -83,15 +83,15 @@ export const Teacher = ({ now }: { readonly now: LocalState }) => {
   const ended = header.phase === "ended"
   return (
     <main id="content" class="teacher">
-      <Board words={header.words ?? ""} link={header.link} ended={ended} />
+      <Board words={header.words ?? ""} link={header.link} ended={ended} compact={room.value.length > 0} />
       <Shares shares={shares} roomPercents={roomPercents(room.value)} ended={ended} />
+      <Students standings={room.value} shares={shares} />
       <Conversation
         messages={messages}
         mayWrite={header.mayWrite && !ended}
         isTeacher
         self={devices.find(({ isSelf }) => isSelf)?.peer}
       />
-      <Students standings={room.value} shares={shares} />
       {!ended && <DropVeil />}
     </main>
   )

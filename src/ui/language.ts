@@ -47,9 +47,13 @@ export const choose = (tag: string) => {
   dress(chosen)
 }
 
-export type Values = Readonly<Record<string, string | number>>
+export type Values = Readonly<Record<string, string | number | undefined>>
 
-const locale = () => language.value.tag === trial.tag ? "en" : language.value.tag
+/** The person's own variant of the language, which decides about dates and figures: British English, Indian Hindi. */
+const locale = (): string => {
+  const tag = language.value.tag === trial.tag ? "en" : language.value.tag
+  return navigator.languages.find((variant) => variant.split("-")[0] === tag) ?? tag
+}
 
 const numbers = new Map<string, Intl.NumberFormat>()
 const numberFormat = (options: Intl.NumberFormatOptions): Intl.NumberFormat => {
@@ -109,17 +113,16 @@ export const percentOf = (part: number, whole: number): number =>
 
 export const percent = (value: number): string => numberFormat({ style: "percent" }).format(value / 100)
 
+const inFull = (value: number, unit: string): string =>
+  numberFormat({ style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 1 }).format(value)
+
 /** A span of time in the unit a person would use. */
 export const span = (ms: number): string => {
   const seconds = ms / 1_000
-  if (seconds < 10) {
-    return numberFormat({ style: "unit", unit: "second", unitDisplay: "short", maximumFractionDigits: 1 }).format(
-      seconds
-    )
-  }
-  if (seconds < 100) return withUnit(Math.round(seconds), "second")
-  if (seconds < 6_000) return withUnit(Math.round(seconds / 60), "minute")
-  return withUnit(Math.round(seconds / 360) / 10, "hour")
+  if (seconds < 10) return inFull(seconds, "second")
+  if (seconds < 100) return inFull(Math.round(seconds), "second")
+  if (seconds < 6_000) return inFull(Math.round(seconds / 60), "minute")
+  return inFull(Math.round(seconds / 360) / 10, "hour")
 }
 
 /** `3 minutes ago`. */

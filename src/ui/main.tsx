@@ -16,7 +16,7 @@ const Masthead = ({ now }: { readonly now: LocalState }) => {
   return (
     <header class="masthead">
       <span class="brand" aria-hidden="true">labfx</span>
-      <h1>
+      <h1 class={header.title === undefined ? "spoken" : undefined}>
         <Foreign>{header.title ?? "labfx"}</Foreign>
       </h1>
       {!header.isTeacher && header.words !== undefined && (
@@ -92,7 +92,9 @@ const App = () => {
   return (
     <>
       <a class="skip" href="#content">{t("app.skip")}</a>
-      {line.value === "lost" && now !== undefined && <p class="lost" role="alert">{t("app.lost")}</p>}
+      {line.value === "lost" && now !== undefined && (
+        <p class="lost" role="alert">{t("app.lost", { command: "labfx open" })}</p>
+      )}
       {!locked && now !== undefined && <Masthead now={now} />}
       {!locked && <Notices now={now} />}
       {locked
@@ -100,7 +102,7 @@ const App = () => {
         : now === undefined
         ? (
           <main id="content" class="locked">
-            <p>{t(line.value === "lost" ? "app.lost" : "app.connecting")}</p>
+            <p>{t(line.value === "lost" ? "app.lost" : "app.connecting", { command: "labfx open" })}</p>
           </main>
         )
         : now.header.isTeacher

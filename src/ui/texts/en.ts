@@ -13,7 +13,7 @@ export const en = {
   "app.reference": "API reference",
   "app.connecting": "Connecting to labfx …",
   "app.lost":
-    "labfx on this machine does not answer. It has ended, or it is starting again; this page goes on by itself when it is back.",
+    "labfx on this machine does not answer: it has ended, or it is starting again. If this stays, run {command} in a terminal.",
   "app.locked.title": "This page needs to be opened by labfx",
   "app.locked":
     "Run {command} in a terminal on this machine. The page is shown to you alone, so every browser is let in by a link of its own.",
@@ -49,7 +49,7 @@ export const en = {
   "shares.share": "Share",
   "shares.reading": "Reading …",
   "shares.unshare": "Stop sharing",
-  "shares.unshareName": "Stop sharing {title}",
+  "shares.unshareName": "Stop sharing: {title}",
   "shares.filesCount": { one: "{count} file", other: "{count} files" },
   "shares.room": "{complete} of {students} have it",
   "shares.nobody": "Ready; nobody is here yet",
@@ -121,7 +121,7 @@ export const en = {
   "find.none": "None is in reach yet. Stay on the lab's network; this page goes on looking.",
   "find.compare": "Join only if these are the words on the board.",
   "find.join": "Join",
-  "find.joinName": "Join {title}",
+  "find.joinName": "Join: {title}",
   "find.pinned": "A teacher you know. Joining …",
   "find.alarm": "Not the teacher you know",
   "find.alarmExplain":
@@ -129,7 +129,7 @@ export const en = {
   "files.title": "Files",
   "files.none": "The teacher has not shared anything yet.",
   "files.open": "Open folder",
-  "files.openName": "Open the folder of {title}",
+  "files.openName": "Open folder: {title}",
   "files.complete": "Complete",
   "files.waiting": "Waiting for a device that has it",
   "files.receiving": { one: "{rate} from {count} device", other: "{rate} from {count} devices" },

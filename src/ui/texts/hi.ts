@@ -8,7 +8,7 @@ export const hi: Catalogue = {
   "app.reference": "API संदर्भ",
   "app.connecting": "labfx से जुड़ रहे हैं …",
   "app.lost":
-    "इस मशीन पर labfx उत्तर नहीं दे रहा। वह बंद हो गया है या फिर से शुरू हो रहा है; उसके लौटते ही यह पृष्ठ अपने आप आगे बढ़ेगा।",
+    "इस मशीन पर labfx उत्तर नहीं दे रहा: वह बंद हो गया है या फिर से शुरू हो रहा है। यदि यह संदेश न हटे, तो टर्मिनल में {command} चलाएँ।",
   "app.locked.title": "यह पृष्ठ labfx से ही खोला जा सकता है",
   "app.locked": "इस मशीन के टर्मिनल में {command} चलाएँ। यह पृष्ठ केवल आपको दिखता है, इसलिए हर ब्राउज़र अपनी अलग कड़ी से खुलता है।",
   "app.replayed":
@@ -41,7 +41,7 @@ export const hi: Catalogue = {
   "shares.share": "साझा करें",
   "shares.reading": "पढ़ा जा रहा है …",
   "shares.unshare": "साझा करना रोकें",
-  "shares.unshareName": "{title} साझा करना रोकें",
+  "shares.unshareName": "साझा करना रोकें: {title}",
   "shares.filesCount": { one: "{count} फ़ाइल", other: "{count} फ़ाइलें" },
   "shares.room": "{students} में से {complete} के पास है",
   "shares.nobody": "तैयार है; अभी कोई नहीं आया",
@@ -108,7 +108,7 @@ export const hi: Catalogue = {
   "find.none": "अभी कोई सत्र पहुँच में नहीं है। प्रयोगशाला के नेटवर्क पर रहें; यह पृष्ठ ढूँढता रहेगा।",
   "find.compare": "तभी जुड़ें जब बोर्ड पर यही शब्द हों।",
   "find.join": "जुड़ें",
-  "find.joinName": "{title} से जुड़ें",
+  "find.joinName": "जुड़ें: {title}",
   "find.pinned": "यह आपके परिचित शिक्षक हैं। जुड़ रहे हैं …",
   "find.alarm": "यह वह शिक्षक नहीं जिन्हें आप जानते हैं",
   "find.alarmExplain":
@@ -116,7 +116,7 @@ export const hi: Catalogue = {
   "files.title": "फ़ाइलें",
   "files.none": "शिक्षक ने अभी कुछ साझा नहीं किया है।",
   "files.open": "फ़ोल्डर खोलें",
-  "files.openName": "{title} का फ़ोल्डर खोलें",
+  "files.openName": "फ़ोल्डर खोलें: {title}",
   "files.complete": "पूरा मिल गया",
   "files.waiting": "ऐसे यंत्र की प्रतीक्षा है जिसके पास यह हो",
   "files.receiving": { one: "{count} यंत्र से {rate}", other: "{count} यंत्रों से {rate}" },

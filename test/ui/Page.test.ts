@@ -1,0 +1,369 @@
+/** The page in every state it can be in, in a real browser over a session of which the test is the network. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import type { BrowserContextOptions, Page } from "playwright-core"
+import { buildPage } from "../../scripts/buildPage.ts"
+import { LocalServer } from "../../src/services/LocalServer.ts"
+import * as Browser from "../support/Browser.ts"
+import { serve } from "../support/LocalLab.ts"
+import * as Rooms from "../support/Rooms.ts"
+import * as SessionFake from "../support/SessionFake.ts"
+import { tempFolder } from "../support/TempFolder.ts"
+
+interface Scene {
+  readonly fake: SessionFake.SessionFake
+  readonly page: Page
+}
+
+/** Shows the page over a session that `prepare` has set up. */
+const scene = (
+  options: {
+    readonly isTeacher: boolean
+    readonly prepare: (fake: SessionFake.SessionFake) => Effect.Effect<void>
+    readonly browser?: BrowserContextOptions
+    readonly query?: string
+  },
+  test: (scene: Scene) => Effect.Effect<void>
+) =>
+  Effect.gen(function*() {
+    const files = yield* Effect.promise(buildPage)
+    const stateFolder = yield* tempFolder
+    const fake = yield* SessionFake.make
+    yield* options.prepare(fake)
+    const browser = yield* Browser.launch
+    const context = yield* Browser.context(browser, options.browser)
+    yield* Effect.gen(function*() {
+      const server = yield* LocalServer
+      const page = yield* Browser.open(context, yield* server.link)
+      const errors: Array<string> = []
+      page.on("console", (message) => {
+        // A refused call is an answer, and the browser writes it down as an error of its own.
+        if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) {
+          errors.push(message.text())
+        }
+      })
+      page.on("pageerror", (error) => errors.push(String(error)))
+      yield* Effect.promise(async () => {
+        await page.waitForURL((url) => url.pathname === "/")
+        if (options.query !== undefined) await page.goto(`http://127.0.0.1:${server.port}/${options.query}`)
+        await page.locator(options.query === "?reference" ? "details" : ".masthead").first().waitFor()
+      })
+      yield* test({ fake, page })
+      assert.deepStrictEqual(errors, [])
+    }).pipe(Effect.provide(serve(fake.layer, {
+      isTeacher: options.isTeacher,
+      name: options.isTeacher ? "Ms Ada" : "lab-07",
+      program: "labfx 0.1.0",
+      stateFolder,
+      page: files
+    })))
+  }).pipe(Effect.scoped)
+
+const teacher = (view = Rooms.teacherView()) => (fake: SessionFake.SessionFake) =>
+  Effect.suspend(() => {
+    fake.view = view
+    fake.conversation = Rooms.conversation
+    return fake.happen(
+      Rooms.started,
+      ...view.shares.map((share) => ({
+        ...SessionFake.examples["share.offered"],
+        root: share.root,
+        title: share.title,
+        kind: share.kind,
+        bytes: share.sizeBytes,
+        files: share.kind === "folder" ? 214 : 1
+      }))
+    )
+  })
+
+const isClean = (page: Page) =>
+  Effect.map(Browser.axeFindings(page), (findings) => assert.deepStrictEqual(findings, []))
+
+const wide = `(() => {
+  const width = document.documentElement.clientWidth
+  if (document.documentElement.scrollWidth === width) return []
+  return [...document.querySelectorAll("body *")]
+    .filter((element) => element.getBoundingClientRect().right > width + 1)
+    .map((element) => element.tagName + "." + element.className)
+})()`
+
+/** Nothing stands out of the page to the side: no second scroll bar on a phone. */
+const isWithinItsWidth = (page: Page) =>
+  Effect.map(
+    Effect.promise(() => page.evaluate(wide)),
+    (elements) => assert.deepStrictEqual(elements, [])
+  )
+
+const dark: BrowserContextOptions = { colorScheme: "dark" }
+const phone: BrowserContextOptions = { viewport: { width: 390, height: 844 } }
+
+describe.skipIf(Browser.missing !== undefined)(
+  `the page (${Browser.missing ?? "in Chromium"})`,
+  { timeout: 60_000 },
+  () => {
+    it.live.each<[string, BrowserContextOptions, boolean]>([
+      ["teacher", {}, false],
+      ["teacher-dark", dark, false],
+      ["teacher-phone", phone, true],
+      // 200 % zoom of a classroom's screen.
+      ["teacher-zoom", { viewport: { width: 683, height: 384 } }, false]
+    ])(
+      "shows the teacher the words, what is shared and who has it: %s",
+      ([name, browser, fullPage]) =>
+        scene({ isTeacher: true, prepare: teacher(), browser }, ({ page }) =>
+          Effect.gen(function*() {
+            yield* Effect.promise(() => page.getByText("24 students").waitFor())
+            assert.deepStrictEqual(
+              yield* Effect.promise(() => page.locator(".board .words li").allTextContents()),
+              Rooms.words.split(" ")
+            )
+            assert.match(
+              yield* Effect.promise(() => page.locator(".card.stuck").allTextContents()).pipe(Effect.map(String)),
+              /Disk full/
+            )
+            yield* isWithinItsWidth(page)
+            yield* isClean(page)
+            yield* Browser.picture(page, name, fullPage)
+          }))
+    )
+
+    it.live("shows a room of 60 as cards and as a table, without scrolling to the cards of a usual room", () =>
+      scene(
+        {
+          isTeacher: true,
+          prepare: teacher(
+            Rooms.teacherView({ devices: [Rooms.teacherView().devices[0]!, ...Rooms.students(60, 0.7)] })
+          )
+        },
+        ({ page }) =>
+          Effect.gen(function*() {
+            yield* Effect.promise(() => page.getByText("60 students").waitFor())
+            yield* Browser.picture(page, "teacher-60")
+            yield* Effect.promise(() => page.getByRole("button", { name: "Table" }).click())
+            assert.strictEqual(yield* Effect.promise(() => page.locator("tbody tr").count()), 60)
+            yield* isClean(page)
+            yield* Browser.picture(page, "teacher-table")
+          })
+      ))
+
+    it.live("shows the words large enough for the last row", () =>
+      scene({ isTeacher: true, prepare: teacher() }, ({ page }) =>
+        Effect.gen(function*() {
+          yield* Effect.promise(() => page.getByRole("button", { name: "Show large" }).click())
+          const size = yield* Effect.promise(() =>
+            page.locator("dialog.large .words").evaluate((element) => element.getBoundingClientRect().height / 6)
+          )
+          assert.isAbove(size, 80)
+          yield* isClean(page)
+          yield* Browser.picture(page, "board-large")
+          yield* Effect.promise(() => page.keyboard.press("Escape"))
+          assert.strictEqual(yield* Effect.promise(() => page.locator("dialog").count()), 0)
+        })))
+
+    it.live("starts empty and says what to do first", () =>
+      scene(
+        {
+          isTeacher: true,
+          prepare: (fake) =>
+            Effect.andThen(
+              teacher(Rooms.teacherView({ shares: [], devices: Rooms.teacherView().devices.slice(0, 1) }))(fake),
+              Effect.sync(() => void (fake.conversation = []))
+            )
+        },
+        ({ page }) =>
+          Effect.gen(function*() {
+            yield* Effect.promise(() => page.getByText("Drop files or folders anywhere").waitFor())
+            yield* isClean(page)
+            yield* Browser.picture(page, "teacher-empty")
+          })
+      ))
+
+    it.live("ends the session only when asked twice", () =>
+      scene({ isTeacher: true, prepare: teacher() }, ({ fake, page }) =>
+        Effect.gen(function*() {
+          yield* Effect.promise(() => page.getByRole("button", { name: "End session" }).click())
+          yield* isClean(page)
+          yield* Browser.picture(page, "end-session")
+          yield* Effect.promise(() => page.getByRole("button", { name: "Cancel" }).click())
+          assert.deepStrictEqual(fake.asked, [])
+          yield* Effect.promise(() => page.getByRole("button", { name: "End session" }).click())
+          yield* Effect.promise(() => page.getByRole("button", { name: "End it for everybody" }).click())
+          yield* Effect.promise(() => page.locator("dialog").waitFor({ state: "detached" }))
+          assert.deepStrictEqual(fake.asked, ["end"])
+        })))
+
+    it.live("says in words why something did not work", () =>
+      scene({ isTeacher: true, prepare: teacher() }, ({ page }) =>
+        Effect.gen(function*() {
+          yield* Effect.promise(async () => {
+            await page.getByLabel("or the path of something on this machine").fill("/missing")
+            await page.keyboard.press("Enter")
+            await page.getByText("There is nothing at that path").waitFor()
+          })
+          yield* isClean(page)
+          yield* Browser.picture(page, "error")
+        })))
+
+    const found = (trust: "new" | "alarm", name: string, title: string, words: string) => ({
+      ...SessionFake.examples["session.found"],
+      session: SessionFake.sessionId(name),
+      title,
+      words,
+      trust
+    })
+
+    it.live("shows a student the sessions in reach with their words, and an impostor as one", () =>
+      scene(
+        {
+          isTeacher: false,
+          prepare: (fake) => {
+            fake.view = SessionFake.view({
+              phase: "looking",
+              title: undefined,
+              words: undefined,
+              session: undefined,
+              mayWrite: false
+            })
+            return fake.happen(
+              found("new", "a", "Algorithms, group B", Rooms.words),
+              found("alarm", "b", "Networks 101", "veteran dragon captain pencil match renew")
+            )
+          }
+        },
+        ({ fake, page }) =>
+          Effect.gen(function*() {
+            yield* Effect.promise(() => page.getByText("Not the teacher you know").waitFor())
+            assert.strictEqual(yield* Effect.promise(() => page.getByRole("button", { name: /Join/ }).count()), 1)
+            yield* isClean(page)
+            yield* Browser.picture(page, "student-looking", true)
+            yield* Effect.promise(() => page.getByRole("button", { name: "Join: Algorithms, group B" }).click())
+            yield* Effect.promise(() => page.waitForTimeout(0))
+            while (fake.asked.length === 0) yield* Effect.promise(() => page.waitForTimeout(20))
+            assert.deepStrictEqual(fake.asked, [`choose ${SessionFake.sessionId("a")}`])
+          })
+      ))
+
+    const student = (fake: SessionFake.SessionFake) =>
+      Effect.suspend(() => {
+        const [lab, data] = Rooms.shares
+        fake.view = SessionFake.view({
+          title: "Algorithms, group B",
+          words: Rooms.words,
+          shares: [
+            { ...lab!, path: "/home/kavya/Downloads/labfx/lab 1 – sorting" },
+            {
+              ...data!,
+              state: "receiving",
+              verifiedBytes: 873_000_000,
+              receiveBytesPerSecond: 11_400_000,
+              sendBytesPerSecond: 0,
+              sources: 7,
+              path: undefined
+            },
+            SessionFake.share({
+              root: SessionFake.root("vm"),
+              title: "debian.qcow2",
+              sizeBytes: 8_000_000_000,
+              verifiedBytes: 1_200_000_000,
+              state: "paused",
+              problem: "the disk is full: 310 MB left"
+            })
+          ],
+          devices: [
+            { ...Rooms.teacherView().devices[0]!, isSelf: false, linked: true },
+            {
+              peer: SessionFake.peer("kavya"),
+              name: "Kavya",
+              isHost: false,
+              isSelf: true,
+              linked: false,
+              status: Rooms.fullDisk
+            },
+            ...Rooms.students(22, 0.5)
+          ]
+        })
+        fake.conversation = Rooms.conversation
+        return Effect.void
+      })
+
+    it.live.each<[string, BrowserContextOptions, boolean]>([
+      ["student", {}, false],
+      ["student-dark", dark, false],
+      ["student-phone", phone, true]
+    ])(
+      "shows a student the files as they arrive, what is wrong, and the conversation: %s",
+      ([name, browser, fullPage]) =>
+        scene({ isTeacher: false, prepare: student, browser }, ({ page }) =>
+          Effect.gen(function*() {
+            yield* Effect.promise(() => page.getByText("from 7 devices").waitFor())
+            yield* Effect.promise(() => page.getByText("Paused: Disk full").waitFor())
+            yield* isWithinItsWidth(page)
+            yield* isClean(page)
+            yield* Browser.picture(page, name, fullPage)
+          }))
+    )
+
+    it.live.each([["teacher-hindi", "hi", "सबके पास"], ["student-hindi", "hi", "फ़ाइलें"]] as const)(
+      "speaks Hindi where the browser does: %s",
+      ([name, locale, text]) => {
+        const isTeacher = name.startsWith("teacher")
+        return scene(
+          { isTeacher, prepare: isTeacher ? teacher() : student, browser: { locale } },
+          ({ page }) =>
+            Effect.gen(function*() {
+              yield* Effect.promise(() => page.getByText(text).first().waitFor())
+              assert.strictEqual(yield* Effect.promise(() => page.evaluate("document.documentElement.lang")), "hi")
+              yield* isWithinItsWidth(page)
+              yield* isClean(page)
+              yield* Browser.picture(page, name)
+            })
+        )
+      }
+    )
+
+    it.live("keeps its layout in a language from right to left, and longer than English", () =>
+      scene({ isTeacher: true, prepare: teacher(), query: "?lang=xr" }, ({ page }) =>
+        Effect.gen(function*() {
+          yield* Effect.promise(() => page.locator(".card").first().waitFor())
+          assert.strictEqual(yield* Effect.promise(() => page.evaluate("document.documentElement.dir")), "rtl")
+          yield* isWithinItsWidth(page)
+          yield* isClean(page)
+          yield* Browser.picture(page, "teacher-rtl")
+        })))
+
+    it.live("draws the reference of the API", () =>
+      scene({ isTeacher: true, prepare: teacher(), query: "?reference" }, ({ page }) =>
+        Effect.gen(function*() {
+          yield* Effect.promise(() => page.locator("summary", { hasText: "/api/messages" }).click())
+          yield* Effect.promise(() => page.locator("pre:visible", { hasText: "text: string" }).first().waitFor())
+          yield* isClean(page)
+          yield* Browser.picture(page, "reference")
+        })))
+
+    it.live("shows hostile names and messages as text", () =>
+      scene(
+        {
+          isTeacher: true,
+          prepare: (fake) =>
+            Effect.andThen(
+              teacher(
+                Rooms.teacherView({ shares: [{ ...Rooms.shares[0]!, title: "<img src=x onerror=alert(1)>.txt" }] })
+              )(fake),
+              Effect.sync(() => {
+                fake.conversation = [{
+                  ...Rooms.conversation[1]!,
+                  name: "<b>root</b>",
+                  text: "<script>document.title='owned'</script>\u202egnp.exe"
+                }]
+              })
+            )
+        },
+        ({ page }) =>
+          Effect.gen(function*() {
+            yield* Effect.promise(() => page.getByText("<script>document.title").waitFor())
+            assert.strictEqual(yield* Effect.promise(() => page.locator("img, main b").count()), 0)
+            assert.strictEqual(yield* Effect.promise(() => page.title()), "labfx")
+          })
+      ))
+  }
+)

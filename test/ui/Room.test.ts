@@ -1,0 +1,171 @@
+/** A lesson from end to end: real labfx processes, each with its page in a browser of its own. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as NodeChildProcess from "node:child_process"
+import * as NodeFs from "node:fs"
+import * as NodePath from "node:path"
+import type { Page } from "playwright-core"
+import * as Browser from "../support/Browser.ts"
+import * as Lab from "../support/Lab.ts"
+
+/** Asks the running session for a link, as a person does. */
+const linkTo = (lab: Lab.Lab, name: string) =>
+  Effect.sync(() =>
+    NodeChildProcess.execFileSync(
+      process.execPath,
+      [lab.program, "open", "--print", "--state", NodePath.join(lab.folder, "state", name)],
+      { encoding: "utf8" }
+    ).trim()
+  )
+
+/** What hangs from the pointer is let go over the page, as the system tells it to the browser: paths, no scripts. */
+const dropOnto = (page: Page, path: string) =>
+  Effect.promise(async () => {
+    const debug = await page.context().newCDPSession(page)
+    const data = { items: [], files: [path], dragOperationsMask: 1 }
+    for (const type of ["dragEnter", "dragOver", "drop"] as const) {
+      await debug.send("Input.dispatchDragEvent", { type, x: 400, y: 400, data })
+    }
+    await debug.detach()
+  })
+
+const see = (page: Page, text: string | RegExp) => Effect.promise(() => page.getByText(text).first().waitFor())
+
+/** A room with the teacher's page and one for each student. */
+const room = (...students: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const lab = yield* Lab.make
+    const key = yield* lab.key("teacher")
+    const teacher = yield* lab.teacher({
+      key,
+      name: "ada",
+      arguments: ["--students-may-write", "--title", "Algorithms"]
+    })
+    yield* teacher.event("session.started")
+    const processes = yield* Effect.forEach(students, (name) => lab.student({ name }))
+    yield* Effect.forEach(processes, (process) => process.event("session.joined"))
+    const browser = yield* Browser.launch
+    const pageOf = Effect.fnUntraced(function*(name: string) {
+      return yield* Browser.open(yield* Browser.context(browser), yield* linkTo(lab, name))
+    })
+    return {
+      lab,
+      teacher,
+      processes,
+      pageOf,
+      teacherPage: yield* pageOf("ada"),
+      studentPages: yield* Effect.forEach(students, pageOf)
+    }
+  })
+
+describe.skipIf(Browser.missing !== undefined)(
+  `a room with pages (${Browser.missing ?? "in Chromium"})`,
+  { timeout: 120_000 },
+  () => {
+    it.live("hands out a dropped folder, carries messages both ways, survives a killed student, and ends", () =>
+      Effect.gen(function*() {
+        const { lab, pageOf, processes, studentPages, teacher, teacherPage } = yield* room("anna", "ben")
+        const [annaPage, benPage] = studentPages as [Page, Page]
+
+        // A folder with everything that makes a folder hard: depth, an empty file, an empty folder, foreign letters.
+        const folder = NodePath.join(lab.folder, "lab 1 – résumé")
+        NodeFs.mkdirSync(NodePath.join(folder, "src", "deep", "er"), { recursive: true })
+        NodeFs.mkdirSync(NodePath.join(folder, "nothing"))
+        for (let file = 0; file < 300; file++) {
+          NodeFs.writeFileSync(NodePath.join(folder, "src", `task ${file}.py`), `print(${file})\n`.repeat(1 + file))
+        }
+        NodeFs.writeFileSync(NodePath.join(folder, "src", "deep", "er", "données.bin"), Buffer.alloc(3_000_000, 7))
+        NodeFs.writeFileSync(NodePath.join(folder, "empty.txt"), "")
+        yield* dropOnto(teacherPage, folder)
+        for (const page of studentPages) yield* see(page, "Complete")
+        for (const name of ["anna", "ben"]) {
+          assert.deepStrictEqual(Lab.digests(NodePath.join(lab.downloads(name), "lab 1 – résumé")), Lab.digests(folder))
+          assert.isTrue(NodeFs.existsSync(NodePath.join(lab.downloads(name), "lab 1 – résumé", "nothing")))
+        }
+        yield* see(teacherPage, "2 have everything")
+
+        yield* Effect.promise(async () => {
+          await teacherPage.getByLabel("Write to everybody").fill("<script>alert(1)</script> Open task 1")
+          await teacherPage.keyboard.press("Enter")
+        })
+        for (const page of studentPages) yield* see(page, "<script>alert(1)</script> Open task 1")
+        yield* Effect.promise(async () => {
+          await annaPage.getByLabel("Ask the teacher; everybody can read it").fill("Which task first?")
+          await annaPage.getByRole("button", { name: "Send" }).click()
+        })
+        yield* see(teacherPage, "Which task first?")
+        yield* see(benPage, "Which task first?")
+
+        // A name that no system but this one could hold stays behind, and the page says so.
+        const odd = NodePath.join(lab.folder, "odd")
+        NodeFs.mkdirSync(odd)
+        NodeFs.writeFileSync(NodePath.join(odd, "<img src=x onerror=alert(1)>.txt"), "x")
+        NodeFs.writeFileSync(NodePath.join(odd, "good.txt"), "good")
+        const [anna, ben] = processes as [Lab.Labfx, Lab.Labfx]
+        yield* ben.signal("SIGKILL")
+        yield* ben.ended
+        yield* see(benPage, "labfx on this machine does not answer")
+        yield* Browser.picture(benPage, "student-lost")
+        yield* dropOnto(teacherPage, odd)
+        yield* see(teacherPage, /1 file was left out: odd\/<img/)
+        yield* anna.event("share.completed", ({ title }) => title === "odd")
+        assert.deepStrictEqual(NodeFs.readdirSync(NodePath.join(lab.downloads("anna"), "odd")), ["good.txt"])
+
+        const again = yield* lab.student({ name: "ben" })
+        yield* again.event("share.completed", ({ title }) => title === "odd")
+        const benAgain = yield* pageOf("ben")
+        yield* see(benAgain, "Which task first?")
+        yield* see(teacherPage, "2 have everything")
+
+        yield* Effect.promise(async () => {
+          await teacherPage.getByRole("button", { name: "End session" }).click()
+          await teacherPage.getByRole("button", { name: "End it for everybody" }).click()
+        })
+        yield* see(annaPage, "The teacher has ended the session")
+        yield* see(teacherPage, "This session has ended")
+        yield* Browser.picture(annaPage, "student-ended")
+        assert.strictEqual(teacher.complaint(), "")
+      }).pipe(Effect.scoped))
+
+    it.live("is used from start to end with the keyboard alone", () =>
+      Effect.gen(function*() {
+        const { lab, studentPages, teacherPage } = yield* room("anna")
+        const file = yield* lab.file("data.bin", 2_000_000)
+        /** Tabs on until something of that name has the focus. */
+        const reach = (page: Page, name: string) =>
+          Effect.promise(async () => {
+            for (let steps = 0; steps < 60; steps++) {
+              await page.keyboard.press("Tab")
+              const focused = await page.locator(":focus").evaluateAll((elements) =>
+                elements.map((element) => [
+                  element.getAttribute("aria-label") ?? element.textContent,
+                  element.matches(":focus-visible")
+                ])[0]
+              )
+              if (focused?.[0] === name) return assert.isTrue(focused[1], `${name} shows that it has the focus`)
+            }
+            assert.fail(`${name} cannot be reached with the keyboard`)
+          })
+        const type = (page: Page, text: string) =>
+          Effect.promise(async () => {
+            await page.keyboard.type(text)
+            await page.keyboard.press("Enter")
+          })
+        yield* see(teacherPage, "1 student")
+        yield* reach(teacherPage, "or the path of something on this machine")
+        yield* type(teacherPage, file)
+        yield* see(studentPages[0]!, "Complete")
+        yield* reach(teacherPage, "Write to everybody")
+        yield* type(teacherPage, "hello")
+        yield* see(studentPages[0]!, "hello")
+        yield* reach(teacherPage, "Stop sharing: data.bin")
+        yield* Effect.promise(() => teacherPage.keyboard.press("Enter"))
+        yield* see(studentPages[0]!, "No longer shared")
+        yield* reach(teacherPage, "End session")
+        yield* Effect.promise(() => teacherPage.keyboard.press("Enter"))
+        yield* reach(teacherPage, "End it for everybody")
+        yield* Effect.promise(() => teacherPage.keyboard.press("Enter"))
+        yield* see(studentPages[0]!, "The teacher has ended the session")
+      }).pipe(Effect.scoped))
+  }
+)
