@@ -87,7 +87,9 @@ interface Work {
   sendBytesPerSecond: number
   changed: boolean
   readonly sources: Map<PeerId, number>
-  paused: { readonly error: StoreError; retryAtMs: number; waitMs: number } | undefined
+  paused: { readonly error: StoreError; readonly retryAtMs: number } | undefined
+  /** How long the next pause lasts: longer each time until a chunk is stored. */
+  pauseMs: number
   completed: boolean
 }
 
@@ -226,6 +228,7 @@ const make = Effect.fnUntraced(function*() {
     manifestComplete: boolean
   ) {
     const work = works.get(root)
+    if (work !== undefined) work.pauseMs = retryMsMin
     if (work !== undefined && index >= work.share.manifest.hashes.length) {
       work.verifiedBytes += sizeBytes
       work.changed = true
@@ -292,6 +295,7 @@ const make = Effect.fnUntraced(function*() {
       changed: true,
       sources: new Map(),
       paused: undefined,
+      pauseMs: retryMsMin,
       completed: false
     }
     works.set(share.root, work)
@@ -347,19 +351,27 @@ const make = Effect.fnUntraced(function*() {
 
   const pause = Effect.fnUntraced(function*(root: Root, error: StoreError) {
     const work = works.get(root)
-    if (work === undefined) return
-    const waitMs = work.paused === undefined ? retryMsMin : Math.min(retryMsMax, work.paused.waitMs * 2)
-    const first = work.paused === undefined
-    work.paused = { error, retryAtMs: nowMs() + waitMs, waitMs }
+    // The chunks that were under way fail one after another, of one cause.
+    if (work === undefined || work.paused !== undefined) return
+    waitBecauseOf(work, error)
     yield* advance({ _tag: "SharePaused", root })
-    if (first) yield* PubSub.publish(events, { _tag: "Paused", root, error })
+    yield* PubSub.publish(events, { _tag: "Paused", root, error })
   })
 
-  /** Tries a paused share again from what is on disk now; whether the cause is gone shows with the next write. */
-  const retry = Effect.fnUntraced(function*(work: Work) {
+  const waitBecauseOf = (work: Work, error: StoreError): void => {
+    work.paused = { error, retryAtMs: nowMs() + work.pauseMs }
+    work.pauseMs = Math.min(retryMsMax, work.pauseMs * 2)
+  }
+
+  /** Tries a paused share again from what is on disk now. */
+  const retry = Effect.fnUntraced(function*(work: Work, before: StoreError) {
     const { root } = work.share
     const opened = yield* Effect.result(store.open(work.share))
-    if (opened._tag === "Failure") return yield* pause(root, opened.failure)
+    if (opened._tag === "Failure") {
+      waitBecauseOf(work, opened.failure)
+      if (opened.failure.reason === before.reason) return
+      return yield* PubSub.publish(events, { _tag: "Paused", root, error: opened.failure })
+    }
     work.paused = undefined
     yield* PubSub.publish(events, { _tag: "Resumed", root })
     if (swarm.shares.has(root)) yield* advance({ _tag: "ShareClosed", root })
@@ -434,7 +446,7 @@ const make = Effect.fnUntraced(function*() {
     if (nowMs() < Swarm.wakeAtMs(swarm) && nowMs() < tickAtMs) return
     yield* advance({ _tag: "Tick" })
     for (const work of works.values()) {
-      if (work.paused !== undefined && nowMs() >= work.paused.retryAtMs) yield* retry(work)
+      if (work.paused !== undefined && nowMs() >= work.paused.retryAtMs) yield* retry(work, work.paused.error)
     }
     yield* sayProgress()
   })

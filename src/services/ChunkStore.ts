@@ -229,10 +229,10 @@ const make = Effect.fnUntraced(function*(
 
   // ---- The journal -------------------------------------------------------------------------------------------------
 
-  /** Writes down which chunks are here. A failure is no loss: it is tried again with the next chunk. */
-  const mark = (holding: Holding): Effect.Effect<void> =>
+  /** Writes down which chunks are here. */
+  const writeJournal = (holding: Holding): Effect.Effect<void, DiskError> =>
     holding.journal.withPermits(1)(Effect.suspend(() => {
-      if (holding.place._tag !== "Staging" || holding.forgotten || holding.unmarkedBytes === 0) return Effect.void
+      if (holding.place._tag !== "Staging" || holding.forgotten) return Effect.void
       const unmarkedBytes = holding.unmarkedBytes
       const sequence = holding.sequence + 1
       const slot = Journal.encodeSlot(sequence, holding.have, crypto.sha256)
@@ -245,10 +245,13 @@ const make = Effect.fnUntraced(function*(
         Effect.andThen(Effect.sync(() => {
           holding.sequence = sequence
           holding.unmarkedBytes -= unmarkedBytes
-        })),
-        Effect.ignore
+        }))
       )
     }))
+
+  /** A failure is no loss: it is tried again with the next chunk. */
+  const mark = (holding: Holding): Effect.Effect<void> =>
+    Effect.suspend(() => holding.unmarkedBytes === 0 ? Effect.void : Effect.ignore(writeJournal(holding)))
 
   /** Takes note of a change of `have`: soon it is also on disk. */
   const marked = (holding: Holding, bytes: number): Effect.Effect<void> => {
@@ -664,8 +667,10 @@ const make = Effect.fnUntraced(function*(
       yield* takeFromOthers(holding)
     }
     if (holding.place._tag !== "Staging") return
-    if (holding.content !== undefined) return yield* requireRoom(holding)
-    yield* makeRoom(holding.share.manifest.sizeBytes).pipe(Effect.ignore)
+    if (holding.content !== undefined) yield* requireRoom(holding)
+    else yield* Effect.ignore(makeRoom(holding.share.manifest.sizeBytes))
+    // That it can be written to is found out now, and not when chunks have travelled for nothing.
+    yield* writeJournal(holding).pipe(Effect.mapError(storeError(holding)))
   })
 
   // ---- Content that is here already --------------------------------------------------------------------------------

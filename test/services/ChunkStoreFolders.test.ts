@@ -197,7 +197,11 @@ describe("what earlier runs have left", () => {
       yield* withStore(memory, student, (store) => receive(store, made, seeded(1)))
       assert.deepStrictEqual([first, second, done].map((each) => isLeft(memory, each)), [false, true, true])
       memory.capacityBytes = 0
-      yield* withStore(memory, student, (store) => store.open(makeShare("new", new Map([["", noise(9, 9)]])).share))
+      yield* withStore(
+        memory,
+        student,
+        (store) => Effect.flip(store.open(makeShare("new", new Map([["", noise(9, 9)]])).share))
+      )
       assert.deepStrictEqual([first, second, done].map((each) => isLeft(memory, each)), [false, false, true])
     }))
 })
