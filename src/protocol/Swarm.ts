@@ -125,8 +125,8 @@ export const make = (options: Options, policy: Policy = defaultPolicy): Swarm =>
     sinceMs: 0,
     freeAtMs: 0
   },
-  arrivals: { bytes: 0, atMs: 0 },
   inFlightBytes: 0,
+  flightMs: 0,
   hungry: new Set(),
   allHungry: false,
   announcing: new Set(),

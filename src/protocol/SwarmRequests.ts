@@ -28,11 +28,14 @@ const sourcesMax = 3
 const asksPerLinkMin = 1
 const asksPerLinkFew = 4
 /** The endgame asks a further source when a chunk takes this many times the usual time in flight, and this. */
-const overdueFactor = 6
+const overdueFactor = 3
 const overdueMinMs = 200
-/** How long a source may be silent: several times what its rate promises, between these. */
+/** How long a source may be silent: several times the usual time in flight, between these. */
+const patienceFactor = 4
 const patienceMinMs = 2_000
-const patienceMaxMs = 15_000
+const patienceMaxMs = 60_000
+/** The usual time in flight is a mean over about this many chunks. */
+const flightsRemembered = 16
 /** A cancelled request that is not answered in this time never will be: its share was closed here meanwhile. */
 const answerMaxMs = 60_000
 /** A source that was silent is left alone for a while, twice as long each time. */
@@ -90,7 +93,7 @@ const hasRoom = (swarm: Swarm, view: View): boolean => {
 
 /** The chunk in flight with the fewest sources, the oldest of them, that this link could deliver as well; or -1. */
 const endgameChunk = (swarm: Swarm, view: View): number => {
-  const overdueMs = overdueMinMs + overdueFactor * flightMs(swarm)
+  const overdueMs = overdueMinMs + overdueFactor * swarm.flightMs
   let best = -1
   let sources = sourcesMax
   for (const [index, asks] of view.share.flights) {
@@ -101,9 +104,6 @@ const endgameChunk = (swarm: Swarm, view: View): number => {
   }
   return best
 }
-
-/** How long a chunk is in flight on average, by Little's law. */
-const flightMs = (swarm: Swarm): number => swarm.inFlightBytes / Math.max(arrivalRate(swarm.arrivals, swarm.nowMs), 1)
 
 /** Takes a request back from the source that has most of them waiting, to give it to this link, which has none. */
 const takeBack = (swarm: Swarm, view: View): void => {
@@ -160,7 +160,6 @@ export const arrived = (swarm: Swarm, link: Link, root: Root, index: number, byt
   const ask = askOf(link, root, index)
   if (ask === undefined) return
   countArrival(link.arrivals, bytes, swarm.nowMs)
-  countArrival(swarm.arrivals, bytes, swarm.nowMs)
   link.aliveAtMs = swarm.nowMs
   link.stalls = 0
   link.avoidUntilMs = 0
@@ -168,6 +167,7 @@ export const arrived = (swarm: Swarm, link: Link, root: Root, index: number, byt
   ask.arrivedBytes += counted
   if (!ask.cancelled) link.askedBytes -= counted
   if (last) {
+    swarm.flightMs += (swarm.nowMs - ask.askedAtMs - swarm.flightMs) / flightsRemembered
     ask.arrived = true
     answered(swarm, ask)
   }
@@ -258,10 +258,11 @@ const release = (swarm: Swarm, ask: Ask): void => {
 /** Passes over the sources that have been silent for too long, and looks again for something to ask. */
 export const watch = (swarm: Swarm): void => {
   swarm.allHungry = true
+  const patienceMs = Math.min(Math.max(patienceFactor * swarm.flightMs, patienceMinMs), patienceMaxMs)
   for (const link of swarm.links.values()) {
     for (const { asks } of link.views.values()) forgetUnanswered(swarm, asks)
     for (const asks of link.leftovers.values()) forgetUnanswered(swarm, asks)
-    if (link.askedBytes > 0 && swarm.nowMs - link.aliveAtMs > patienceMs(swarm, link)) passOver(swarm, link)
+    if (link.askedBytes > 0 && swarm.nowMs - link.aliveAtMs > patienceMs) passOver(swarm, link)
   }
 }
 
@@ -269,11 +270,6 @@ const forgetUnanswered = (swarm: Swarm, asks: ReadonlyMap<number, Ask>): void =>
   for (const ask of asks.values()) {
     if (ask.cancelled && swarm.nowMs - ask.askedAtMs > answerMaxMs) answered(swarm, ask)
   }
-}
-
-const patienceMs = (swarm: Swarm, link: Link): number => {
-  const expectedMs = link.askedBytes / Math.max(arrivalRate(link.arrivals, link.arrivals.atMs), 1)
-  return Math.min(Math.max(4 * expectedMs, patienceMinMs), patienceMaxMs)
 }
 
 const passOver = (swarm: Swarm, link: Link): void => {

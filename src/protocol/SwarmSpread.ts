@@ -26,7 +26,7 @@ const revealsAheadMs = 200
 /** A revealed chunk that is not asked for in this time may yet be; after the second, it is revealed to someone else. */
 const revealSlowMs = 300
 const revealLostMs = 2_000
-/** Nothing is revealed for so long to a link that left a chunk unfetched. */
+/** Nothing is revealed for so long to a link that left a chunk unfetched, for the first time. */
 const revealAvoidMs = 10_000
 
 /** What this device serves of a share: while it hands it out, the manifest. */
@@ -232,7 +232,8 @@ export const watch = (swarm: Swarm): void => {
       if (requested || swarm.nowMs - atMs < revealLostMs) continue
       hide(handout, index)
       handout.waiting.add(index)
-      view.avoidUntilMs = swarm.nowMs + revealAvoidMs
+      view.avoidMs = Math.max(2 * view.avoidMs, revealAvoidMs)
+      view.avoidUntilMs = swarm.nowMs + view.avoidMs
     }
   }
 }

@@ -62,10 +62,10 @@ export interface Swarm {
   readonly links: Map<PeerId, Link>
   readonly shares: Map<Root, Share>
   readonly uplink: Uplink
-  /** From all sources. */
-  readonly arrivals: Arrivals
   /** Bytes asked for and not yet stored, over all sources. */
   inFlightBytes: number
+  /** How long a chunk takes from its request to its last byte, on average lately. */
+  flightMs: number
   /** Links that may be asked for something after this input; all of them when `allHungry`. */
   readonly hungry: Set<Link>
   allHungry: boolean
@@ -137,8 +137,9 @@ export interface View {
   revealed: number
   /** Chunks that came to the room through this peer and that nobody else has announced yet. */
   unspread: number
-  /** It left a revealed chunk unfetched: nothing is revealed to it until then. */
+  /** It left a revealed chunk unfetched: nothing is revealed to it until then, twice as long each time. */
   avoidUntilMs: number
+  avoidMs: number
 }
 
 export interface Ask {
@@ -267,5 +268,6 @@ export const makeView = (link: Link, share: Share): View => ({
   queue: new Set(),
   revealed: 0,
   unspread: 0,
-  avoidUntilMs: 0
+  avoidUntilMs: 0,
+  avoidMs: 0
 })
