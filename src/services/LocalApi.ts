@@ -193,6 +193,13 @@ const session = HttpApiGroup.make("session", { topLevel: true })
     }).annotateMerge(
       described("Stop handing something out", "Named by its root or its title. What is complete stays.")
     ),
+    HttpApiEndpoint.delete("remove", "/devices/:device", {
+      params: { device: Schema.String },
+      success: HttpApiSchema.NoContent,
+      error: [refusals.write, refusals.session]
+    }).annotateMerge(
+      described("Shut a device out for the rest of the session", "Named by its name or the beginning of its id.")
+    ),
     HttpApiEndpoint.post("choose", "/choice", {
       payload: Schema.Struct({ session: SessionId }),
       success: HttpApiSchema.NoContent,

@@ -299,6 +299,7 @@ const make = Effect.fnUntraced(function*(options: LocalServerOptions) {
         yield* session.unshare(name)
         yield* forgetDropped(share?.path)
       }),
+      remove: ({ params }) => session.remove(params.device),
       choose: ({ payload }) => session.choose(payload.session),
       end: () => session.end,
       people: () => Effect.map(look, People.table)

@@ -3,11 +3,13 @@ import { signal } from "@preact/signals"
 import type { ShareNow } from "../services/LocalApi.ts"
 import * as Language from "./language.ts"
 import { t } from "./language.ts"
-import { attempt, exportPeople, now } from "./live.ts"
-import { Bar, Foreign, Section, Steady } from "./parts.tsx"
+import { attempt, exportPeople, now, remove } from "./live.ts"
+import { Bar, Dialog, Foreign, Section, Steady } from "./parts.tsx"
 import type { Standing } from "./standing.ts"
 
 const view = signal<"cards" | "table">("cards")
+/** Whom the teacher is about to remove. */
+const leaving = signal<Standing["device"] | undefined>(undefined)
 
 const wordsOf = ({ device, key }: Standing): string => t(key, { rate: Language.rate(device.receiveBytesPerSecond) })
 
@@ -65,6 +67,16 @@ class TableRow extends Row {
         ))}
         <td class="figures">{device.receiveBytesPerSecond > 0 ? Language.rate(device.receiveBytesPerSecond) : "–"}</td>
         <td class="figures">{seen}</td>
+        <td class="figures">
+          <button
+            type="button"
+            class="quiet"
+            aria-label={t("students.removeName", { name: device.name })}
+            onClick={() => (leaving.value = device)}
+          >
+            {t("students.remove")}
+          </button>
+        </td>
       </tr>
     )
   }
@@ -94,6 +106,25 @@ const Summary = ({ standings }: { readonly standings: ReadonlyArray<Standing> })
   )
 }
 
+const Removal = ({ device }: { readonly device: Standing["device"] }) => {
+  const close = () => (leaving.value = undefined)
+  const confirm = async () => {
+    close()
+    await attempt(() => remove(device.peer))
+  }
+  const title = t("students.removeTitle", { name: device.name })
+  return (
+    <Dialog label={title} class="ask" onClose={close}>
+      <h2>{title}</h2>
+      <p>{t("students.removeExplain")}</p>
+      <form method="dialog" class="actions">
+        <button class="quiet">{t("app.cancel")}</button>
+        <button type="button" class="grave" onClick={confirm}>{t("students.remove")}</button>
+      </form>
+    </Dialog>
+  )
+}
+
 export const Students = (
   { shares, standings }: { readonly standings: ReadonlyArray<Standing>; readonly shares: ReadonlyArray<ShareNow> }
 ) => {
@@ -113,6 +144,7 @@ export const Students = (
   )
   return (
     <Section id="students" title={t("students.title")} actions={actions}>
+      {leaving.value !== undefined && <Removal device={leaving.value} />}
       {standings.length === 0
         ? (
           <p class="empty">
@@ -139,6 +171,7 @@ export const Students = (
                   ))}
                   <th scope="col" class="figures">{t("students.rate")}</th>
                   <th scope="col" class="figures">{t("students.seen")}</th>
+                  <td />
                 </tr>
               </thead>
               <tbody>{standings.map((standing) => <TableRow {...rowProps(standing, wanted.length)} />)}</tbody>

@@ -131,6 +131,7 @@ export const call = async <A>(method: "GET" | "POST" | "DELETE", path: string, p
 export const say = (text: string) => call<void>("POST", "/messages", { text })
 export const sharePath = (path: string) => call<{ readonly root: string }>("POST", "/shares", { path })
 export const unshare = (root: string) => call<void>("DELETE", `/shares/${encodeURIComponent(root)}`)
+export const remove = (peer: string) => call<void>("DELETE", `/devices/${encodeURIComponent(peer)}`)
 export const choose = (session: string) => call<void>("POST", "/choice", { session })
 export const end = () => call<void>("POST", "/end", {})
 export const openFolder = (root: string) => call<void>("POST", "/folder", { root })

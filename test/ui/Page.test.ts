@@ -135,7 +135,7 @@ describe.skipIf(Browser.missing !== undefined)(
             Rooms.teacherView({ devices: [Rooms.teacherView().devices[0]!, ...Rooms.students(60, 0.7)] })
           )
         },
-        ({ page }) =>
+        ({ fake, page }) =>
           Effect.gen(function*() {
             yield* Effect.promise(() => page.getByText("60 students").waitFor())
             yield* Browser.picture(page, "teacher-60")
@@ -143,6 +143,12 @@ describe.skipIf(Browser.missing !== undefined)(
             assert.strictEqual(yield* Effect.promise(() => page.locator("tbody tr").count()), 60)
             yield* isClean(page)
             yield* Browser.picture(page, "teacher-table")
+            yield* Effect.promise(() => page.getByRole("button", { name: "Remove: Grace" }).click())
+            yield* isClean(page)
+            yield* Effect.promise(() => page.getByRole("button", { name: "Remove", exact: true }).last().click())
+            yield* Effect.promise(() => page.locator("dialog").waitFor({ state: "detached" }))
+            while (fake.asked.length === 0) yield* Effect.promise(() => page.waitForTimeout(20))
+            assert.deepStrictEqual(fake.asked, [`remove ${SessionFake.peer("p11")}`])
           })
       ))
 

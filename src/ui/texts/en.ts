@@ -78,6 +78,11 @@ export const en = {
   "students.state": "State",
   "students.rate": "Rate",
   "students.seen": "Last heard",
+  "students.remove": "Remove",
+  "students.removeName": "Remove: {name}",
+  "students.removeTitle": "Remove {name} from this session?",
+  "students.removeExplain":
+    "This device can say nothing more and gets nothing more in this session. It cannot come back before the next one.",
   "students.view": "View",
 
   // ---- how a device stands
@@ -161,10 +166,13 @@ export const en = {
   "error.WriteRefused.too-fast": "Too many messages at once; this one was not sent. Wait a few seconds.",
   "error.WriteRefused.log-full": "This session has reached its limit of messages; nothing was sent.",
   "error.WriteRefused.ended": "The session has ended; nothing was sent.",
+  "error.WriteRefused.removed": "The teacher has removed this device from the session; nothing was sent.",
   "error.WriteRefused.disk": "It could not be kept on disk, so it was not sent. Free some space.",
   "error.SessionRefused.not-joined": "No session is joined yet.",
   "error.SessionRefused.not-host": "Only the teacher can do that.",
   "error.SessionRefused.unknown-share": "That is not shared any more.",
+  "error.SessionRefused.unknown-device": "That device is not in the session any more.",
+  "error.SessionRefused.several-devices": "Several devices are meant; nothing was done.",
   "error.SessionRefused.unknown-session": "That session is no longer in reach.",
   "error.DropRefused.unknown": "What was dropped did not arrive whole; nothing of it is shared. Drop it again.",
   "error.DropRefused.malformed": "What was dropped did not arrive whole; nothing of it is shared. Drop it again.",
