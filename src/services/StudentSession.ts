@@ -229,7 +229,11 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
         return peers.heard(peer, address)
       })
 
-    /** Until a closed session has let this device in, it is in no session. */
+    // Until a closed session has let this device in, it is in no session, and nothing happens there.
+    const begun = Deferred.makeUnsafe<void>()
+    const joined = yield* Joined.make((event) => Effect.andThen(Deferred.await(begun), publish(event))).pipe(
+      Effect.provide(services)
+    )
     const begin = Effect.gen(function*() {
       yield* peers.admitted
       const shown = context.membership()
@@ -242,15 +246,15 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
           })
         ))
       }
+      joinedNow = { joined, context }
       yield* publish({ event: "session.joined", ...describe(certificate), peer: context.peer })
-      const joined = yield* Joined.make(publish).pipe(Effect.provide(services))
+      yield* Deferred.succeed(begun, undefined)
       yield* discovery.announce(Effect.sync(() => ({
         certificate: context.certificates().at(-1)!,
         self,
         // An ended session is not announced: nobody is to join it any more.
         listenPort: joined.isEnded() ? 0 : peers.listenPort
       })))
-      joinedNow = { joined, context }
     })
     yield* Effect.forkScoped(Joined.tellNotices(publish).pipe(Effect.provide(services)))
     if (context.isClosed() && context.membership() === undefined && options.joinCode === undefined) {

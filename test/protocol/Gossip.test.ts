@@ -398,6 +398,55 @@ describe("Gossip", () => {
     { arbitrary: { runs: 200 } }
   )
 
+  it.prop(
+    "shows nothing more of whom the teacher has removed, and everybody the same up to there (invariant 8)",
+    {
+      before: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 30 })),
+      heard: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 60 })),
+      after: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 30 })),
+      restart: Schema.Boolean,
+      seed: Schema.Natural
+    },
+    ({ after, before, heard, restart, seed }) => {
+      const simulator = new GossipSimulator(4, line(4))
+      simulator.oncePerWire = false
+      let draw = seed
+      const choose = () => (draw = (draw % 2_147_483_647 * 48_271 + 11) % 2_147_483_647)
+      simulator.runToQuiet(choose, 100)
+      for (let i = 0; i < before; i++) simulator.write(2, text(`before ${i}`))
+      // So much of it is on its way when the teacher decides.
+      for (let i = 0; i < heard; i++) simulator.move(choose())
+      const here = Gossip.delivered(simulator.machines[0]!, keyOf(2))
+      const shown = [0, 1, 3].map((peer) => Gossip.delivered(simulator.machines[peer]!, keyOf(2)))
+      simulator.write(0, { _tag: "Remove", key: keyOf(2), name: "two", after: here })
+      simulator.runToQuiet(choose, 10_000)
+      // It may have been told by nobody: a removed device goes on as it likes, and others hand it on.
+      for (let i = 0; i < after; i++) {
+        const { signed } = entryOf(keyOf(2), before + i + 1, text(`after ${i}`))
+        for (const [to, from] of [[1, 2], [3, 2], [1, 0]] as const) simulator.receive(to, from, [signed])
+      }
+      if (restart) {
+        simulator.restart(1)
+        simulator.connect([0, 1])
+        simulator.connect([1, 2])
+      }
+      simulator.pass(60)
+      for (const [index, peer] of [0, 1, 3].entries()) {
+        const now = Gossip.delivered(simulator.machines[peer]!, keyOf(2))
+        assert.isAtLeast(now, here, "everybody has what counts")
+        assert.isAtMost(now, Math.max(here, before), "and nothing from afterwards")
+        if (peer === 0) assert.strictEqual(now, here)
+        else if (shown[index]! > here) assert.isAtLeast(now, shown[index]!, "what was shown stays")
+      }
+      assert.strictEqual(
+        Gossip.refusal(simulator.machines[2]!, text("x"), "x", simulator.nowMs),
+        "removed"
+      )
+      assert.deepStrictEqual(simulator.disconnects, [])
+    },
+    { arbitrary: { runs: 200 } }
+  )
+
   it("starts again from its disk with what it had, in that order", () => {
     const simulator = new GossipSimulator(2, line(2))
     for (let i = 0; i < 10; i++) simulator.write(i % 2, text(`line ${i}`))
