@@ -28,6 +28,8 @@ interface Known {
   changed: boolean
   /** Files that its disk has spoilt behind the back of everybody. */
   readonly spoilt: Set<string>
+  /** Folders whose small files a power cut may have taken, until the program says again that they are complete. */
+  readonly unsettled: Set<string>
 }
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => {
@@ -71,7 +73,8 @@ export class Observer {
       said: new Set(),
       right: new Map(),
       changed: true,
-      spoilt: new Set()
+      spoilt: new Set(),
+      unsettled: new Set()
     }
     this.#known.set(device, known)
     device.disk.onChange = (path) => {
@@ -105,9 +108,18 @@ export class Observer {
     this.#typed.set(device.name, texts.add(text))
   }
 
-  /** What was not synced is lost: messages may be shown once more, from where the disk still has them. */
+  /**
+   * What was not synced is lost. Messages may be shown once more, from where the disk still has them; small files of a
+   * folder may be gone until the program runs again, files of their own may not.
+   */
   lostPower(device: Device): void {
-    this.#known.get(device)!.shown.clear()
+    const known = this.#known.get(device)!
+    known.shown.clear()
+    known.right.clear()
+    this.#changed = known.changed = true
+    for (const [name, versions] of this.#shares) {
+      if (versions.some(({ kind }) => kind === "folder")) known.unsettled.add(name)
+    }
   }
 
   /** The disk has spoilt a file that a person can see: that is not labfx's doing. */
@@ -150,12 +162,13 @@ export class Observer {
     })
     for (const [path, bytes] of known.earlier) {
       const now = tops.get(path)?.files.get("")
-      if (now === undefined || !sameBytes(now, bytes)) {
+      if (!known.spoilt.has(path) && (now === undefined || !sameBytes(now, bytes))) {
         this.#violated(known.device, `${path} was there before and is not`)
       }
     }
     for (const [name, { edition, files }] of tops) {
-      if (known.right.get(name) === edition || known.earlier.has(name) || known.spoilt.has(name)) continue
+      if (known.right.get(name) === edition || known.earlier.has(name)) continue
+      if (known.spoilt.has(name) || known.unsettled.has(name)) continue
       const versions = this.#shares.get(name) ?? []
       if (versions.some((version) => isWhole(version, files))) known.right.set(name, edition)
       else this.#violated(known.device, `${name} is visible and is not what the teacher handed out`)
@@ -195,6 +208,7 @@ export class Observer {
         if (!event.path.startsWith(`${downloads}/`)) {
           return this.#violated(device, `says that ${event.path} is complete`)
         }
+        known.unsettled.delete(event.path.slice(downloads.length + 1))
         this.#checkFolder(known)
         if (!device.downloaded.has(event.path.slice(downloads.length + 1)) && !this.#isFolder(known, event.path)) {
           this.#violated(device, `says that ${event.path} is complete, and it is not there`)

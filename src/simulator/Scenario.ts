@@ -126,6 +126,10 @@ export const content = (length: number, seed: number): Uint8Array => {
   return bytes
 }
 
+/** By how much a clock may be wrong: some days, or as after an empty battery, or a century ahead. `which` is in [0, 1). */
+export const wrongClockMs = (which: number): number =>
+  which < 0.1 ? -1_800_000_000_000 : which > 0.9 ? 3_000_000_000_000 : Math.round((which - 0.5) * 6e8)
+
 const networkFaults = ["cut", "half-open", "one-way", "shield", "slow"] as const
 const diskFaults = ["disk-full", "read-only", "read-errors", "bit-rot"] as const
 const clockFaults = ["clock-jump", "suspend"] as const
@@ -228,7 +232,7 @@ export const make = (options: Options): Scenario => {
       { length: honest },
       (_, i) => i > 1 && draw() < 1 / 6 ? between(5_000, calmMs) : draw() * 1_000
     ),
-    skewMs: Array.from({ length: honest }, () => options.faults > 0 ? Math.round(between(-1, 1) * 3e8) : 0),
+    skewMs: Array.from({ length: honest }, () => options.faults > 0 && draw() < 0.5 ? wrongClockMs(draw()) : 0),
     walled: options.faults > 0 ? new Set([...some(0.1)].filter((i) => i > 1)) : new Set(),
     shielded: options.faults > 0 ? new Set([...some(0.1)].filter((i) => i > 1)) : new Set(),
     earlier: some(0.1),

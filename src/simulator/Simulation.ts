@@ -192,7 +192,7 @@ export const run = Effect.fnUntraced(function*(
         teacher.use((session) => session.share(folder)).pipe(
           Effect.catch((error) =>
             Effect.sync(() => {
-              trace.line("teacher", `could not share: ${String(error)}`)
+              trace.line("teacher", `could not share: ${JSON.stringify(error)}`)
               if (time.nowMs < scenario.calmMs) at(time.nowMs + restartMs, hand)
             })
           )
@@ -212,7 +212,9 @@ export const run = Effect.fnUntraced(function*(
       fork(
         device.use((session) => session.say(text)).pipe(
           Effect.tap(() => Effect.sync(() => accepted.push({ device, text }))),
-          Effect.catch((error) => Effect.sync(() => trace.line(device.name, `could not say it: ${String(error)}`)))
+          Effect.catch((error) =>
+            Effect.sync(() => trace.line(device.name, `could not say it: ${JSON.stringify(error)}`))
+          )
         )
       )
     })
@@ -327,7 +329,7 @@ export const run = Effect.fnUntraced(function*(
       }
       case "clock-jump":
         begins()
-        device.skewMs = Math.round((draw() - 0.5) * 6e8)
+        device.skewMs = Scenario.wrongClockMs(draw())
         return
       case "suspend":
         if (!device.isRunning) return

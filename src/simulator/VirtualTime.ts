@@ -14,6 +14,9 @@ interface Timer {
   cancelled: boolean
 }
 
+/** What the clock on the wall shows when a simulation begins: the first of September 2025, in milliseconds since 1970. */
+const startMs = 1_756_684_800_000
+
 const nanosOf = (ms: number): bigint => BigInt(Math.floor(ms * 1e6))
 
 /** A clock over `monotonicMs`; `wallMs` may run apart from it, as a wrong or a set clock does. */
@@ -55,7 +58,7 @@ export class VirtualTime {
     }
   })
 
-  readonly clock: Clock.Clock = clockOf(() => this.#nowMs, () => this.#nowMs, (ms) => this.sleep(ms))
+  readonly clock: Clock.Clock = clockOf(() => this.#nowMs, () => startMs + this.#nowMs, (ms) => this.sleep(ms))
 
   get nowMs(): number {
     return this.#nowMs
