@@ -2,24 +2,21 @@
 import { useState } from "preact/hooks"
 import { encode } from "uqr"
 import { t } from "./language.ts"
-import { Dialog, WithCommand } from "./parts.tsx"
+import { Dialog, Steady, WithCommand } from "./parts.tsx"
 
-/** One path for all dark modules: a single element to draw. */
-const Code = ({ link }: { readonly link: string }) => {
-  const { data, size } = encode(link, { border: 2 })
-  const path = data.flatMap((row, y) => row.map((dark, x) => dark ? `M${x} ${y}h1v1h-1z` : "")).join("")
-  return (
-    <svg
-      class="code"
-      viewBox={`0 0 ${size} ${size}`}
-      role="img"
-      aria-label={t("board.qr")}
-      shape-rendering="crispEdges"
-    >
-      <rect width={size} height={size} class="paper" />
-      <path d={path} class="ink" />
-    </svg>
-  )
+/** One path for all dark modules: a single element to draw, and drawn once. */
+class Code extends Steady<{ readonly link: string; readonly label: string }> {
+  override render() {
+    const { label, link } = this.props
+    const { data, size } = encode(link, { border: 2 })
+    const path = data.flatMap((row, y) => row.map((dark, x) => dark ? `M${x} ${y}h1v1h-1z` : "")).join("")
+    return (
+      <svg class="code" viewBox={`0 0 ${size} ${size}`} role="img" aria-label={label} shape-rendering="crispEdges">
+        <rect width={size} height={size} class="paper" />
+        <path d={path} class="ink" />
+      </svg>
+    )
+  }
 }
 
 export const Words = ({ words }: { readonly words: string }) => (
@@ -68,11 +65,11 @@ export const Board = (
           {link !== undefined && <CopyLink link={link} />}
         </p>
       </div>
-      {link !== undefined && <Code link={link} />}
+      {link !== undefined && <Code link={link} label={t("board.qr")} />}
       {large && (
         <Dialog label={t("board.words")} class="large" onClose={() => setLarge(false)}>
           <Words words={words} />
-          {link !== undefined && <Code link={link} />}
+          {link !== undefined && <Code link={link} label={t("board.qr")} />}
           <form method="dialog">
             <button>{t("app.close")}</button>
           </form>

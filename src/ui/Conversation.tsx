@@ -30,15 +30,15 @@ class Line extends Steady<
   }
 }
 
-export const Conversation = (
-  { isTeacher, mayWrite, messages, self }: {
-    readonly messages: ReadonlyArray<Message>
-    readonly mayWrite: boolean
-    readonly isTeacher: boolean
-    /** This device. */
-    readonly self: string | undefined
-  }
-) => {
+interface Talk {
+  readonly messages: ReadonlyArray<Message>
+  readonly mayWrite: boolean
+  readonly isTeacher: boolean
+  /** This device. */
+  readonly self: string | undefined
+}
+
+const Talking = ({ isTeacher, mayWrite, messages, self }: Talk) => {
   const shown = useSignal(portion)
   const list = useRef<HTMLOListElement>(null)
   const atEnd = useRef(true)
@@ -104,4 +104,11 @@ export const Conversation = (
         : !isTeacher && <p class="hint">{t("talk.closed")}</p>}
     </Section>
   )
+}
+
+/** Drawn again when something was said, not whenever a figure elsewhere on the page has moved. */
+export class Conversation extends Steady<Talk> {
+  override render() {
+    return <Talking {...this.props} />
+  }
 }

@@ -101,7 +101,7 @@ export const Reference = () => {
                 <summary>
                   <code dir="ltr">{method.toUpperCase()} {path}</code> {operation.summary}
                 </summary>
-                <p>{operation.description}</p>
+                {operation.description !== operation.summary && <p>{operation.description}</p>}
                 <Body label={t("reference.needs")} media={operation.requestBody} document={found} />
                 {Object.entries(operation.responses).map(([status, media]) => (
                   <Body key={status} label={`${t("reference.gives")} ${status}`} media={media} document={found} />

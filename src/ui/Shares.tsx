@@ -13,7 +13,8 @@ const about = ({ filesCount, kind, sizeBytes }: ShareNow): string =>
 
 /** How the spread stands beside the fastest that this room could do. */
 const pace = ({ sendBytesPerSecond, spread }: ShareNow): string => {
-  if (spread === undefined || spread.students === 0) return ""
+  // Nothing to tell where everybody had it before this page knew of it.
+  if (spread === undefined || spread.students === 0 || spread.elapsedMs === 0) return ""
   const done = spread.complete === spread.students
   return [
     t(done ? "shares.took" : "shares.since", { time: Language.span(spread.elapsedMs) }),

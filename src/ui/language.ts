@@ -55,17 +55,18 @@ const locale = (): string => {
   return navigator.languages.find((variant) => variant.split("-")[0] === tag) ?? tag
 }
 
-const numbers = new Map<string, Intl.NumberFormat>()
-const numberFormat = (options: Intl.NumberFormatOptions): Intl.NumberFormat => {
-  const key = `${locale()} ${JSON.stringify(options)}`
-  const known = numbers.get(key)
-  if (known !== undefined) return known
-  const made = new Intl.NumberFormat(locale(), options)
-  numbers.set(key, made)
-  return made
+/** A format costs a hundred times what using it costs, so each is made once. */
+const made = new Map<string, unknown>()
+const once = <A>(name: string, make: (locale: string) => A): A => {
+  const key = `${locale()} ${name}`
+  if (!made.has(key)) made.set(key, make(locale()))
+  return made.get(key) as A
 }
 
-export const number = (value: number): string => numberFormat({ maximumFractionDigits: 2 }).format(value)
+const numberFormat = (name: string, options: Intl.NumberFormatOptions): Intl.NumberFormat =>
+  once(name, (locale) => new Intl.NumberFormat(locale, options))
+
+export const number = (value: number): string => numberFormat("number", { maximumFractionDigits: 2 }).format(value)
 
 const fill = (text: string, values: Values): string =>
   text.replace(/\{(\w+)\}/g, (_, name: string) => {
@@ -77,7 +78,7 @@ const fill = (text: string, values: Values): string =>
 export const t = (key: Key, values: Values = {}): string => {
   const text: Text = language.value.texts[key]
   if (typeof text === "string") return fill(text, values)
-  const form = new Intl.PluralRules(locale()).select(Number(values["count"] ?? 0))
+  const form = once("plural", (locale) => new Intl.PluralRules(locale)).select(Number(values["count"] ?? 0))
   return fill(text[form] ?? text.other, values)
 }
 
@@ -96,7 +97,7 @@ const scaled = (bytes: number): readonly [value: number, unit: (typeof units)[nu
 }
 
 const withUnit = (value: number, unit: string): string =>
-  numberFormat({ style: "unit", unit, unitDisplay: "short", maximumSignificantDigits: 3 }).format(value)
+  numberFormat(unit, { style: "unit", unit, unitDisplay: "short", maximumSignificantDigits: 3 }).format(value)
 
 /** `1.21 MB`: decimal units, three digits. */
 export const bytes = (count: number): string => withUnit(...scaled(count))
@@ -111,10 +112,10 @@ export const rate = (bytesPerSecond: number): string => {
 export const percentOf = (part: number, whole: number): number =>
   whole <= 0 ? 100 : Math.floor(100 * Math.min(1, part / whole))
 
-export const percent = (value: number): string => numberFormat({ style: "percent" }).format(value / 100)
+export const percent = (value: number): string => numberFormat("percent", { style: "percent" }).format(value / 100)
 
 const inFull = (value: number, unit: string): string =>
-  numberFormat({ style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 1 }).format(value)
+  numberFormat(`${unit} in full`, { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 1 }).format(value)
 
 /** A span of time in the unit a person would use. */
 export const span = (ms: number): string => {
@@ -129,7 +130,10 @@ export const span = (ms: number): string => {
 export const ago = (atMs: number, nowMs: number): string => {
   const seconds = Math.round((nowMs - atMs) / 1_000)
   if (seconds < 10) return t("device.seenNow")
-  const format = new Intl.RelativeTimeFormat(locale(), { numeric: "always", style: "short" })
+  const format = once(
+    "ago",
+    (locale) => new Intl.RelativeTimeFormat(locale, { numeric: "always", style: "short" })
+  )
   return seconds < 100
     ? format.format(-seconds, "second")
     : seconds < 6_000
@@ -140,9 +144,8 @@ export const ago = (atMs: number, nowMs: number): string => {
 /** The time of day; with the date where it was another day. */
 export const clock = (atMs: number, nowMs: number): string => {
   const sameDay = new Date(atMs).toDateString() === new Date(nowMs).toDateString()
-  return new Intl.DateTimeFormat(
-    locale(),
-    sameDay ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" }
-  )
-    .format(atMs)
+  const format = sameDay
+    ? once("time", (locale) => new Intl.DateTimeFormat(locale, { timeStyle: "short" }))
+    : once("day", (locale) => new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }))
+  return format.format(atMs)
 }
