@@ -7,12 +7,10 @@
  * source is in it, to `share.completed` on the student. `LABFX_BENCH_NODE_OPTIONS` goes to both processes' node, e.g.
  * `--cpu-prof --cpu-prof-dir=DIR`.
  */
-import { spawn } from "node:child_process"
-import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { createInterface } from "node:readline"
 import { parseArgs } from "node:util"
+import { freshPort, keygen, labfx, median, randomFile, usage } from "./Processes.ts"
 
 const { values } = parseArgs({
   options: {
@@ -22,54 +20,15 @@ const { values } = parseArgs({
   }
 })
 const bytes = Number(values.bytes)
-const program = Path.resolve(import.meta.dirname, "../dist/labfx.mjs")
-const nodeOptions = (process.env["LABFX_BENCH_NODE_OPTIONS"] ?? "").split(" ").filter((option) => option !== "")
-
-const labfx = (args: ReadonlyArray<string>) => {
-  const child = spawn(process.execPath, [...nodeOptions, program, ...args], { stdio: ["pipe", "pipe", "inherit"] })
-  const waiting: Array<{ readonly event: string; readonly heard: (event: Record<string, unknown>) => void }> = []
-  const seen: Array<Record<string, unknown>> = []
-  createInterface({ input: child.stdout }).on("line", (line) => {
-    const event = JSON.parse(line) as Record<string, unknown>
-    seen.push(event)
-    for (const each of waiting.splice(0)) {
-      if (each.event === event["event"]) each.heard(event)
-      else waiting.push(each)
-    }
-  })
-  return {
-    child,
-    until: (event: string) =>
-      new Promise<Record<string, unknown>>((heard) => {
-        const before = seen.find((each) => each["event"] === event)
-        if (before === undefined) waiting.push({ event, heard })
-        else heard(before)
-      }),
-    end: () =>
-      new Promise<void>((ended) => {
-        child.once("exit", () => ended())
-        child.kill("SIGINT")
-      })
-  }
-}
-
-/** User and system seconds, and the largest resident set in MB, of a living process. */
-const usage = (pid: number) => {
-  const fields = Fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")
-  const peak = /VmHWM:\s+(\d+)/.exec(Fs.readFileSync(`/proc/${pid}/status`, "utf8"))![1]!
-  return { cpuSeconds: (Number(fields[11]) + Number(fields[12])) / 100, peakMB: Number(peak) / 1_000 }
-}
 
 const once = async () => {
   const folder = Fs.mkdtempSync(Path.join(values.folder, "labfx-bench-"))
   try {
     const key = Path.join(folder, "key")
     const file = Path.join(folder, "data.bin")
-    const out = Fs.openSync(file, "w")
-    for (let left = bytes; left > 0; left -= 1 << 20) Fs.writeSync(out, Crypto.randomBytes(Math.min(left, 1 << 20)))
-    Fs.closeSync(out)
-    await new Promise((ended) => spawn(process.execPath, [program, "keygen", "--out", key]).once("exit", ended))
-    const port = ["--discovery-port", String(20_000 + Math.floor(Math.random() * 20_000))]
+    randomFile(file, bytes)
+    await keygen(key)
+    const port = freshPort()
     const teacher = labfx([
       "teacher",
       "--secret-file",
@@ -112,7 +71,6 @@ const once = async () => {
 
 const results: Array<Awaited<ReturnType<typeof once>>> = []
 for (let run = 0; run < Number(values.runs); run++) results.push(await once())
-const median = (numbers: ReadonlyArray<number>) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!
 console.log(`${bytes} bytes, ${results.length} runs, node ${process.version}; minimum / median / maximum`)
 for (const key of Object.keys(results[0]!) as Array<keyof (typeof results)[number]>) {
   const all = results.map((result) => result[key])

@@ -1,0 +1,103 @@
+/**
+ * A crowd: many students as real processes on one machine, and one file for all of them.
+ *
+ *     npm run build && node bench/crowd.ts [--students 50] [--bytes 20000000] [--folder /dev/shm]
+ *
+ * Prints how long joining and receiving take, CPU seconds and peak memory. All share this machine's cores, so the times
+ * say how much work it is, not how fast a room is.
+ */
+import * as Crypto from "node:crypto"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { parseArgs } from "node:util"
+import { freshPort, keygen, labfx, median, randomFile, usage } from "./Processes.ts"
+
+const { values } = parseArgs({
+  options: {
+    students: { type: "string", default: "50" },
+    bytes: { type: "string", default: "20000000" },
+    folder: { type: "string", default: "/dev/shm" },
+    limit: { type: "string", default: "600" }
+  }
+})
+const count = Number(values.students)
+const bytes = Number(values.bytes)
+const folder = Fs.mkdtempSync(Path.join(values.folder, "labfx-bench-"))
+const timeout = setTimeout(() => {
+  console.log(`not done after ${values.limit} s`)
+  process.exit(1)
+}, Number(values.limit) * 1_000)
+
+const digest = (file: string) => Crypto.createHash("sha256").update(Fs.readFileSync(file)).digest("hex")
+const all: Array<ReturnType<typeof labfx>> = []
+try {
+  const key = Path.join(folder, "key")
+  const file = Path.join(folder, "data.bin")
+  randomFile(file, bytes)
+  await keygen(key)
+  const port = freshPort()
+  const teacher = labfx([
+    "teacher",
+    "--secret-file",
+    key,
+    "--state",
+    `${folder}/t`,
+    "--title",
+    "Bench",
+    "--json",
+    ...port
+  ])
+  all.push(teacher)
+  await teacher.until("session.started")
+  const begun = performance.now()
+  const students = Array.from(
+    { length: count },
+    (_, i) =>
+      labfx([
+        "student",
+        "--yes",
+        "--state",
+        `${folder}/s${i}`,
+        "--dir",
+        `${folder}/d${i}`,
+        "--json",
+        "--no-ui",
+        ...port
+      ])
+  )
+  all.push(...students)
+  await Promise.all(students.map(async (student) => {
+    await student.until("session.joined")
+    await student.until("peer.up")
+  }))
+  const joined = performance.now()
+  const before = all.map(({ child }) => usage(child.pid!).cpuSeconds)
+  teacher.child.stdin.write(`/share ${file}\n`)
+  const times = await Promise.all(students.map(async (student) => {
+    await student.until("share.completed")
+    return (performance.now() - joined) / 1_000
+  }))
+  const after = all.map(({ child }) => usage(child.pid!))
+  const expected = digest(file)
+  const wrong = students.filter((_, i) => digest(`${folder}/d${i}/data.bin`) !== expected).length
+  const cpu = after.reduce((sum, { cpuSeconds }, i) => sum + cpuSeconds - before[i]!, 0)
+  console.log(`${count} students, ${bytes} bytes, node ${process.version}: ${wrong} wrong`)
+  console.log(`joined            ${((joined - begun) / 1_000).toFixed(1)} s after the first was started`)
+  console.log(
+    `complete          first ${Math.min(...times).toFixed(1)} s, median ${median(times).toFixed(1)} s, last ${
+      Math.max(...times).toFixed(1)
+    } s`
+  )
+  console.log(
+    `CPU               ${cpu.toFixed(1)} s in all, ${(cpu / ((count * bytes) / 1e9)).toFixed(1)} s a GB delivered`
+  )
+  console.log(
+    `peak memory       teacher ${after[0]!.peakMB.toFixed(0)} MB, students at most ${
+      Math.max(...after.slice(1).map(({ peakMB }) => peakMB)).toFixed(0)
+    } MB`
+  )
+} finally {
+  clearTimeout(timeout)
+  await Promise.all(all.map((each) => each.end()))
+  Fs.rmSync(folder, { recursive: true })
+}
