@@ -9,6 +9,7 @@ import { open } from "./open.ts"
 import { description, version } from "./program.ts"
 import { say } from "./say.ts"
 import { share } from "./share.ts"
+import { simulate } from "./simulate.ts"
 import { status } from "./status.ts"
 import { student } from "./student.ts"
 import { teacher } from "./teacher.ts"
@@ -26,7 +27,7 @@ const labfx = Command.make("labfx").pipe(
     { command: "labfx student", description: "On every other machine: join and receive" },
     { command: "labfx demo", description: "See all of it on this machine" }
   ]),
-  Command.withSubcommands([teacher, student, keygen, demo, share, unshare, say, status, who, open, end])
+  Command.withSubcommands([teacher, student, keygen, demo, simulate, share, unshare, say, status, who, open, end])
 )
 
 /** Help and version go to standard output; a mistaken command line gets its errors and a hint, not the whole help. */

@@ -39,7 +39,8 @@ export interface Report {
   readonly studentCopies: number
   /** The most false chunks that one device took from one poisoner before it was dropped. */
   readonly poisonedChunksMax: number
-  /** Poisoners that somebody named. */
+  /** Devices that sent false chunks, and those of them that somebody named. */
+  readonly poisoners: number
   readonly poisonersNamed: number
 }
 
@@ -368,7 +369,7 @@ export const run = Effect.fnUntraced(function*(
   const hostile: Array<Hostile.Hostile> = []
   const labCrypto = Context.get(lab.crypto, Crypto)
   for (let i = 0; i < options.hostile; i++) {
-    const role = Hostile.roles[i % Hostile.roles.length]!
+    const role = Hostile.roles[(i + options.seed) % Hostile.roles.length]!
     const self = crypto.keyPair(CryptoSeeded.seed(1_000 + i))
     observer.hostile.add(crypto.peerId(self.publicKey))
     at(500 + draw() * 1_000, () => {
@@ -485,7 +486,7 @@ export const run = Effect.fnUntraced(function*(
       if (warning.code === "poisoned") named.add(/\((\S+)\)/.exec(warning.text)?.[1] ?? "")
     }
   }
-  const poisoners = hostile.filter(({ role }) => role === "poison")
+  const poisoners = hostile.filter(({ poisoned }) => poisoned.some(({ chunks }) => chunks > 0))
   return {
     seed: options.seed,
     digest: trace.digest,
@@ -511,6 +512,7 @@ export const run = Effect.fnUntraced(function*(
     teacherCopies: copies(teacher.port.sentBytes),
     studentCopies: copies(students.reduce((sum, { port }) => sum + port.receivedBytes, 0) / students.length),
     poisonedChunksMax: Math.max(0, ...poisoners.flatMap(({ poisoned }) => poisoned.map(({ chunks }) => chunks))),
+    poisoners: poisoners.length,
     poisonersNamed: poisoners.filter(({ peer }) => named.has(peer.slice(0, 8))).length
   }
 })
