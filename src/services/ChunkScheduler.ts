@@ -1,5 +1,5 @@
 /** Moves chunks: drives the swarm machine over the links of PeerManager and the disk of ChunkStore. */
-import { Clock, Context, Effect, Layer, PubSub, Queue, Random, type Scope } from "effect"
+import { Clock, Context, Effect, FiberSet, Layer, PubSub, Queue, Random, type Scope } from "effect"
 import * as Bitfield from "../protocol/Bitfield.ts"
 import type { Share } from "../protocol/Entry.ts"
 import type { PeerId, Root } from "../protocol/Ids.ts"
@@ -100,7 +100,6 @@ const make = Effect.fnUntraced(function*() {
   const store = yield* ChunkStore
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
-  const scope = yield* Effect.scope
   const nowMs = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000n) / 1_000
 
   const swarm = Swarm.make({ random: () => random.nextDoubleUnsafe() })
@@ -133,24 +132,27 @@ const make = Effect.fnUntraced(function*() {
   let tickAtMs = 0
   const wake = yield* Queue.sliding<void>(1)
 
-  const advance = (input: Swarm.Input): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const outputs = Swarm.step(swarm, input, nowMs())
-      if (Swarm.wakeAtMs(swarm) < tickAtMs) Queue.offerUnsafe(wake, undefined)
-      return outputs.length === 0 ? Effect.void : Effect.forEach(outputs, perform, { discard: true })
-    })
+  /** Runs in the background until it is done or the scope closes. */
+  const fork = yield* FiberSet.makeRuntime()
 
-  const perform = (output: Swarm.Output): Effect.Effect<void> => {
+  // A plain call, as its outputs are, but for what takes time: this runs for every message and every run of bytes.
+  const advance = (input: Swarm.Input): void => {
+    const outputs = Swarm.step(swarm, input, nowMs())
+    for (const output of outputs) perform(output)
+    if (Swarm.wakeAtMs(swarm) < tickAtMs) Queue.offerUnsafe(wake, undefined)
+  }
+
+  const perform = (output: Swarm.Output): void => {
     switch (output._tag) {
       case "Send":
         if (output.message._tag === "Request") expect(output.peer, output.message.share, output.message.index)
         return peers.send(output.peer, output.message)
       case "Serve":
-        return Effect.asVoid(Effect.forkIn(serve(output.peer, output.root, output.index), scope))
+        return void fork(serve(output.peer, output.root, output.index))
       case "Disconnect":
-        return peers.disconnect(output.peer, output.code, output.detail)
+        return void fork(peers.disconnect(output.peer, output.code, output.detail))
       case "Complete":
-        return Effect.asVoid(Effect.forkIn(publish(output.root), scope))
+        return void fork(publish(output.root))
     }
   }
 
@@ -187,23 +189,22 @@ const make = Effect.fnUntraced(function*() {
     if (chunk.buffer !== undefined) release(chunk.buffer)
   }
 
-  const arrived = Effect.fnUntraced(function*(peer: PeerId, data: Data, length: number) {
+  const arrived = (peer: PeerId, data: Data, length: number): void => {
     const key = chunkKey(data.share, data.index)
     const chunk = incoming.get(peer)?.get(key)
-    const work = works.get(data.share)
     if (chunk?.buffer === undefined) return
     chunk.filledBytes += length
-    const last = chunk.filledBytes === chunk.sizeBytes
+    const work = works.get(data.share)
     if (work !== undefined) {
       work.receiveBytes += length
       work.changed = true
       work.sources.set(peer, nowMs())
     }
-    yield* advance({ _tag: "DataArrived", peer, root: data.share, index: data.index, bytes: length, last })
-    if (!last) return
-    incoming.get(peer)!.delete(key)
-    yield* Effect.forkIn(keep(peer, data.share, data.index, chunk.buffer), scope)
-  })
+    const last = chunk.filledBytes === chunk.sizeBytes
+    if (last) incoming.get(peer)!.delete(key)
+    advance({ _tag: "DataArrived", peer, root: data.share, index: data.index, bytes: length, last })
+    if (last) fork(keep(peer, data.share, data.index, chunk.buffer))
+  }
 
   /** Verifies and stores a chunk that is here whole. */
   const keep = (peer: PeerId, root: Root, index: number, buffer: Uint8Array): Effect.Effect<void> =>
@@ -213,7 +214,7 @@ const make = Effect.fnUntraced(function*() {
         onFailure: (error) =>
           error._tag === "ChunkCorrupt"
             ? PubSub.publish(events, { _tag: "Poisoned", peer, root }).pipe(
-              Effect.andThen(advance({ _tag: "ChunkCorrupt", peer, root, index }))
+              Effect.andThen(Effect.sync(() => advance({ _tag: "ChunkCorrupt", peer, root, index })))
             )
             : pause(root, error)
       }),
@@ -233,11 +234,11 @@ const make = Effect.fnUntraced(function*() {
       work.verifiedBytes += sizeBytes
       work.changed = true
     }
-    yield* advance({ _tag: "ChunkStored", peer, root, index })
+    advance({ _tag: "ChunkStored", peer, root, index })
     const opened = manifestComplete ? store.opened(root) : undefined
     if (opened === undefined) return
     if (work !== undefined) work.verifiedBytes = contentBytes(work.share, opened.have)
-    yield* advance({ _tag: "ManifestKnown", root, have: opened.have })
+    advance({ _tag: "ManifestKnown", root, have: opened.have })
   })
 
   /** Content bytes of a set of chunks. */
@@ -267,11 +268,11 @@ const make = Effect.fnUntraced(function*() {
                 work.changed = true
               }
             }
-            yield* advance({ _tag: "Served", peer, root, index })
+            advance({ _tag: "Served", peer, root, index })
           }),
         onFailure: (lost) =>
           Effect.gen(function*() {
-            yield* advance({ _tag: "ServeFailed", peer, root, index })
+            advance({ _tag: "ServeFailed", peer, root, index })
             if (lost.reason === "source-changed") {
               yield* PubSub.publish(events, { _tag: "SourceChanged", root, detail: lost.detail })
             }
@@ -311,7 +312,7 @@ const make = Effect.fnUntraced(function*() {
             const { share } = work
             const manifestChunksCount = share.manifest.hashes.length
             work.verifiedBytes = contentBytes(share, opened.have)
-            yield* advance({
+            advance({
               _tag: "ShareOpened",
               root: share.root,
               manifestChunksCount,
@@ -324,9 +325,9 @@ const make = Effect.fnUntraced(function*() {
             })
             // What was whole before, a source or a download of an earlier run, has no last chunk to wait for.
             const isWhole = Bitfield.size(opened.have) === manifestChunksCount + share.chunksCount
-            if (isWhole) yield* Effect.forkIn(publish(share.root), scope)
+            if (isWhole) fork(publish(share.root))
             // What a person has changed or deleted since it appeared is theirs: the rest is served, nothing is fetched.
-            else if (opened.path !== undefined) yield* advance({ _tag: "SharePaused", root: share.root })
+            else if (opened.path !== undefined) advance({ _tag: "SharePaused", root: share.root })
           }),
         onFailure: (error) => pause(work.share.root, error)
       })
@@ -354,7 +355,7 @@ const make = Effect.fnUntraced(function*() {
     // The chunks that were under way fail one after another, of one cause.
     if (work === undefined || work.paused !== undefined) return
     waitBecauseOf(work, error)
-    yield* advance({ _tag: "SharePaused", root })
+    advance({ _tag: "SharePaused", root })
     yield* PubSub.publish(events, { _tag: "Paused", root, error })
   })
 
@@ -374,19 +375,19 @@ const make = Effect.fnUntraced(function*() {
     }
     work.paused = undefined
     yield* PubSub.publish(events, { _tag: "Resumed", root })
-    if (swarm.shares.has(root)) yield* advance({ _tag: "ShareClosed", root })
+    if (swarm.shares.has(root)) advance({ _tag: "ShareClosed", root })
     yield* begin(work)
   })
 
   const remove = Effect.fn("ChunkScheduler.remove")(function*(root: Root) {
     if (!works.delete(root)) return
-    yield* advance({ _tag: "ShareClosed", root })
+    advance({ _tag: "ShareClosed", root })
     yield* store.forget(root)
   })
 
   // ---- time and events ---------------------------------------------------------------------------------------------
 
-  const onEvent = (event: SwarmEvent): Effect.Effect<void> => {
+  const onEvent = (event: SwarmEvent): void => {
     switch (event._tag) {
       case "PeerUp":
         incoming.set(event.info.peer, new Map())
@@ -444,7 +445,7 @@ const make = Effect.fnUntraced(function*() {
     tickAtMs = Math.min(now + (isBusy() ? tickBusyMs : tickIdleMs), Swarm.wakeAtMs(swarm))
     yield* Effect.timeoutOption(Queue.take(wake), Math.max(1, tickAtMs - now))
     if (nowMs() < Swarm.wakeAtMs(swarm) && nowMs() < tickAtMs) return
-    yield* advance({ _tag: "Tick" })
+    advance({ _tag: "Tick" })
     for (const work of works.values()) {
       if (work.paused !== undefined && nowMs() >= work.paused.retryAtMs) yield* retry(work, work.paused.error)
     }
@@ -453,7 +454,7 @@ const make = Effect.fnUntraced(function*() {
 
   yield* peers.setDataSink(placeFor)
   yield* Effect.forkScoped(Effect.forever(
-    Effect.flatMap(Queue.takeAll(peers.swarmEvents), (batch) => Effect.forEach(batch, onEvent, { discard: true }))
+    Effect.map(Queue.takeAll(peers.swarmEvents), (batch) => batch.forEach(onEvent))
   ))
   yield* Effect.forkScoped(Effect.forever(tick))
 

@@ -13,8 +13,11 @@ import { Data, type GoodbyeCode, Message } from "../protocol/Wire.ts"
 import type { DataSink } from "./PeerManager.ts"
 import type { Connection } from "./Transport.ts"
 
-/** In this order they leave: a lane is only looked at when those before it are empty. Chunk data comes last. */
-export type Lane = "link" | "log" | "swarm"
+/**
+ * In this order they leave, and chunk data comes last. What is `lazy` goes along with whatever leaves next, or by itself
+ * after `lazyMs`: a write of its own costs both sides more than what it says is worth.
+ */
+export type Lane = "link" | "log" | "swarm" | "lazy"
 
 export type Received =
   | { readonly _tag: "Message"; readonly message: Message }
@@ -41,6 +44,11 @@ export interface Link {
   readonly inbox: Queue.Dequeue<Received, Cause.Done>
   /** Reads on, if reading was stopped because the inbox had grown too long. */
   readonly caughtUp: () => void
+  /**
+   * Offers each received value to `taker` before the inbox, which gets what the taker does not take. Without a taker,
+   * as in the beginning, everything goes to the inbox.
+   */
+  readonly setTaker: (taker: ((received: Received) => boolean) | undefined) => void
   /** Puts an encoded frame into a lane. Ends the link as `slow` when the outbox is over its limit. */
   readonly post: (lane: Lane, frame: Uint8Array) => void
   /** See `PeerManager.sendChunk`. */
@@ -52,6 +60,9 @@ export interface Link {
   /** When the last bytes came, in milliseconds of the monotonic clock. */
   readonly heardMs: () => number
 }
+
+/** How long what is not urgent waits for company. */
+const lazyMs = 50
 
 /** How long a goodbye may take to leave. */
 const goodbyeTimeoutMs = 250
@@ -95,7 +106,10 @@ export const make = Effect.fnUntraced(function*(
   const haste = yield* Queue.sliding<void>(1)
   const setReading = () => connection.setReading(!full && !hasty)
 
+  let taker: ((received: Received) => boolean) | undefined
   const receive = (received: Received, bytes: number): void => {
+    // Behind something that waits nothing is taken out of turn.
+    if (taker !== undefined && Queue.sizeUnsafe(inbox) === 0 && taker(received)) return
     Queue.offerUnsafe(inbox, received)
     inboxBytes += bytes
     if (full || (Queue.sizeUnsafe(inbox) <= Limits.inboxFramesMax && inboxBytes <= Limits.inboxBytesMax)) return
@@ -150,55 +164,63 @@ export const make = Effect.fnUntraced(function*(
 
   // ---- sending -----------------------------------------------------------------------------------------------------
 
-  const lanes: Record<Lane, Array<Uint8Array>> = { link: [], log: [], swarm: [] }
+  const lanes: Record<Lane, Array<Uint8Array>> = { link: [], log: [], swarm: [], lazy: [] }
   const chunks: Array<ChunkJob> = []
   const wake = yield* Queue.sliding<void>(1)
   let waitingBytes = 0
   let ending = false
+  /** When the oldest lazy frame has waited long enough. */
+  let lazyDueMs = Infinity
 
   const post = (lane: Lane, bytes: Uint8Array): void => {
     if (ending) return
     waitingBytes += bytes.length
     if (waitingBytes > Limits.outboxBytesMax) return end("slow", "the outbox is full")
     lanes[lane].push(bytes)
+    if (lane === "lazy") {
+      if (lazyDueMs !== Infinity) return
+      lazyDueMs = nowMs() + lazyMs
+    }
     Queue.offerUnsafe(wake, undefined)
   }
 
+  const take = (lane: Array<Uint8Array>, parts: Array<Uint8Array>, bytes: number): number => {
+    let taken = 0
+    while (taken < lane.length && bytes < Limits.dataFrameBytesMax) bytes += lane[taken++]!.length
+    parts.push(...(taken === lane.length ? lane.splice(0) : lane.splice(0, taken)))
+    return bytes
+  }
+
   /** The next run of control frames, no longer than one data frame, so that urgent ones can still overtake. */
-  const nextFrames = (): ReadonlyArray<Uint8Array> => {
-    const parts: Array<Uint8Array> = []
-    let bytes = 0
-    for (const lane of [lanes.link, lanes.log, lanes.swarm]) {
-      let taken = 0
-      while (taken < lane.length && bytes < Limits.dataFrameBytesMax) bytes += lane[taken++]!.length
-      parts.push(...lane.splice(0, taken))
-      if (bytes >= Limits.dataFrameBytesMax) break
-    }
+  const takeFrames = (parts: Array<Uint8Array>): void => {
+    let bytes = take(lanes.link, parts, 0)
+    bytes = take(lanes.log, parts, bytes)
+    bytes = take(lanes.swarm, parts, bytes)
+    if (parts.length > 0 || chunks.length > 0 || nowMs() >= lazyDueMs) bytes = take(lanes.lazy, parts, bytes)
+    if (lanes.lazy.length === 0) lazyDueMs = Infinity
     waitingBytes -= bytes
-    return parts
   }
 
   const writer = Effect.gen(function*() {
     while (true) {
-      const frames = nextFrames()
-      if (frames.length > 0) {
-        yield* connection.write(frames)
-        continue
+      const parts: Array<Uint8Array> = []
+      takeFrames(parts)
+      const job = ending ? undefined : chunks[0]
+      if (job !== undefined) {
+        const payload = job.bytes.subarray(job.offset, job.offset + Limits.dataFrameBytesMax)
+        const header = { _tag: "Data", share: job.share, index: job.index, offset: job.offset }
+        parts.push(Frame.encodeDataHeader(header, payload.length), payload)
+        job.offset += payload.length
       }
-      if (ending) return
-      const job = chunks[0]
-      if (job === undefined) {
-        yield* Queue.take(wake)
-        continue
-      }
-      const payload = job.bytes.subarray(job.offset, job.offset + Limits.dataFrameBytesMax)
-      const header = { _tag: "Data", share: job.share, index: job.index, offset: job.offset }
-      yield* connection.write([Frame.encodeDataHeader(header, payload.length), payload])
-      job.offset += payload.length
-      if (job.offset >= job.bytes.length) {
-        chunks.shift()
-        job.done(true)
-      }
+      if (parts.length > 0) {
+        yield* connection.write(parts)
+        if (job !== undefined && job.offset >= job.bytes.length) {
+          chunks.shift()
+          job.done(true)
+        }
+      } else if (ending) return
+      else if (lazyDueMs === Infinity) yield* Queue.take(wake)
+      else yield* Effect.timeoutOption(Queue.take(wake), Math.max(1, lazyDueMs - nowMs()))
     }
   })
 
@@ -214,6 +236,7 @@ export const make = Effect.fnUntraced(function*(
     // Only the goodbye is still worth sending, and it cannot wait behind what the peer does not read.
     lanes.log = []
     lanes.swarm = []
+    lanes.lazy = []
     lanes.link.push(Frame.encodeControl({ _tag: "Goodbye", code, detail: shortened(detail) }))
     ending = true
     finish({ code, detail, here: true })
@@ -262,6 +285,9 @@ export const make = Effect.fnUntraced(function*(
       if (!full) return
       full = false
       setReading()
+    },
+    setTaker: (given) => {
+      taker = given
     },
     post,
     sendChunk,

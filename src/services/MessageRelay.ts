@@ -145,7 +145,7 @@ const make = Effect.fnUntraced(function*() {
   const performGossip = (output: Gossip.Output): Effect.Effect<void> => {
     switch (output._tag) {
       case "Send":
-        return peers.send(output.peer, output.message)
+        return Effect.sync(() => peers.send(output.peer, output.message))
       case "Persist":
         return keep("entry", output.entries)
       case "Deliver":
@@ -173,7 +173,7 @@ const make = Effect.fnUntraced(function*() {
   const performStatuses = (output: Statuses.Output): Effect.Effect<void> => {
     switch (output._tag) {
       case "Send":
-        return peers.send(output.peer, output.message)
+        return Effect.sync(() => peers.send(output.peer, output.message))
       case "News":
         return Effect.asVoid(PubSub.publish(statusChanges, undefined))
       case "Sign": {
@@ -215,7 +215,7 @@ const make = Effect.fnUntraced(function*() {
       hosts: new Set(certificates.map(({ certificate }) => certificate.host)),
       policies: certificates.map(({ certificate }) => certificate.policy)
     })
-    for (const peer of neighbors) if (peer !== from) yield* peers.send(peer, certificatesMessage())
+    for (const peer of neighbors) if (peer !== from) peers.send(peer, certificatesMessage())
   })
 
   const certificatesMessage = (): LogMessage => ({
@@ -322,7 +322,7 @@ const make = Effect.fnUntraced(function*() {
         const { peer } = event.info
         neighbors.add(peer)
         // Its hello may have crossed with a certificate that came meanwhile.
-        if (certificates.length > 1) yield* peers.send(peer, certificatesMessage())
+        if (certificates.length > 1) peers.send(peer, certificatesMessage())
         yield* stepGossip({ _tag: "NeighborUp", peer })
         return yield* stepStatuses({ _tag: "NeighborUp", peer })
       }

@@ -74,9 +74,10 @@ export class PeerManager extends Context.Service<PeerManager, {
   readonly setDataSink: (sink: DataSink) => Effect.Effect<void>
   /**
    * Puts a message into the peer's outbox. Never waits and never fails: to a peer that is gone it is dropped, and a
-   * peer whose outbox is over `Limits.outboxBytesMax` is disconnected (`slow`). Log messages overtake swarm messages.
+   * peer whose outbox is over `Limits.outboxBytesMax` is disconnected (`slow`). Log messages overtake swarm messages, and
+   * `Have` waits a moment for company. A plain call: chunks are a matter of microseconds.
    */
-  readonly send: (peer: PeerId, message: LogMessage | SwarmMessage) => Effect.Effect<void>
+  readonly send: (peer: PeerId, message: LogMessage | SwarmMessage) => void
   /**
    * Sends a chunk as data frames behind all waiting messages; messages that come meanwhile go between its frames.
    * Completes when the last byte has been handed to the system (true) or the link has ended (false). `bytes` must not
@@ -100,6 +101,20 @@ export class PeerManager extends Context.Service<PeerManager, {
   readonly notices: Effect.Effect<PubSub.Subscription<PeerNotice>, never, Scope.Scope>
 }>()("labfx/services/PeerManager") {
   static readonly layer = (options: PeerManagerOptions) => Layer.effect(PeerManager, make(options))
+}
+
+const laneOf = (message: LogMessage | SwarmMessage): Link.Lane => {
+  switch (message._tag) {
+    case "Have":
+      return "lazy"
+    case "Bitfield":
+    case "Request":
+    case "Cancel":
+    case "Reject":
+      return "swarm"
+    default:
+      return "log"
+  }
 }
 
 /** How often links are looked after: signs of life, addresses told, surplus given up. */
@@ -378,6 +393,7 @@ const make = Effect.fnUntraced(function*(
       up,
       () =>
         Effect.gen(function*() {
+          link.setTaker((received) => takeSwarm(peer, received))
           while (true) {
             for (const received of yield* Queue.takeAll(link.inbox)) {
               const code = yield* dispatch(me, received)
@@ -387,23 +403,41 @@ const make = Effect.fnUntraced(function*(
           }
         }).pipe(Effect.catchTag("Done", () => Effect.void)),
       () => {
+        link.setTaker(undefined)
         link.end("leaving", "")
         return down
       }
     )
   }, Effect.scoped)
 
+  const swarmEventOf = (peer: PeerId, received: Link.Received): SwarmEvent | undefined => {
+    if (received._tag === "Data") return { _tag: "PeerData", peer, data: received.data, length: received.length }
+    const { message } = received
+    switch (message._tag) {
+      case "Bitfield":
+      case "Have":
+      case "Request":
+      case "Cancel":
+      case "Reject":
+        return { _tag: "PeerMessage", peer, message }
+      default:
+        return undefined
+    }
+  }
+
+  /** What the swarm is told needs no stop at the inbox, as long as its queue has room. */
+  const takeSwarm = (peer: PeerId, received: Link.Received): boolean => {
+    const event = Queue.isFullUnsafe(swarmEvents) ? undefined : swarmEventOf(peer, received)
+    return event !== undefined && Queue.offerUnsafe(swarmEvents, event)
+  }
+
   /** Hands one received value to whom it is for. Returns the code of a goodbye. */
   const dispatch = (me: Live, received: Link.Received): Effect.Effect<GoodbyeCode | undefined> => {
     const { info: { peer }, link } = me
     const none = Effect.succeed(undefined)
-    if (received._tag === "Data") {
-      return Effect.as(
-        Queue.offer(swarmEvents, { _tag: "PeerData", peer, data: received.data, length: received.length }),
-        undefined
-      )
-    }
-    const { message } = received
+    const event = swarmEventOf(peer, received)
+    if (event !== undefined) return Effect.as(Queue.offer(swarmEvents, event), undefined)
+    const { message } = received as Extract<Link.Received, { readonly _tag: "Message" }>
     switch (message._tag) {
       case "Ping":
         link.post("link", encode({ _tag: "Pong" }))
@@ -435,12 +469,8 @@ const make = Effect.fnUntraced(function*(
       case "Entries":
       case "Statuses":
         return Effect.as(Queue.offer(logEvents, { _tag: "PeerMessage", peer, message }), undefined)
-      case "Bitfield":
-      case "Have":
-      case "Request":
-      case "Cancel":
-      case "Reject":
-        return Effect.as(Queue.offer(swarmEvents, { _tag: "PeerMessage", peer, message }), undefined)
+      default:
+        return none
     }
   }
 
@@ -485,17 +515,7 @@ const make = Effect.fnUntraced(function*(
       Effect.sync(() => {
         sink = given
       }),
-    send: (peer, message) =>
-      Effect.sync(() =>
-        post(
-          peer,
-          message._tag === "Certificates" || message._tag === "Heads" || message._tag === "Entries" ||
-            message._tag === "Statuses" ?
-            "log" :
-            "swarm",
-          message
-        )
-      ),
+    send: (peer, message) => post(peer, laneOf(message), message),
     sendChunk: (peer, share, index, bytes) =>
       Effect.suspend(() => live.get(peer)?.link.sendChunk(share, index, bytes) ?? Effect.succeed(false)),
     disconnect: (peer, code, detail) =>

@@ -97,7 +97,7 @@ const stranger = Effect.fnUntraced(function*(network: VirtualPeers, keySeed: num
   const pair = crypto.keyPair(seed(keySeed))
   const peers = yield* network.attach(crypto.peerId(pair.publicKey), pair.publicKey)
   yield* network.link(crypto.peerId(pair.publicKey), to.peer)
-  yield* peers.send(to.peer, { _tag: "Heads", first: true, received: 0, heads: [] })
+  peers.send(to.peer, { _tag: "Heads", first: true, received: 0, heads: [] })
   yield* TestClock.adjust("1 second")
   const session = to.context.session
   return {
@@ -296,13 +296,13 @@ describe("MessageRelay", () => {
       ]
       for (const [i, [detail, attack]] of attacks.entries()) {
         const peer = yield* stranger(network, 500 + i, a!)
-        yield* peer.send([attack(peer)])
+        peer.send([attack(peer)])
         yield* pass(1)
         assert.deepStrictEqual(network.ended.at(-1), { by: a!.peer, peer: peer.peer, code: "protocol", detail })
       }
       assert.strictEqual(network.ended.length, attacks.length)
       const status = yield* stranger(network, 600, a!)
-      yield* status.say({ _tag: "Statuses", statuses: [status.sign("{}", "status")] })
+      status.say({ _tag: "Statuses", statuses: [status.sign("{}", "status")] })
       yield* pass(1)
       assert.strictEqual(network.ended.at(-1)!.detail, "an unreadable status")
       yield* b!.relay.write(text("still here"))
@@ -341,7 +341,7 @@ describe("MessageRelay", () => {
     simulated(Effect.gen(function*() {
       const { devices, network } = yield* room(4, line(4))
       const spammer = yield* stranger(network, 700, devices[1]!)
-      yield* spammer.send(Array.from({ length: 100 }, (_, i) => spammer.entry(i + 1, text(`${i}`))))
+      spammer.send(Array.from({ length: 100 }, (_, i) => spammer.entry(i + 1, text(`${i}`))))
       for (let second = 1; second <= 20; second++) {
         yield* pass(1)
         for (const { heard } of devices) {

@@ -122,7 +122,7 @@ describe("PeerManager", () => {
         const chunk = Uint8Array.from({ length: 200_000 }, (_, i) => i * 7)
         yield* Effect.forkChild(b!.peers.sendChunk(to, share, 3, chunk))
         for (let i = 0; i < 5; i++) {
-          yield* b!.peers.send(to, { _tag: "Have", share, indexes: [i as never] })
+          b!.peers.send(to, { _tag: "Have", share, indexes: [i as never] })
         }
         yield* TestClock.adjust("1 second")
         yield* network.cut("10.0.0.0", "10.0.0.1")

@@ -89,7 +89,7 @@ export class VirtualPeers {
         logEvents: inbox,
         swarmEvents: yield* Queue.bounded<SwarmEvent>(1),
         setDataSink: () => Effect.void,
-        send: (to, message) => Effect.sync(() => this.#send(peer, to, message)),
+        send: (to, message) => this.#send(peer, to, message),
         sendChunk: () => Effect.succeed(false),
         disconnect: (other, code, detail) =>
           Effect.suspend(() => {
