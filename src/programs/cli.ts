@@ -3,6 +3,7 @@ import { Console, Effect, Layer } from "effect"
 import { CliConfig, CliOutput, Command, GlobalFlag, TerminalCapabilities } from "effect/cli"
 import { attachSecret } from "./Arguments.ts"
 import { demo } from "./demo.ts"
+import { doctor } from "./doctor.ts"
 import { end } from "./end.ts"
 import { keygen } from "./keygen.ts"
 import { open } from "./open.ts"
@@ -27,7 +28,21 @@ const labfx = Command.make("labfx").pipe(
     { command: "labfx student", description: "On every other machine: join and receive" },
     { command: "labfx demo", description: "See all of it on this machine" }
   ]),
-  Command.withSubcommands([teacher, student, keygen, demo, simulate, share, unshare, say, status, who, open, end])
+  Command.withSubcommands([
+    teacher,
+    student,
+    keygen,
+    demo,
+    simulate,
+    share,
+    unshare,
+    say,
+    status,
+    who,
+    open,
+    end,
+    doctor
+  ])
 )
 
 /** Help and version go to standard output; a mistaken command line gets its errors and a hint, not the whole help. */
