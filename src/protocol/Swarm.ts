@@ -434,6 +434,7 @@ const bitfield = (swarm: Swarm, view: View, bits: Uint8Array): void => {
     return disconnect(swarm, view.link.peer, "protocol", "a bitfield has another length than its share")
   }
   view.opened = true
+  view.avoidUntilMs = 0
   swarm.revealing.add(share)
   for (let index = 0; index < share.chunksCount; index++) {
     if (Bitfield.has(bits, index)) addClaim(swarm, view, index)

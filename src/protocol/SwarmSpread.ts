@@ -26,8 +26,9 @@ const revealsAheadMs = 200
 /** A revealed chunk that is not asked for in this time may yet be; after the second, it is revealed to someone else. */
 const revealSlowMs = 300
 const revealLostMs = 2_000
-/** Nothing is revealed for so long to a link that left a chunk unfetched, for the first time. */
-const revealAvoidMs = 10_000
+/** Nothing is revealed for a while to a link that left a chunk unfetched, twice as long each time. */
+const revealAvoidMinMs = 10_000
+const revealAvoidMaxMs = 60_000
 
 /** What this device serves of a share: while it hands it out, the manifest. */
 export const sendBitfield = (swarm: Swarm, link: Link, share: Share): void => {
@@ -111,6 +112,7 @@ export const claimed = (swarm: Swarm, view: View, index: number): void => {
   const { handout } = share
   if (handout === undefined) return
   if (handout.waiting.delete(index) || hide(handout, index)) {
+    view.avoidMs = 0
     if (!isManifest(share, index)) {
       handout.through.set(index, view)
       view.unspread++
@@ -232,7 +234,7 @@ export const watch = (swarm: Swarm): void => {
       if (requested || swarm.nowMs - atMs < revealLostMs) continue
       hide(handout, index)
       handout.waiting.add(index)
-      view.avoidMs = Math.max(2 * view.avoidMs, revealAvoidMs)
+      view.avoidMs = Math.min(Math.max(2 * view.avoidMs, revealAvoidMinMs), revealAvoidMaxMs)
       view.avoidUntilMs = swarm.nowMs + view.avoidMs
     }
   }
