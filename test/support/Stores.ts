@@ -57,7 +57,7 @@ export const untilKilled = Effect.fnUntraced(function*<A, E>(
   return run.killed
 })
 
-const sha256 = (bytes: Uint8Array) => new Uint8Array(NodeCrypto.createHash("sha256").update(bytes).digest())
+export const sha256 = (bytes: Uint8Array) => new Uint8Array(NodeCrypto.createHash("sha256").update(bytes).digest())
 const text = (bytes: Uint8Array) => Root.make(Buffer.from(sha256(bytes)).toString("base64url"))
 
 export type Tree = ReadonlyMap<string, Uint8Array>

@@ -13,6 +13,7 @@
 import { Clock, Duration, Effect, Layer, Schedule } from "effect"
 import * as NodeFs from "node:fs"
 import * as NodeOs from "node:os"
+import * as NodePath from "node:path"
 import {
   type DirectoryEntry,
   Disk,
@@ -541,6 +542,29 @@ const readFile = (path: string, bytesMax: number) =>
       return Effect.map(readAll(path, descriptor, bytes, 0), (count) => bytes.subarray(0, count))
     }))
 
+/** Not by `recursive`: on a read-only disk that says that nothing is there. */
+const makeDirectory = (path: string, mode: number): Effect.Effect<void, DiskError> => {
+  const make = call<void>(path, (done) => NodeFs.mkdir(path, mode, (error) => done(error ?? null)))
+  return make.pipe(Effect.catch((error) => {
+    const parent = NodePath.dirname(path)
+    // Of two that make the same folder at once, one finds it there.
+    if (error.reason === "not-found" && parent !== path) {
+      return Effect.andThen(
+        makeDirectory(parent, mode),
+        Effect.catchIf(make, ({ reason }) => reason === "exists", () => Effect.void)
+      )
+    }
+    // Also where it may not be written, or is a whole disk, it may be there.
+    return Effect.flatMap(
+      Effect.option(call<NodeFs.Stats>(path, (done) => NodeFs.stat(path, done))),
+      (found) =>
+        found._tag === "Some" && found.value.isDirectory()
+          ? Effect.void
+          : Effect.fail(found._tag === "Some" ? new DiskError({ ...error, reason: "not-a-directory" }) : error)
+    )
+  }))
+}
+
 const disk = Disk.of({
   open: (path, how, mode = modeOfOwnFiles) =>
     Effect.map(
@@ -557,8 +581,7 @@ const disk = Disk.of({
   entries,
   readFiles,
   writeFiles,
-  makeDirectory: (path, mode = 0o777) =>
-    Effect.asVoid(call(path, (done) => NodeFs.mkdir(path, { recursive: true, mode }, done))),
+  makeDirectory: (path, mode = 0o777) => makeDirectory(path, mode),
   publish: (from, to) =>
     Effect.flatMap(stat(from), ({ kind }) => kind === "directory" ? publishDirectory(from, to) : publishFile(from, to)),
   remove: (path) =>
