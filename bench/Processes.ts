@@ -13,14 +13,17 @@ const nodeOptions = (process.env["LABFX_BENCH_NODE_OPTIONS"] ?? "").split(" ").f
 
 export type Event = Readonly<Record<string, unknown>>
 
-/** Runs a command with `--json`. */
-export const labfx = (args: ReadonlyArray<string>) => {
-  const child = spawn(process.execPath, [...nodeOptions, program, ...args], { stdio: ["pipe", "pipe", "inherit"] })
+/** Runs a command of labfx that prints events, where `prefix` says (e.g. in a network namespace). */
+export const labfx = (args: ReadonlyArray<string>, prefix: ReadonlyArray<string> = []) => {
+  const [command, ...rest] = [...prefix, process.execPath, ...nodeOptions, program, ...args]
+  const child = spawn(command!, rest, { stdio: ["pipe", "pipe", "inherit"] })
   const waiting: Array<{ readonly event: string; readonly heard: (event: Event) => void }> = []
   const seen: Array<Event> = []
+  const listeners: Array<(event: Event) => void> = []
   createInterface({ input: child.stdout }).on("line", (line) => {
     const event = JSON.parse(line) as Event
     seen.push(event)
+    for (const listener of listeners) listener(event)
     for (const each of waiting.splice(0)) {
       if (each.event === event["event"]) each.heard(event)
       else waiting.push(each)
@@ -28,6 +31,8 @@ export const labfx = (args: ReadonlyArray<string>) => {
   })
   return {
     child,
+    /** Is told of every event from now on. */
+    onEvent: (listener: (event: Event) => void) => void listeners.push(listener),
     until: (event: string) =>
       new Promise<Event>((heard) => {
         const before = seen.find((each) => each["event"] === event)

@@ -188,6 +188,8 @@ export interface Machine extends Host {
   readonly traffic: () => { readonly sentBytes: number; readonly receivedBytes: number }
   /** Runs a command of `ip` in it. */
   readonly ip: (...words: ReadonlyArray<string>) => string
+  /** Limits its port on the switch both ways; only in a {@link room}. */
+  readonly shape: (bitsPerSecond: number) => void
 }
 
 let machinesMade = 0
@@ -210,7 +212,28 @@ const namespace = Effect.acquireRelease(
     })
 )
 
-const machine = (name: string, addresses: ReadonlyArray<string>): Machine => ({
+/**
+ * A token bucket on one end of a wire. Up to ten packets travel as one, which saves most of the CPU; a deep queue slows
+ * a fast sender as a network card does, a shallow one drops as a switch does.
+ */
+const bucket = (namespace: string, link: string, bitsPerSecond: number, queueBytes: number) => {
+  ip("-n", namespace, "link set", link, "gso_max_size 15000")
+  const burstBytes = Math.max(16_000, Math.floor(bitsPerSecond / 8 / 500))
+  const words =
+    `netns exec ${namespace} tc qdisc replace dev ${link} root tbf rate ${bitsPerSecond}bit burst ${burstBytes} limit ${queueBytes}`
+  NodeChildProcess.execFileSync("ip", words.split(" "))
+}
+
+const machine = (
+  name: string,
+  addresses: ReadonlyArray<string>,
+  port?: { readonly namespace: string; readonly link: string }
+): Machine => ({
+  shape: (bitsPerSecond) => {
+    if (port === undefined) throw new Error("only a machine of a room has a port to shape")
+    bucket(name, "eth0", bitsPerSecond, 1_000_000)
+    bucket(port.namespace, port.link, bitsPerSecond, Math.max(256_000, Math.floor(bitsPerSecond / 8 / 50)))
+  },
   namespace: name,
   prefix: ["ip", "netns", "exec", name],
   addresses,
@@ -250,7 +273,7 @@ export const room = (count: number) =>
       ip("-n", name, "link add eth0 type veth peer name", `p${index}`, "netns", sw)
       ip("-n", sw, "link set", `p${index}`, "master br0 up")
       up(name, "eth0", `10.77.0.${index + 1}`)
-      return machine(name, [`10.77.0.${index + 1}`])
+      return machine(name, [`10.77.0.${index + 1}`], { namespace: sw, link: `p${index}` })
     })
   })
 
