@@ -51,7 +51,7 @@ try {
   await rest(5_000)
   if (bulk > 0) {
     randomFile(file, bulk)
-    teacher.child.stdin.write(`/share ${file}\\n`)
+    teacher.child.stdin.write(`/share ${file}\n`)
     await rest(500)
   }
 
@@ -67,7 +67,7 @@ try {
   for (let i = 0; i < messages; i++) {
     const text = `message ${i} ${"x".repeat(200)}`
     sentAt.set(text, performance.now())
-    teacher.child.stdin.write(`${text}\\n`)
+    teacher.child.stdin.write(`${text}\n`)
     await rest(everyMs)
   }
   for (
