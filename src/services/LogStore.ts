@@ -43,7 +43,7 @@ const lineEnd = 10
 const kinds: Record<string, LogRecord["kind"]> = { E: "entry", C: "certificate" }
 const letters = { entry: "E", certificate: "C" } as const
 
-const decodeSigned = Schema.decodeUnknownOption(Signed)
+const decodeSigned = Schema.decodeUnknownOption(Schema.fromJsonString(Signed))
 const isSessionId = Schema.is(SessionId)
 
 const make = Effect.fnUntraced(function*(stateFolder: string) {
@@ -65,8 +65,7 @@ const make = Effect.fnUntraced(function*(stateFolder: string) {
     const text = line.slice(checksumChars)
     const kind = kinds[text[0] ?? ""]
     if (kind === undefined || checksum(text) !== line.slice(0, checksumChars)) return undefined
-    // The checksum says that this is what was written, so it is JSON.
-    const signed = decodeSigned(JSON.parse(text.slice(1)))
+    const signed = decodeSigned(text.slice(1))
     return Option.isSome(signed) ? { kind, signed: signed.value } : undefined
   }
 
