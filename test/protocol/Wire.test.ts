@@ -448,7 +448,7 @@ describe("Wire, under attack", () => {
     assert.isDefined(hear(`{"_tag":"Goodbye","code":"leaving","detail":"\\ud83d\\ude00"}`).message)
   })
 
-  it("refuses bytes that are no UTF-8, and passes over one mark of byte order at the beginning", () => {
+  it("refuses bytes that are no UTF-8, and a mark of byte order", () => {
     const frame = Frame.encodeControl({ _tag: "Ping" })
     for (const [place, byte] of [[9, 0xff], [10, 0xc0], [11, 0x80], [20, 0xed]] as const) {
       const spoilt = frame.slice()
@@ -456,7 +456,7 @@ describe("Wire, under attack", () => {
       const decoder = new Frame.Decoder({ control: () => "heard", data: () => "skip", dataEnd: () => {} })
       assert.strictEqual(decoder.push(spoilt), "not JSON")
     }
-    assert.deepStrictEqual(hear(`\ufeff{"_tag":"Ping"}`).message, { _tag: "Ping" })
+    assert.isUndefined(hear(`\ufeff{"_tag":"Ping"}`).message)
   })
 
   const Json: Schema.Codec<unknown> = Schema.Union([
