@@ -114,12 +114,17 @@ export class Observer {
    */
   lostPower(device: Device): void {
     const known = this.#known.get(device)!
-    known.shown.clear()
+    this.mayRepeat(device)
     known.right.clear()
     this.#changed = known.changed = true
     for (const [name, versions] of this.#shares) {
       if (versions.some(({ kind }) => kind === "folder")) known.unsettled.add(name)
     }
+  }
+
+  /** Its log on disk may be behind what it has shown: it may show messages once more, in order. */
+  mayRepeat(device: Device): void {
+    this.#known.get(device)!.shown.clear()
   }
 
   /** The disk has spoilt a file that a person can see: that is not labfx's doing. */

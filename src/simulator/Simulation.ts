@@ -48,7 +48,8 @@ export interface Report {
 const settleMs = 150_000
 /** A program that ended by itself is started again after this: a person has read why. */
 const restartMs = 5_000
-const messagesMs = 500
+/** What could not be written is written within this once the disk works again. */
+const keptWithinMs = 3_000
 /** How often the whole of every disk is looked at, and the caller gets to do something else. */
 const sliceMs = 1_000
 
@@ -108,7 +109,7 @@ export const run = Effect.fnUntraced(function*(
   network.onTraffic = (what, from, to, bytes) => trace.note(`${what} ${from.host} ${to.host} ${bytes}`)
   for (let i = 1; i < scenario.honest; i++) {
     // Among the hostile nobody joins the first session in sight: the lab's administrator has put the teacher's key there.
-    const student = lab.student(options.hostile > 0 ? { trust: [root.publicKey] } : {})
+    const student = lab.student(options.hostile > 0 ? { trust: [root.publicKey], newSessions: "ask" } : {})
     if (scenario.earlier.has(i)) student.disk.put(`${downloads}/data.bin`, Scenario.content(999, i))
   }
   const { devices } = lab
@@ -162,9 +163,15 @@ export const run = Effect.fnUntraced(function*(
       at(time.nowMs + restartMs, () => start(device))
     }
   }
+  /** Until when what a device has shown may not be on its disk: a moment longer than the disk fails. */
+  const unwritableUntilMs = new Map<Device, number>()
+  const unwritable = (device: Device, fault: Scenario.Fault) =>
+    unwritableUntilMs.set(device, Math.max(unwritableUntilMs.get(device) ?? 0, fault.atMs + fault.forMs + keptWithinMs))
   const turnOff = (device: Device, power: boolean): void => {
     starting.delete(device)
     if (power) observer.lostPower(device)
+    // While the disk takes nothing, messages are shown nevertheless, and may be shown again after a kill.
+    else if ((unwritableUntilMs.get(device) ?? 0) > time.nowMs) observer.mayRepeat(device)
     fork(power ? device.powerOff(network, draw) : device.kill(network))
     observer.check()
   }
@@ -300,11 +307,13 @@ export const run = Effect.fnUntraced(function*(
       }
       case "disk-full":
         begins()
+        unwritable(device, fault)
         device.disk.capacityBytes = device.disk.usedBytes
         return void over(() => (device.disk.capacityBytes = Infinity))
       case "read-only":
       case "read-errors": {
         begins()
+        unwritable(device, fault)
         const reason = fault.kind === "read-only" ? "read-only" : "io"
         const operations = fault.kind === "read-only" ? ["write", "rename"] as const : ["read"] as const
         for (const operation of operations) device.disk.failNext(operation, Infinity, reason, "/home")
@@ -321,12 +330,12 @@ export const run = Effect.fnUntraced(function*(
         const path = paths[Math.floor(fault.which * paths.length)]
         if (path === undefined) return
         begins(` in ${path}`)
-        if (path.startsWith(`${downloads}/`)) {
-          const visible = path.slice(downloads.length + 1)
-          observer.spoilt(device, visible)
-        } else observer.lostPower(device)
+        // While the program is off: what it has hashed in the same run, it does not hash again.
+        turnOff(device, false)
+        if (path.startsWith(`${downloads}/`)) observer.spoilt(device, path.slice(downloads.length + 1))
+        else observer.lostPower(device)
         observer.aside(device, () => device.disk.rot(path, draw))
-        return
+        return void over(() => start(device))
       }
       case "clock-jump":
         begins()
@@ -460,7 +469,7 @@ export const run = Effect.fnUntraced(function*(
     (10_000 * options.bytes * Math.log2(options.peers + 1)) / options.bytesPerSecond
   let rest = missing()
   while (rest.found.length > 0 && time.nowMs < boundMs && observer.violations.length === 0) {
-    for (let ms = 0; ms < messagesMs; ms += sliceMs) yield* slice
+    yield* slice
     rest = missing()
   }
   if (observer.violations.length === 0) {
