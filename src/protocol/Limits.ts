@@ -253,9 +253,10 @@ export const leftoversKeptWhenFullMs = 2 * 86_400_000
 export const leftoversRemovedAfterMs = 600_000
 /** After this, every system has written to disk what a program gave it to write; most wait 30 s. */
 export const settledAfterMs = 120_000
-/** One path component and a whole path, in UTF-8 bytes: the shortest of NTFS, APFS and ext4, with room for a number. */
+/** One path component in UTF-8 bytes: the shortest of NTFS, APFS and ext4, with room for a number. */
 export const pathComponentBytesMax = 240
-export const pathBytesMax = 1_024
+/** A path in UTF-8 bytes: macOS takes 1,024 in all, of which this leaves 256 for the download folder and labfx's own. */
+export const pathBytesMax = 768
 export const pathDepthMax = 32
 
 // ---- Swarm ---------------------------------------------------------------------------------------------------------

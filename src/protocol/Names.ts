@@ -71,15 +71,14 @@ export const pathProblem = (path: string): string | undefined => {
 /**
  * Equal for any two names that some system takes for one.
  *
- * Case goes up and down again because neither direction alone joins `ß` with `SS` or the two small sigmas. Characters that
- * are not shown are dropped: some systems ignore them, and people cannot tell the names apart.
+ * Case goes down, up and down again because nothing less joins `ẞ` with `ß` and `SS`, and the two small sigmas. Characters
+ * that are not shown are dropped: some systems ignore them, and people cannot tell the names apart.
  */
 export const foldedName = (name: string): string =>
   plain.test(name)
     ? name.toLowerCase()
-    : name.normalize("NFD").replace(/\p{Default_Ignorable_Code_Point}/gu, "").toUpperCase().toLowerCase().normalize(
-      "NFC"
-    )
+    : name.normalize("NFD").replace(/\p{Default_Ignorable_Code_Point}/gu, "")
+      .toLowerCase().toUpperCase().toLowerCase().normalize("NFC")
 
 interface Folder {
   readonly id: number

@@ -5,164 +5,7 @@ import * as Limits from "../../src/protocol/Limits.ts"
 import * as Names from "../../src/protocol/Names.ts"
 import { utf8Bytes } from "../../src/protocol/Text.ts"
 import { finish } from "../../src/protocol/Work.ts"
-
-/** Paths that some system reads as something else, cannot hold, or shows as something else. */
-const hostile: ReadonlyArray<string> = [
-  // Out of the folder.
-  "",
-  ".",
-  "..",
-  "../x",
-  "a/../b",
-  "a/..",
-  "./a",
-  "a/./b",
-  "/etc/passwd",
-  "/",
-  "a/",
-  "a//b",
-  "//server/share",
-  // Separators and roots of other systems.
-  "a\\b",
-  "..\\x",
-  "\\\\server\\share",
-  "C:\\x",
-  "C:x",
-  "C:/x",
-  "\\\\?\\C:\\x",
-  "\\\\.\\COM1",
-  // Ends and controls.
-  "a\u0000",
-  "a\u0000.txt",
-  "a\nb",
-  "a\rb",
-  "a\tb",
-  "\u001b[2J",
-  "a\u007f",
-  "a\u0085b",
-  "a\u2028b",
-  "a\u2029b",
-  // Reading direction.
-  "a\u202efdp.exe",
-  "\u200fa",
-  "\u200ea",
-  "a\u2066b",
-  "a\u2069",
-  "a\u061cb",
-  "\u202aa",
-  // Characters that Windows gives a meaning, streams among them.
-  "a<b",
-  "a>b",
-  "a:b",
-  "a:stream",
-  "a::$DATA",
-  "a\"b",
-  "a|b",
-  "a?b",
-  "a*b",
-  // Devices.
-  "CON",
-  "con",
-  "PRN",
-  "AUX",
-  "NUL",
-  "nul.txt",
-  "Nul.tar.gz",
-  "COM0",
-  "COM1",
-  "COM9",
-  "LPT1",
-  "lpt9.log",
-  "COM\u00b9",
-  "LPT\u00b2.x",
-  "com\u00b3",
-  "CONIN$",
-  "conout$",
-  "NUL .txt",
-  "CON  ",
-  "AUX.",
-  "CLOCK$",
-  "a/NUL/b",
-  // Ends that Windows drops.
-  "a.",
-  "a ",
-  "a..",
-  "a. .",
-  "... ",
-  "...",
-  " ",
-  "a./b",
-  "a /b",
-  // No text, or not in its one form.
-  "\ud800",
-  "a\udfff",
-  "\ud83d",
-  "\uffff",
-  "\ufdd0",
-  "e\u0301",
-  "\u1100\u1161",
-  "\u212b",
-  "\u2126",
-  // Too long.
-  "x".repeat(Limits.pathComponentBytesMax + 1),
-  "\u00e9".repeat(121),
-  "\u{1f600}".repeat(61),
-  `${"x/".repeat(Limits.pathDepthMax)}x`,
-  Array.from({ length: 6 }, () => "x".repeat(200)).join("/"),
-  // labfx's own.
-  ".labfx",
-  ".LabFX",
-  "a/.labfx/b"
-]
-
-const good: ReadonlyArray<string> = [
-  "a",
-  "a.txt",
-  "a b",
-  " a",
-  ".gitignore",
-  ".git/config",
-  "-rf",
-  "~",
-  "a~1",
-  "$HOME",
-  "%PATH%",
-  "a'b",
-  "a`b",
-  "a;b",
-  "a&b",
-  "console.log",
-  "CON1",
-  "COM10",
-  "COMA",
-  "null",
-  "auxiliary.c",
-  "nul_",
-  "lpt",
-  "a.b.c",
-  "..a",
-  "...a",
-  "a..b",
-  "\u00e9",
-  "\u00e5ngstr\u00f6m.txt",
-  "\u65e5\u672c\u8a9e.md",
-  "\u{1f600}.png",
-  "\u0645\u0631\u062d\u0628\u0627",
-  "\u{1f469}\u200d\u{1f4bb}",
-  "#1",
-  "@x",
-  "a=b",
-  "a,b",
-  "a+b",
-  "(a)",
-  "[a]",
-  "{a}",
-  "!",
-  "^",
-  "x".repeat(Limits.pathComponentBytesMax),
-  "__pycache__/m.cpython-312.pyc",
-  Array.from({ length: Limits.pathDepthMax }, () => "x").join("/")
-]
+import { collisions, fate, good, hostile } from "../support/NamesTable.ts"
 
 /** Pieces that hostile names are made of, so that generated ones meet the rules often. */
 const pieces = [
@@ -212,10 +55,41 @@ const Paths = Schema.Array(Name).check(Schema.isMaxLength(12))
 const strictKey = (path: string) => path.normalize("NFD").toUpperCase().toLowerCase().normalize("NFD")
 
 describe("Names", () => {
-  it("refuses every hostile path of the table, with a reason", () => {
-    assert.isAtLeast(hostile.length, 60)
-    for (const path of hostile) assert.isString(Names.pathProblem(path), JSON.stringify(path))
+  it("refuses every hostile path of the table, with a reason, on every system", () => {
+    const paths = hostile.flatMap((group) => group.paths)
+    assert.isAtLeast(new Set(paths).size, 200)
+    for (const path of paths) assert.isString(Names.pathProblem(path), JSON.stringify(path))
   })
+
+  it.each(["linux", "macos", "windows"] as const)(
+    "the table is right about %s, and a path that is taken is the file of that name there",
+    (system) => {
+      for (const group of hostile) {
+        for (const path of group.paths) assert.strictEqual(fate[system](path), group[system], JSON.stringify(path))
+      }
+      for (const path of good) assert.strictEqual(fate[system](path), "file", JSON.stringify(path))
+    }
+  )
+
+  it("loses the later of two paths that collide somewhere, whatever this system makes of them", () => {
+    for (const { pairs, why } of collisions) {
+      for (const [kept, lost] of pairs) {
+        assert.deepStrictEqual([...finish(Names.problems([kept, lost], [])).keys()], [1], `${why}: ${kept}, ${lost}`)
+        assert.deepStrictEqual([...finish(Names.problems([kept, "between", lost], [])).keys()], [2], why)
+      }
+    }
+  })
+
+  it.prop(
+    "N1: a path without a problem is the file of that name on every system",
+    { draws: Name },
+    ({ draws }) => {
+      const path = nameOf(draws)
+      if (Names.pathProblem(path) !== undefined) return
+      for (const system of ["linux", "macos", "windows"] as const) assert.strictEqual(fate[system](path), "file")
+    },
+    { arbitrary: { runs: 5_000 } }
+  )
 
   it("takes every ordinary path of the table", () => {
     for (const path of good) assert.isUndefined(Names.pathProblem(path), JSON.stringify(path))
@@ -298,7 +172,9 @@ describe("Names", () => {
   )
 
   it("makes safe names of the hostile ones", () => {
-    for (const path of hostile) assert.isUndefined(Names.componentProblem(Names.safeTitle(path)), JSON.stringify(path))
+    for (const path of hostile.flatMap((group) => group.paths)) {
+      assert.isUndefined(Names.componentProblem(Names.safeTitle(path)), JSON.stringify(path))
+    }
     assert.strictEqual(Names.safeTitle("../notes: 1.txt"), ".._notes_ 1.txt")
     assert.strictEqual(Names.safeTitle(""), "_")
     assert.strictEqual(Names.safeTitle("nul.txt"), "_nul.txt")
