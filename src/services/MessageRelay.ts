@@ -278,8 +278,10 @@ const make = Effect.fnUntraced(function*() {
     if (!neighbors.has(peer)) return
     switch (message._tag) {
       case "Certificates": {
-        context.learn(message.certificates)
-        return yield* refreshAuthority(peer)
+        const { forged } = context.learn(message.certificates)
+        yield* refreshAuthority(peer)
+        if (forged) yield* peers.disconnect(peer, "protocol", "a certificate that is not this session's")
+        return
       }
       case "Heads":
         return yield* stepGossip({ _tag: "Heads", peer, heads: message })

@@ -34,9 +34,14 @@ export class SessionContext extends Context.Service<SessionContext, {
   readonly certificate: () => Certificate
   /**
    * Adds those of the certificates that are valid for this session: right signature, root and session. `certified` says
-   * whether any was, `news` whether any was not known before.
+   * whether any was, `news` whether any was not known before, and `forged` whether one was not valid: honest peers pass
+   * on only what they have checked, and the rest is not looked at.
    */
-  readonly learn: (certificates: ReadonlyArray<Signed>) => { readonly certified: boolean; readonly news: boolean }
+  readonly learn: (certificates: ReadonlyArray<Signed>) => {
+    readonly certified: boolean
+    readonly news: boolean
+    readonly forged: boolean
+  }
   /** The peer that the newest certificate names as host. */
   readonly hostPeer: () => PeerId
   /** Whether the key is or was a host of the session. */
@@ -93,7 +98,9 @@ const make = Effect.fnUntraced(function*(options: SessionContextOptions) {
         continue
       }
       const verified = verifyCertificate(crypto, signed)
-      if (verified?.certificate.root !== root || verified.certificate.session !== session) continue
+      if (verified?.certificate.root !== root || verified.certificate.session !== session) {
+        return { certified, news, forged: true }
+      }
       certified = true
       // One certificate an epoch: a second one says nothing that anybody would have to act upon.
       if (certificates.some(({ certificate }) => certificate.epoch === verified.certificate.epoch)) continue
@@ -102,7 +109,7 @@ const make = Effect.fnUntraced(function*(options: SessionContextOptions) {
         .toSorted((a, b) => a.certificate.epoch - b.certificate.epoch)
         .slice(-Limits.certificatesMax)
     }
-    return { certified, news }
+    return { certified, news, forged: false }
   }
 
   const certificate = () => certificates.at(-1)!.certificate
