@@ -400,7 +400,6 @@ const message = (swarm: Swarm, link: Link, message: SwarmMessage): void => {
     case "Cancel":
       if (view === undefined) return
       if (Uploads.dequeue(swarm, view, message.index)) {
-        Spread.requested(swarm, view, message.index, false)
         return send(swarm, link, { _tag: "Reject", share: message.share, index: message.index })
       }
       return Uploads.acknowledged(swarm, view, message.index)
@@ -423,7 +422,6 @@ const request = (swarm: Swarm, view: View, index: number): void => {
   if (!Bitfield.has(share.have, index) || view.queue.has(index) || !Spread.isOffered(share, view, index)) {
     return send(swarm, link, { _tag: "Reject", share: share.root, index: index as never })
   }
-  Spread.requested(swarm, view, index, true)
   Uploads.enqueue(swarm, view, index)
 }
 

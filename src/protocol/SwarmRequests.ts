@@ -111,13 +111,13 @@ const takeBack = (swarm: Swarm, view: View): void => {
   for (const [index, asks] of view.share.flights) {
     const ask = asks[0]!
     if (asks.length > 1 || !Bitfield.has(view.bits, index)) continue
-    if (ask.movingTo !== undefined || ask.arrivedBytes > 0 || ask.arrived) continue
+    if (ask.recalled || ask.arrivedBytes > 0 || ask.arrived) continue
     if (swarm.nowMs - ask.askedAtMs < swarm.policy.moveAfterMs) continue
     if (best === undefined || ask.view.asks.size > best.view.asks.size) best = ask
   }
   if (best === undefined) return
   best.movingTo = view
-  best.view.link.tell(swarm, { _tag: "Cancel", share: view.share.root, index: best.index as never })
+  recall(swarm, best)
 }
 
 /** The first source has let go of a chunk. */
@@ -138,6 +138,7 @@ const ask = (swarm: Swarm, view: View, index: number): void => {
     arrivedBytes: 0,
     arrived: false,
     cancelled: false,
+    recalled: false,
     movingTo: undefined
   }
   if (link.askedBytes === 0) link.aliveAtMs = swarm.nowMs
@@ -178,11 +179,12 @@ export const rejected = (swarm: Swarm, link: Link, root: Root, index: number): b
   const ask = askOf(link, root, index)
   if (ask === undefined) return false
   answered(swarm, ask)
+  link.aliveAtMs = swarm.nowMs
   if (ask.cancelled) return false
   link.askedBytes -= ask.bytes - ask.arrivedBytes
   release(swarm, ask)
   if (ask.movingTo !== undefined) giveTo(swarm, ask.movingTo, index)
-  return ask.movingTo === undefined
+  return !ask.recalled
 }
 
 const askOf = (link: Link, root: Root, index: number): Ask | undefined =>
@@ -233,12 +235,16 @@ export const abandonView = (swarm: Swarm, view: View): void => {
 }
 
 const cancel = (swarm: Swarm, ask: Ask): void => {
-  const { link, share } = ask.view
+  const { link } = ask.view
   ask.cancelled = true
   link.askedBytes -= ask.bytes - ask.arrivedBytes
-  if (swarm.links.get(link.peer) === link) {
-    link.tell(swarm, { _tag: "Cancel", share: share.root, index: ask.index as never })
-  }
+  if (swarm.links.get(link.peer) === link) recall(swarm, ask)
+}
+
+const recall = (swarm: Swarm, ask: Ask): void => {
+  if (ask.recalled) return
+  ask.recalled = true
+  ask.view.link.tell(swarm, { _tag: "Cancel", share: ask.view.share.root, index: ask.index as never })
 }
 
 /** Takes an ask out of flight; a chunk that nobody else was asked for is wanted again. */
@@ -262,13 +268,24 @@ export const watch = (swarm: Swarm): void => {
   for (const link of swarm.links.values()) {
     for (const { asks } of link.views.values()) forgetUnanswered(swarm, asks)
     for (const asks of link.leftovers.values()) forgetUnanswered(swarm, asks)
-    if (link.askedBytes > 0 && swarm.nowMs - link.aliveAtMs > patienceMs) passOver(swarm, link)
+    const silentMs = link.askedBytes > 0 ? swarm.nowMs - link.aliveAtMs : 0
+    if (silentMs > 2 * patienceMs) passOver(swarm, link)
+    else if (silentMs > patienceMs) recallAll(swarm, link)
   }
 }
 
 const forgetUnanswered = (swarm: Swarm, asks: ReadonlyMap<number, Ask>): void => {
   for (const ask of asks.values()) {
     if (ask.cancelled && swarm.nowMs - ask.askedAtMs > answerMaxMs) answered(swarm, ask)
+  }
+}
+
+/** A source that is busy lets go of what waits, which others may have; one that does not answer even that is gone. */
+const recallAll = (swarm: Swarm, link: Link): void => {
+  for (const view of link.views.values()) {
+    for (const ask of view.asks.values()) {
+      if (ask.arrivedBytes === 0 && isClaimedElsewhere(swarm, view, ask.index)) recall(swarm, ask)
+    }
   }
 }
 

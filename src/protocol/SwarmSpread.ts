@@ -98,14 +98,6 @@ export const makeHandout = (share: Share): Handout => {
 export const isOffered = (share: Share, view: View, index: number): boolean =>
   share.handout === undefined || isManifest(share, index) || share.handout.revealed.get(index)?.view === view
 
-/** A revealed chunk has been asked for; or it is not any more, or went out and was not acknowledged. */
-export const requested = (swarm: Swarm, view: View, index: number, isRequested: boolean): void => {
-  const reveal = view.share.handout?.revealed.get(index)
-  if (reveal?.view !== view) return
-  reveal.requested = isRequested
-  reveal.atMs = swarm.nowMs
-}
-
 /** A link claims a chunk that it did not claim before: it is out, or spreads. */
 export const claimed = (swarm: Swarm, view: View, index: number): void => {
   const { share } = view
@@ -187,8 +179,8 @@ export const reveal = (swarm: Swarm): void => {
 
 const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
   let pending = 0
-  for (const { atMs, requested } of handout.revealed.values()) {
-    if (requested || swarm.nowMs - atMs < revealSlowMs) pending++
+  for (const { view, atMs } of handout.revealed.values()) {
+    if (isFetching(view) || swarm.nowMs - atMs < revealSlowMs) pending++
   }
   const soon = departureRate(swarm.uplink) * revealsAheadMs / share.chunkSizeBytes
   const ahead = Math.max(swarm.policy.revealsMin, soon)
@@ -198,7 +190,7 @@ const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
     const view = neediest(swarm, share)
     if (view === undefined) break
     handout.waiting.delete(index)
-    handout.revealed.set(index, { view, atMs: swarm.nowMs, requested: false })
+    handout.revealed.set(index, { view, atMs: swarm.nowMs })
     view.revealed++
     pending++
     const indexes = revealed.get(view)
@@ -224,14 +216,18 @@ const neediest = (swarm: Swarm, share: Share): View | undefined => {
 
 const compareNeed = (a: View, b: View): number => a.revealed - b.revealed || a.unspread - b.unspread
 
+const isFetching = (view: View): boolean => view.queue.size > 0 || view.uploadsCount > 0
+
 /** Gives chunks that were left unfetched to someone else. */
 export const watch = (swarm: Swarm): void => {
   for (const share of swarm.shares.values()) {
     const { handout } = share
     if (handout === undefined) continue
     swarm.revealing.add(share)
-    for (const [index, { view, atMs, requested }] of handout.revealed) {
-      if (requested || swarm.nowMs - atMs < revealLostMs) continue
+    for (const [index, reveal] of handout.revealed) {
+      const { view } = reveal
+      if (isFetching(view)) reveal.atMs = swarm.nowMs
+      if (swarm.nowMs - reveal.atMs < revealLostMs) continue
       hide(handout, index)
       handout.waiting.add(index)
       view.avoidMs = Math.min(Math.max(2 * view.avoidMs, revealAvoidMinMs), revealAvoidMaxMs)

@@ -88,7 +88,7 @@ export interface Source {
   asksCount: number
   /** Bytes asked of it and not yet arrived, cancelled ones excluded. */
   askedBytes: number
-  /** When it last delivered anything, or was first asked after having nothing to do. */
+  /** When it last delivered or answered anything, or was first asked after having nothing to do. */
   aliveAtMs: number
   /** It was silent for too long: nothing is asked of it until then. */
   avoidUntilMs: number
@@ -131,8 +131,9 @@ export interface View {
   opened: boolean
   /** Requests that the peer has not answered. */
   readonly asks: Map<number, Ask>
-  /** Requests of the peer that wait here, oldest first. */
+  /** Requests of the peer that wait here, oldest first, and how many chunks are on their way to it. */
   readonly queue: Set<number>
+  uploadsCount: number
   /** Chunks revealed to this peer alone that it has not got yet. */
   revealed: number
   /** Chunks that came to the room through this peer and that nobody else has announced yet. */
@@ -151,7 +152,9 @@ export interface Ask {
   /** The last byte is here, and it is being verified and stored. */
   arrived: boolean
   cancelled: boolean
-  /** It is being taken back from its source, to be given to this one. */
+  /** The source was told to let go of it if it has not begun; it is in flight until the answer. */
+  recalled: boolean
+  /** Whom to ask when the source has let go of it. */
   movingTo: View | undefined
 }
 
@@ -190,10 +193,8 @@ export interface Handout {
 
 export interface Reveal {
   readonly view: View
-  /** Since when it is revealed, requested or not requested any more. */
+  /** Since when it could have been asked for: its receiver asks for one after the other. */
   atMs: number
-  /** Its receiver has asked for it, and it waits or is on its way. */
-  requested: boolean
 }
 
 /** What this device sends, over all links: they share one way out. */
@@ -266,6 +267,7 @@ export const makeView = (link: Link, share: Share): View => ({
   opened: false,
   asks: link.leftovers.get(share.root) ?? new Map(),
   queue: new Set(),
+  uploadsCount: 0,
   revealed: 0,
   unspread: 0,
   avoidUntilMs: 0,

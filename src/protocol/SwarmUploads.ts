@@ -8,7 +8,6 @@
  */
 import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
-import * as Spread from "./SwarmSpread.ts"
 import type { Claim, Swarm, Upload, View } from "./SwarmState.ts"
 import { chunkBytes, departureRate, isUrgent, send } from "./SwarmState.ts"
 
@@ -130,6 +129,7 @@ const start = (swarm: Swarm, view: View, index: number): void => {
   view.link.claim.servedBytes += bytes
   view.share.claim.servedBytes += bytes
   if (uplink.openCount === 0) uplink.sinceMs = swarm.nowMs
+  view.uploadsCount++
   uplink.openCount++
   uplink.openBytes += bytes
   uplink.unservedBytes += bytes
@@ -172,7 +172,7 @@ export const served = (swarm: Swarm, peer: PeerId, root: Root, index: number, fa
 const close = (swarm: Swarm, upload: Upload): void => {
   if (!upload.open) return
   upload.open = false
-  Spread.requested(swarm, upload.view, upload.index, false)
+  upload.view.uploadsCount--
   swarm.uplink.openCount--
   swarm.uplink.openBytes -= upload.bytes
   if (upload.served) swarm.uplink.uploads.delete(upload)
