@@ -164,7 +164,7 @@ describe("Session", () => {
         yield* stop(lab)
         assert.strictEqual(lab.network.connectionsCount, 0)
       }).pipe(lesson(`room ${seed}`)),
-    { timeout: 120_000, arbitrary: { runs: 25 } }
+    { timeout: 300_000, arbitrary: { runs: 15 } }
   )
 
   it.effect("gives the same lesson for the same seed", () =>
