@@ -45,7 +45,8 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
   const memberships = yield* Memberships
   const transport = yield* Transport
   const clock = yield* Clock.Clock
-  const platform = yield* Effect.context<Crypto | Disk | Transport>()
+  // These and nothing else: the scope among what surrounds this would keep every session of a run until its end.
+  const platform = Context.pick(Crypto, Disk, Transport)(yield* Effect.context<Crypto | Disk | Transport>())
   const nowMs = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
 
   const self = yield* identity.device
