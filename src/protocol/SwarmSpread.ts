@@ -200,12 +200,18 @@ const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
   for (const [view, indexes] of revealed) sendHave(swarm, view.link, share, indexes)
 }
 
-/** The link with the fewest chunks on their way to it, of these the one that has passed on what it got. */
-const neediest = (swarm: Swarm, share: Share): View | undefined => {
+/**
+ * The link with the fewest chunks on their way to it, of these the one that has passed on what it got. One that is avoided
+ * only where there is no other: it may have had a full disk, and waits for nobody else.
+ */
+const neediest = (swarm: Swarm, share: Share): View | undefined =>
+  neediestOf(swarm, share, false) ?? neediestOf(swarm, share, true)
+
+const neediestOf = (swarm: Swarm, share: Share, isAvoided: boolean): View | undefined => {
   let best: View | undefined
   let ties = 1
   for (const view of share.views.values()) {
-    if (!view.opened || view.avoidUntilMs > swarm.nowMs) continue
+    if (!view.opened || (view.avoidUntilMs > swarm.nowMs) !== isAvoided) continue
     const order = best === undefined ? -1 : swarm.policy.neediestServed ? compareNeed(view, best) : 0
     if (order > 0) continue
     ties = order < 0 ? 1 : ties + 1

@@ -6,7 +6,10 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import { Root } from "../../src/protocol/Ids.ts"
+import { Base64Url } from "effect/encoding"
+import * as Bitfield from "../../src/protocol/Bitfield.ts"
+import { PeerId, Root } from "../../src/protocol/Ids.ts"
+import * as Swarm from "../../src/protocol/Swarm.ts"
 import { type SimulatedShare, SwarmSimulator } from "../support/SwarmSimulator.ts"
 
 const Seed = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 2 ** 31 - 1 }))
@@ -178,4 +181,41 @@ describe("Swarm", () => {
     }
     finishes(world)
   }, { arbitrary: { runs: 100 } })
+
+  it("an origin goes on with the only one there is, however long that left its chunks unfetched", () => {
+    const { root } = share("a", 0)
+    const peer = PeerId.make("p".repeat(43))
+    const origin = Swarm.make({ random: () => 0.5 })
+    const reveals = (inputs: ReadonlyArray<Swarm.Input>, nowMs: number) =>
+      inputs.flatMap((input) => [...Swarm.step(origin, input, nowMs)]).filter((output) =>
+        output._tag === "Send" && output.message._tag === "Have"
+      ).length
+    const have = Bitfield.full(42)
+    const manifest = Base64Url.encode(Uint8Array.of(0b1100_0000, 0, 0, 0, 0, 0))
+    assert.isAbove(
+      reveals([
+        {
+          _tag: "ShareOpened",
+          root,
+          manifestChunksCount: 2,
+          chunksCount: 42,
+          chunkSizeBytes: 64 * KiB,
+          manifestChunkSizeBytes: KiB,
+          have,
+          manifestKnown: true,
+          origin: true
+        },
+        { _tag: "PeerUp", peer },
+        { _tag: "Message", peer, message: { _tag: "Bitfield", share: root, bits: manifest } }
+      ], 0),
+      0
+    )
+    // Its disk is full: it asks for nothing. Then it is not, and what is revealed must not be what it may not have.
+    let later = 0
+    for (let nowMs = 100; nowMs <= 5_000; nowMs += 100) {
+      const count = reveals([{ _tag: "Tick" }], nowMs)
+      if (nowMs > 2_500) later += count
+    }
+    assert.isAbove(later, 0)
+  })
 })
