@@ -327,7 +327,11 @@ const make = Effect.fnUntraced(function*() {
             const isWhole = Bitfield.size(opened.have) === manifestChunksCount + share.chunksCount
             if (isWhole) fork(publish(share.root))
             // What a person has changed or deleted since it appeared is theirs: the rest is served, nothing is fetched.
-            else if (opened.path !== undefined) advance({ _tag: "SharePaused", root: share.root })
+            else if (opened.path !== undefined) {
+              advance({ _tag: "SharePaused", root: share.root })
+              // It did appear, so nobody is to see it as receiving for ever.
+              if (!opened.isSource) fork(publish(share.root))
+            }
           }),
         onFailure: (error) => pause(work.share.root, error)
       })
