@@ -71,7 +71,13 @@ interface End {
   silent: boolean
   /** When the last bytes arrive: nothing overtakes them. */
   lastArriveMs: number
+  /** Bytes written and not yet taken by the reader; beyond {@link windowBytes} the writer waits for `drained`. */
+  unreadBytes: number
+  drained: Deferred.Deferred<void>
 }
+
+/** What two systems hold between a writer and a reader that does not read. */
+const windowBytes = 512 * 1024
 
 const makeEnd = Effect.gen(function*() {
   const end: End = {
@@ -80,7 +86,9 @@ const makeEnd = Effect.gen(function*() {
     reading: true,
     resumed: Deferred.makeUnsafe<void>(),
     silent: false,
-    lastArriveMs: 0
+    lastArriveMs: 0,
+    unreadBytes: 0,
+    drained: Deferred.makeUnsafe<void>()
   }
   return end
 })
@@ -295,6 +303,8 @@ export class VirtualNetwork {
             const { arriveMs, bytes } = yield* Queue.take(mine.inbound)
             yield* sleepUntil(arriveMs)
             if (mine.silent || here.life !== life) return yield* Effect.never
+            mine.unreadBytes -= bytes.length
+            if (mine.unreadBytes <= windowBytes) Deferred.doneUnsafe(mine.drained, Effect.void)
             onBytes(bytes)
           }))),
         setReading: (reading) => {
@@ -315,7 +325,10 @@ export class VirtualNetwork {
             const { arriveMs, leftMs } = this.#transmit(here, there, bytes.length, latencyMs)
             other.lastArriveMs = Math.max(other.lastArriveMs, arriveMs + this.#jitterMs())
             Queue.offerUnsafe(other.inbound, { bytes, arriveMs: other.lastArriveMs })
-            return sleepUntil(leftMs)
+            other.unreadBytes += bytes.length
+            if (other.unreadBytes <= windowBytes) return sleepUntil(leftMs)
+            if (Deferred.isDoneUnsafe(other.drained)) other.drained = Deferred.makeUnsafe<void>()
+            return Effect.andThen(Deferred.await(other.drained), sleepUntil(leftMs))
           }))
       }
     }
