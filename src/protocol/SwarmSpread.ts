@@ -231,13 +231,19 @@ export const watch = (swarm: Swarm): void => {
     if (handout === undefined) continue
     swarm.revealing.add(share)
     for (const [index, reveal] of handout.revealed) {
-      const { view } = reveal
-      if (isFetching(view)) reveal.atMs = swarm.nowMs
-      if (swarm.nowMs - reveal.atMs < revealLostMs) continue
-      hide(handout, index)
-      handout.waiting.add(index)
-      view.avoidMs = Math.min(Math.max(2 * view.avoidMs, revealAvoidMinMs), revealAvoidMaxMs)
-      view.avoidUntilMs = swarm.nowMs + view.avoidMs
+      if (isFetching(reveal.view)) reveal.atMs = swarm.nowMs
+      if (swarm.nowMs - reveal.atMs >= revealLostMs) failed(swarm, reveal.view, index)
     }
   }
+}
+
+/** A chunk does not get out through a link, or only slowly: another gets it as well. */
+export const failed = (swarm: Swarm, view: View, index: number): void => {
+  const { handout } = view.share
+  if (handout?.revealed.get(index)?.view !== view) return
+  hide(handout, index)
+  handout.waiting.add(index)
+  view.avoidMs = Math.min(Math.max(2 * view.avoidMs, revealAvoidMinMs), revealAvoidMaxMs)
+  view.avoidUntilMs = swarm.nowMs + view.avoidMs
+  swarm.revealing.add(view.share)
 }

@@ -8,6 +8,7 @@
  */
 import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
+import * as Spread from "./SwarmSpread.ts"
 import type { Claim, Swarm, Upload, View } from "./SwarmState.ts"
 import { chunkBytes, departureRate, isUrgent, send } from "./SwarmState.ts"
 
@@ -22,8 +23,9 @@ const staleFactor = 4
 const staleMinMs = 500
 /** The rate is a mean over about this many acknowledgements. */
 const acksRemembered = 10
-/** How much faster than measured uploads are started, so that a rate that was underestimated is found out. */
+/** While few are under way, uploads start faster than measured, so that a rate that was underestimated is found out. */
 const gain = 1.2
+const gainUploadsMax = 4
 
 /** Puts a request into the queue. */
 export const enqueue = (swarm: Swarm, view: View, index: number): void => {
@@ -134,7 +136,8 @@ const start = (swarm: Swarm, view: View, index: number): void => {
   uplink.openBytes += bytes
   uplink.unservedBytes += bytes
   const rate = departureRate(uplink)
-  if (rate > 0) uplink.freeAtMs = Math.max(uplink.freeAtMs, swarm.nowMs) + bytes / (rate * gain)
+  const pace = uplink.openCount <= gainUploadsMax ? rate * gain : rate
+  if (rate > 0) uplink.freeAtMs = Math.max(uplink.freeAtMs, swarm.nowMs) + bytes / pace
   const allowedMs = rate === 0 ? 0 : staleFactor * uplink.openBytes / rate
   const staleAtMs = swarm.nowMs + Math.max(allowedMs, staleMinMs)
   uplink.uploads.add({ view, index, bytes, staleAtMs, served: false, open: true })
@@ -180,7 +183,11 @@ const close = (swarm: Swarm, upload: Upload): void => {
 
 /** Slow receivers do not hold up the others. */
 export const watch = (swarm: Swarm): void => {
-  for (const upload of swarm.uplink.uploads) if (swarm.nowMs > upload.staleAtMs) close(swarm, upload)
+  for (const upload of swarm.uplink.uploads) {
+    if (!upload.open || swarm.nowMs <= upload.staleAtMs) continue
+    close(swarm, upload)
+    Spread.failed(swarm, upload.view, upload.index)
+  }
 }
 
 /** A link has ended, or the share has: nothing of it waits here any more. `reject` when the peer is to be told. */

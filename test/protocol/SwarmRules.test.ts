@@ -1,0 +1,387 @@
+/** The swarm machine's rules one by one: one machine, its neighbors played by the test. */
+import { assert, describe, it } from "@effect/vitest"
+import { Base64Url } from "effect/encoding"
+import * as Bitfield from "../../src/protocol/Bitfield.ts"
+import { type ChunkIndex, PeerId, Root } from "../../src/protocol/Ids.ts"
+import * as Limits from "../../src/protocol/Limits.ts"
+import * as Swarm from "../../src/protocol/Swarm.ts"
+import type { SwarmMessage } from "../../src/protocol/Wire.ts"
+
+const KiB = 1024
+const MiB = 1024 * KiB
+const peer = (name: string) => PeerId.make(name.padStart(43, "p"))
+const root = (name: string) => Root.make(name.padStart(43, "r"))
+const [a, b, c, d] = ["a", "b", "c", "d"].map(peer) as [PeerId, PeerId, PeerId, PeerId]
+const bulk = root("bulk")
+
+interface Opening {
+  readonly share?: Root
+  readonly chunksCount?: number
+  readonly chunkSizeBytes?: number
+  readonly have?: ReadonlyArray<number>
+  readonly manifestKnown?: boolean
+  readonly origin?: boolean
+}
+
+/** One machine with a clock; every step gives its outputs, and the messages among them by receiver. */
+class Device {
+  readonly swarm = Swarm.make({ random: () => 0.5 })
+  nowMs = 0
+
+  step(input: Swarm.Input): ReadonlyArray<Swarm.Output> {
+    return Swarm.step(this.swarm, input, this.nowMs)
+  }
+
+  open({
+    share = bulk,
+    chunksCount = 41,
+    chunkSizeBytes = 64 * KiB,
+    have = [0],
+    manifestKnown = true,
+    origin = false
+  }: Opening = {}): ReadonlyArray<Swarm.Output> {
+    return this.step({
+      _tag: "ShareOpened",
+      root: share,
+      manifestChunksCount: 1,
+      chunksCount,
+      chunkSizeBytes,
+      manifestChunkSizeBytes: 4 * KiB,
+      have: bits(chunksCount, have),
+      manifestKnown,
+      origin
+    })
+  }
+
+  up(...peers: ReadonlyArray<PeerId>): void {
+    for (const peer of peers) this.step({ _tag: "PeerUp", peer })
+  }
+
+  receive(peer: PeerId, message: SwarmMessage): ReadonlyArray<Swarm.Output> {
+    return this.step({ _tag: "Message", peer, message })
+  }
+
+  request(peer: PeerId, index: number, share = bulk): ReadonlyArray<Swarm.Output> {
+    return this.receive(peer, { _tag: "Request", share, index: index as ChunkIndex })
+  }
+
+  claim(peer: PeerId, indexes: ReadonlyArray<number>, chunksCount = 41, share = bulk): ReadonlyArray<Swarm.Output> {
+    return this.receive(peer, { _tag: "Bitfield", share, bits: Base64Url.encode(bits(chunksCount, indexes)) })
+  }
+
+  /** A chunk comes whole from a peer and is stored. */
+  deliver(peer: PeerId, index: number, bytes = 64 * KiB): ReadonlyArray<Swarm.Output> {
+    return [
+      ...this.step({ _tag: "DataArrived", peer, root: bulk, index, bytes, last: true }),
+      ...this.step({ _tag: "ChunkStored", peer, root: bulk, index })
+    ]
+  }
+
+  tick(ms: number): ReadonlyArray<Swarm.Output> {
+    this.nowMs += ms
+    return this.step({ _tag: "Tick" })
+  }
+}
+
+const bits = (chunksCount: number, indexes: ReadonlyArray<number>) => {
+  const bits = Bitfield.make(chunksCount)
+  for (const index of indexes) Bitfield.add(bits, index)
+  return bits
+}
+
+const upTo = (count: number) => Array.from({ length: count }, (_, i) => i)
+
+const sent = (outputs: ReadonlyArray<Swarm.Output>, tag: SwarmMessage["_tag"]) =>
+  outputs.flatMap((output) =>
+    output._tag === "Send" && output.message._tag === tag ? [{ to: output.peer, message: output.message }] : []
+  )
+
+const served = (outputs: ReadonlyArray<Swarm.Output>) =>
+  outputs.flatMap((output) =>
+    output._tag === "Serve" ? [{ to: output.peer, root: output.root, index: output.index }] : []
+  )
+
+const indexesOf = (messages: ReturnType<typeof sent>) =>
+  messages.flatMap(({ message }) => "index" in message ? [message.index as number] : [])
+
+const disconnected = (outputs: ReadonlyArray<Swarm.Output>) =>
+  outputs.flatMap((output) => output._tag === "Disconnect" ? [`${output.peer.slice(-1)} ${output.code}`] : [])
+
+describe("Swarm, who breaks the protocol", () => {
+  it("ends a link that names a chunk beyond the share", () => {
+    for (
+      const message of [
+        { _tag: "Request", share: bulk, index: 41 as ChunkIndex },
+        { _tag: "Have", share: bulk, indexes: [3 as ChunkIndex, 41 as ChunkIndex] },
+        { _tag: "Bitfield", share: bulk, bits: "AAAA" },
+        { _tag: "Bitfield", share: bulk, bits: "!" }
+      ] satisfies ReadonlyArray<SwarmMessage>
+    ) {
+      const device = new Device()
+      device.open()
+      device.up(a)
+      assert.deepStrictEqual(disconnected(device.receive(a, message)), ["a protocol"], message._tag)
+      assert.deepStrictEqual(device.receive(a, message), [], "what still comes from a link that ended is ignored")
+    }
+  })
+
+  it("ends a link with more requests than are allowed, and answers each of the others once", () => {
+    const device = new Device()
+    const chunksCount = 400
+    device.open({ chunksCount, have: upTo(chunksCount) })
+    device.up(a)
+    const outputs = upTo(Limits.requestsPerLinkMax + 2).flatMap((index) => device.request(a, index))
+    assert.deepStrictEqual(disconnected(outputs), ["a protocol"])
+    assert.strictEqual(served(outputs).length, 1)
+  })
+
+  it("drops the sender of a corrupt chunk and asks someone else", () => {
+    const device = new Device()
+    device.open()
+    device.up(a, b)
+    const [request] = sent(device.claim(a, [7]), "Request")
+    assert.strictEqual(request!.to, a)
+    device.claim(b, [7])
+    device.step({ _tag: "DataArrived", peer: a, root: bulk, index: 7, bytes: 64 * KiB, last: true })
+    const outputs = device.step({ _tag: "ChunkCorrupt", peer: a, root: bulk, index: 7 })
+    assert.deepStrictEqual(disconnected(outputs), ["a poison"])
+    assert.deepStrictEqual(sent(outputs, "Request").map(({ to }) => to), [b])
+  })
+
+  it("ignores data that nobody asked for, from whomever", () => {
+    const device = new Device()
+    device.open()
+    device.up(a)
+    device.claim(a, [])
+    for (const peer of [a, b]) {
+      assert.deepStrictEqual(
+        device.step({ _tag: "DataArrived", peer, root: bulk, index: 5, bytes: 64 * KiB, last: true }),
+        []
+      )
+    }
+    assert.strictEqual(device.swarm.inFlightBytes, 0)
+  })
+
+  it("refuses requests for shares and chunks that are not here", () => {
+    const device = new Device()
+    device.open({ have: [0, 5] })
+    device.up(a)
+    assert.deepStrictEqual(indexesOf(sent(device.request(a, 6), "Reject")), [6])
+    assert.deepStrictEqual(indexesOf(sent(device.request(a, 6, root("unknown")), "Reject")), [6])
+    assert.deepStrictEqual(served(device.request(a, 5)).map(({ index }) => index), [5])
+  })
+})
+
+describe("Swarm, asking", () => {
+  it("asks for the rarest chunk first", () => {
+    const device = new Device()
+    device.open({ manifestKnown: false, have: [] })
+    device.up(a, b, c, d)
+    for (const peer of [a, b, c]) device.claim(peer, upTo(40))
+    device.claim(d, upTo(41))
+    device.deliver(a, 0, 4 * KiB)
+    const outputs = device.step({ _tag: "ManifestKnown", root: bulk, have: bits(41, [0]) })
+    assert.include(indexesOf(sent(outputs, "Request").filter(({ to }) => to === d)), 40)
+  })
+
+  it("keeps bytes in flight within the limit, and asks for more as soon as there is room (invariant 3)", () => {
+    const device = new Device()
+    const most = Limits.inFlightBytesMax / (4 * MiB)
+    device.open({ chunkSizeBytes: 4 * MiB })
+    device.up(a, b, c, d)
+    const outputs = [a, b, c, d].flatMap((peer) => device.claim(peer, upTo(41)))
+    assert.strictEqual(sent(outputs, "Request").length, most)
+    const first = sent(outputs, "Request")[0]!
+    const more = device.deliver(first.to, indexesOf([first])[0]!, 4 * MiB)
+    assert.strictEqual(sent(more, "Request").length, 1)
+  })
+
+  it("knows what a neighbor has, whichever side opened the share first, and after it was closed", () => {
+    const device = new Device()
+    device.up(a)
+    device.claim(a, [3])
+    device.receive(a, { _tag: "Have", share: bulk, indexes: [4 as ChunkIndex] })
+    assert.sameMembers(indexesOf(sent(device.open(), "Request")), [3, 4])
+    assert.sameMembers(indexesOf(sent(device.step({ _tag: "ShareClosed", root: bulk }), "Cancel")), [3, 4])
+    for (const index of [3, 4]) {
+      device.receive(a, { _tag: "Reject", share: bulk, index: index as ChunkIndex })
+    }
+    assert.sameMembers(indexesOf(sent(device.open(), "Request")), [3, 4])
+  })
+
+  it("remembers only so much about shares it has not opened", () => {
+    const device = new Device()
+    device.up(a)
+    const chunksCount = 8 * Limits.rememberedBytesMax / 4
+    for (let i = 0; i < 5; i++) device.claim(a, [3], chunksCount, root(`s${i}`))
+    const outputs = upTo(5).map((i) => device.open({ share: root(`s${i}`), chunksCount }))
+    assert.deepStrictEqual(outputs.map((output) => sent(output, "Request").length), [1, 1, 1, 1, 0])
+  })
+
+  it("passes over a source that answers nothing, and comes back to it when it delivers after all", () => {
+    const device = new Device()
+    device.open()
+    device.up(a, b)
+    assert.deepStrictEqual(indexesOf(sent(device.claim(a, [3]), "Request")), [3])
+    device.claim(b, [3])
+    const outputs: Array<Swarm.Output> = []
+    for (let i = 0; i < 60; i++) outputs.push(...device.tick(100))
+    assert.deepStrictEqual(sent(outputs, "Cancel").map(({ to }) => to), [a])
+    assert.deepStrictEqual(sent(outputs, "Request").map(({ to }) => to), [b])
+    device.deliver(a, 3)
+    assert.deepStrictEqual(disconnected(outputs), [], "slowness alone ends no link")
+  })
+
+  it("takes a waiting request back for an idle link, and gives it over only when it was let go", () => {
+    const device = new Device()
+    device.open()
+    device.up(a, b)
+    device.claim(a, [3, 4])
+    device.claim(b, [])
+    device.nowMs = 150
+    const recalled = sent(device.receive(b, { _tag: "Have", share: bulk, indexes: [3 as ChunkIndex] }), "Cancel")
+    assert.deepStrictEqual(recalled.map(({ to }) => to), [a])
+    const given = device.receive(a, { _tag: "Reject", share: bulk, index: 3 as ChunkIndex })
+    assert.deepStrictEqual(sent(given, "Request").map(({ to }) => to), [b])
+  })
+
+  it("asks two further sources for an overdue last chunk and cancels the others when one delivers", () => {
+    const device = new Device()
+    device.open({ have: upTo(40) })
+    device.up(a, b, c, d)
+    const outputs = [a, b, c, d].flatMap((peer) => device.claim(peer, [40]))
+    for (let i = 0; i < 10; i++) outputs.push(...device.tick(100))
+    const asked = sent(outputs, "Request").map(({ to }) => to)
+    assert.strictEqual(new Set(asked).size, 3)
+    assert.strictEqual(asked.length, 3)
+    const done = device.deliver(asked[1]!, 40)
+    const late = sent([...outputs, ...done], "Cancel").map(({ to }) => to)
+    assert.sameMembers(late, asked.filter((to) => to !== asked[1]))
+    assert.strictEqual(done.filter(({ _tag }) => _tag === "Complete").length, 1)
+    assert.strictEqual(device.swarm.inFlightBytes, 0)
+  })
+})
+
+describe("Swarm, serving", () => {
+  it("serves one chunk at a time, and the next when the receiver has it", () => {
+    const device = new Device()
+    device.open({ have: upTo(41) })
+    device.up(a, b)
+    assert.deepStrictEqual(served([...device.request(a, 3), ...device.request(b, 4)]).map(({ to }) => to), [a])
+    assert.deepStrictEqual(device.step({ _tag: "Served", peer: a, root: bulk, index: 3 }), [], "kernels hold chunks")
+    device.nowMs = 50
+    const next = device.receive(a, { _tag: "Have", share: bulk, indexes: [3 as ChunkIndex] })
+    assert.deepStrictEqual(served(next).map(({ to }) => to), [b])
+  })
+
+  it("does not let a receiver that acknowledges nothing hold up the others", () => {
+    const device = new Device()
+    device.open({ have: upTo(41) })
+    device.up(a, b)
+    device.request(a, 3)
+    device.request(b, 4)
+    const outputs = upTo(10).flatMap(() => device.tick(100))
+    assert.deepStrictEqual(served(outputs).map(({ to }) => to), [b])
+  })
+
+  it("lets a manifest and a small share overtake bulk data", () => {
+    const device = new Device()
+    const small = root("small")
+    device.open({ have: upTo(41) })
+    device.open({ share: small, chunksCount: 3, have: upTo(3) })
+    device.up(a, b)
+    for (const index of [3, 4, 5]) device.request(a, index)
+    assert.deepStrictEqual(served(device.request(b, 2, small)).map(({ root }) => root), [small])
+    assert.deepStrictEqual(served(device.request(b, 0)).map(({ index }) => index), [0])
+  })
+
+  it("serves links in turns, however much one asks for", () => {
+    const device = new Device()
+    device.open({ have: upTo(41) })
+    device.up(a, b)
+    device.claim(a, [])
+    device.claim(b, upTo(20))
+    const to: Array<PeerId> = []
+    const follow = (outputs: ReadonlyArray<Swarm.Output>): void => {
+      for (const { to: peer, index } of served(outputs)) {
+        to.push(peer)
+        device.nowMs += 10
+        follow(device.receive(peer, { _tag: "Have", share: bulk, indexes: [index as ChunkIndex] }))
+      }
+    }
+    const outputs = upTo(20).flatMap((i) => [...device.request(a, i + 1), ...(i < 10 ? device.request(b, i + 21) : [])])
+    follow(outputs)
+    assert.strictEqual(to.length, 30)
+    // `a` has less and is preferred, but by no more than the lead that deficit round robin allows.
+    const ofA = to.slice(0, 16).filter((peer) => peer === a).length
+    assert.isAtMost(ofA, 11)
+  })
+
+  it("answers a cancelled request that waits, and forgets a chunk that cannot be read any more", () => {
+    const device = new Device()
+    device.open({ have: upTo(41) })
+    device.up(a, b)
+    device.request(a, 3)
+    device.request(b, 3)
+    device.request(a, 4)
+    const cancelled = device.receive(a, { _tag: "Cancel", share: bulk, index: 4 as ChunkIndex })
+    assert.deepStrictEqual(sent(cancelled, "Reject").map(({ to }) => to), [a])
+    const failed = device.step({ _tag: "ServeFailed", peer: a, root: bulk, index: 3 })
+    assert.deepStrictEqual(sent(failed, "Reject").map(({ to }) => to), [a, b])
+    assert.deepStrictEqual(sent(device.request(a, 3), "Reject").length, 1)
+  })
+
+  it("rejects what waits when a share is closed", () => {
+    const device = new Device()
+    device.open({ have: upTo(41) })
+    device.up(a)
+    for (const index of [3, 4, 5]) device.request(a, index)
+    assert.deepStrictEqual(indexesOf(sent(device.step({ _tag: "ShareClosed", root: bulk }), "Reject")), [4, 5])
+  })
+})
+
+describe("Swarm, spreading", () => {
+  it("acknowledges a chunk to its source at once and announces it to those who lack it", () => {
+    const device = new Device()
+    device.open()
+    device.up(a, b, c)
+    device.claim(a, [3, 4])
+    device.claim(b, [])
+    device.claim(c, [3])
+    assert.sameMembers(sent(device.deliver(a, 3), "Have").map(({ to }) => to), [a, b])
+    assert.deepStrictEqual(sent(device.deliver(a, 4), "Have").map(({ to }) => to), [a], "the others hear of it soon")
+    device.nowMs = Swarm.wakeAtMs(device.swarm)
+    assert.sameMembers(sent(device.tick(0), "Have").map(({ to }) => to), [b, c])
+    assert.strictEqual(Swarm.wakeAtMs(device.swarm), Infinity)
+  })
+
+  it("reveals each chunk of a new share to one neighbor only, in turns, until all are out", () => {
+    const device = new Device()
+    const chunksCount = 9
+    device.open({ chunksCount, have: upTo(chunksCount), origin: true })
+    device.up(a, b)
+    const outputs = [...device.claim(a, [], chunksCount), ...device.claim(b, [], chunksCount)]
+    const revealed = sent(outputs, "Have")
+    const indexes = revealed.flatMap(({ message }) => message._tag === "Have" ? message.indexes.map(Number) : [])
+    assert.sameMembers(indexes, upTo(chunksCount).slice(1))
+    const owner = revealed.find(({ message }) => message._tag === "Have" && message.indexes.includes(1 as ChunkIndex))!
+    const other = owner.to === a ? b : a
+    assert.strictEqual(sent(device.request(other, 1), "Reject").length, 1, "it was not revealed to this one")
+    const full = Base64Url.encode(Bitfield.full(chunksCount))
+    const out = [...device.claim(a, upTo(8), chunksCount), ...device.claim(b, [8], chunksCount)]
+    assert.deepStrictEqual(
+      sent(out, "Bitfield").map(({ message }) => message._tag === "Bitfield" && message.bits),
+      [full, full]
+    )
+  })
+
+  it("gives a revealed chunk that is left unfetched to someone else", () => {
+    const device = new Device()
+    device.open({ chunksCount: 2, have: [0, 1], origin: true })
+    device.up(a, b)
+    assert.deepStrictEqual(sent(device.claim(a, [], 2), "Have").map(({ to }) => to), [a])
+    device.claim(b, [], 2)
+    const outputs = upTo(25).flatMap(() => device.tick(100))
+    assert.deepStrictEqual(sent(outputs, "Have").map(({ to }) => to), [b])
+  })
+})
