@@ -1,7 +1,9 @@
 /**
- * What the store costs: `node bench/store.ts [folder]`, the folder saying which disk (default: the system's temporary one).
+ * What the store costs: `node bench/store.ts [folder] [rounds]`, the folder saying which disk (default: the system's
+ * temporary one).
  *
- * MB are 10^6 bytes. CPU is this whole process's, so it holds the hashing and the system's copying too.
+ * MB are 10^6 bytes. CPU is this whole process's, so it holds the hashing and the system's copying too. One round proves
+ * little: what the system takes for a page of its cache varies threefold from one second to the next.
  */
 import { Context, Effect, Layer } from "effect"
 import * as NodeFs from "node:fs"
@@ -13,6 +15,7 @@ import { layerNode as cryptoNode } from "../src/services/node/CryptoNode.ts"
 import { layerNode as diskNode } from "../src/services/node/DiskNode.ts"
 
 const folder = NodeFs.mkdtempSync(NodePath.join(process.argv[2] ?? NodeOs.tmpdir(), "labfx-bench-"))
+const rounds = Number(process.argv[3] ?? 1)
 const quiet = () => Effect.void
 
 /** Prints how long an effect takes, its processor time, and the longest time that nothing else could run. */
@@ -46,9 +49,13 @@ const build = (options: Parameters<typeof ChunkStore.layer>[0]) =>
 
 /** Import, write with verification, publish, serve: one chunk after another, as one fast peer would bring them. */
 const roundTrip = Effect.fnUntraced(function*(name: string, path: string, sizeBytes: number, chunkSizeBytes: number) {
-  const options = { stateFolder: `${folder}/${name}-state`, chunkSizeBytesMin: chunkSizeBytes }
+  const place = yield* Effect.acquireRelease(
+    Effect.sync(() => NodeFs.mkdtempSync(`${folder}/round-`)),
+    (place) => Effect.sync(() => NodeFs.rmSync(place, { recursive: true, force: true }))
+  )
+  const options = { stateFolder: `${place}/state`, chunkSizeBytesMin: chunkSizeBytes }
   const from = yield* build(options)
-  const to = yield* build({ ...options, downloadFolder: `${folder}/${name}-downloads` })
+  const to = yield* build({ ...options, downloadFolder: `${place}/downloads` })
   const { share } = yield* timed(`${name}: import`, sizeBytes, from.importSource(path, quiet))
   const count = share.manifest.hashes.length + share.chunksCount
   const buffer = new Uint8Array(share.chunkSizeBytes)
@@ -78,19 +85,22 @@ const program = Effect.gen(function*() {
   for (let i = 0; i < large.length; i += 4) large.writeUInt32LE(Math.imul(i, 0x9e3779b1) >>> 0, i)
   NodeFs.writeFileSync(`${folder}/large.bin`, large)
   NodeFs.writeFileSync(`${folder}/medium.bin`, large.subarray(0, 32 * KiB * KiB))
-  yield* roundTrip("64 KiB", `${folder}/medium.bin`, 32 * KiB * KiB, 64 * KiB)
-  for (const chunkKiB of [1_024, 2_048]) {
-    yield* roundTrip(`${chunkKiB} KiB`, `${folder}/large.bin`, large.length, chunkKiB * KiB)
-  }
   const files = 10_000
   for (let i = 0; i < files; i++) {
     const parent = `${folder}/small/d${i % 100}`
     if (i < 100) NodeFs.mkdirSync(parent, { recursive: true })
     NodeFs.writeFileSync(`${parent}/f${i}.txt`, large.subarray(i * 4_096, (i + 1) * 4_096))
   }
-  yield* roundTrip("10,000 files", `${folder}/small`, files * 4_096, 64 * KiB)
   NodeFs.writeFileSync(`${folder}/same.bin`, large.subarray(0, files * 4_096))
-  yield* roundTrip("one file of that size", `${folder}/same.bin`, files * 4_096, 64 * KiB)
+  // In turns, so that what the machine does beside falls on all of them.
+  for (let round = 1; round <= rounds; round++) {
+    yield* roundTrip("64 KiB", `${folder}/medium.bin`, 32 * KiB * KiB, 64 * KiB)
+    for (const chunkKiB of [1_024, 2_048, 4_096]) {
+      yield* roundTrip(`${chunkKiB} KiB`, `${folder}/large.bin`, large.length, chunkKiB * KiB)
+    }
+    yield* roundTrip("10,000 files", `${folder}/small`, files * 4_096, 64 * KiB)
+    yield* roundTrip("one file of that size", `${folder}/same.bin`, files * 4_096, 64 * KiB)
+  }
 })
 
 await Effect.runPromise(program).finally(() => NodeFs.rmSync(folder, { recursive: true, force: true }))
