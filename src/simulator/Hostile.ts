@@ -392,7 +392,7 @@ export const run = Effect.fnUntraced(function*(
       }
       case "flood":
         return Effect.forEach(
-          Array.from({ length: 40 }, (_, i) =>
+          Array.from({ length: 12 }, (_, i) =>
             i % 4 === 0
               ? noise(300)
               : i % 4 === 1 || datagramsHeard.length === 0
@@ -405,7 +405,7 @@ export const run = Effect.fnUntraced(function*(
         for (const share of shares.values()) {
           const count = share.manifest.hashes.length + share.chunksCount
           for (const link of links.values()) {
-            for (let i = 0; i < 64; i++) {
+            for (let i = 0; i < 12; i++) {
               link.post(
                 "swarm",
                 Frame.encodeControl({
