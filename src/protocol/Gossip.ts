@@ -261,8 +261,7 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
       if (limited(input.entry.content, state.hosts.has(state.self))) TokenBucket.take(log.bucket, nowMs)
       append(state, log, input.signed, input.entry)
       release(state, log, nowMs, effects)
-      // It is on disk; entries of somebody it has removed, which waited until now, may stand behind it.
-      effects.persist.shift()
+      effects.persist.length = 0
       break
     }
     case "Tick":
@@ -453,7 +452,6 @@ const takeEntry = (
     if (++found!.conflicts >= Limits.conflictsPerAuthorMax) found!.closed = "conflict"
     return undefined
   }
-  if (entry.number > (found?.countsTo ?? state.removed.get(author) ?? Infinity)) return undefined
   if (entry.number > expected) {
     link.headsDue = true
     return ++link.gaps > Limits.gapsPerLinkMax ? "entries beyond a gap" : undefined
@@ -562,13 +560,13 @@ const release = (state: State, log: Log, nowMs: number, effects: Effects): void 
   closeRemoved(log)
   for (const { content } of released) {
     if (content._tag === "Remove" && state.hosts.has(log.author)) {
-      remove(state, content.key, content.after, nowMs, effects)
+      remove(state, content.key, content.after)
     }
   }
 }
 
-/** Takes no more of an author than `after`: what waits beyond it is forgotten, what waits before it needs no token. */
-const remove = (state: State, author: PublicKey, given: number, nowMs: number, effects: Effects): void => {
+/** Takes no more of an author than `after`: what waits beyond it is forgotten. */
+const remove = (state: State, author: PublicKey, given: number): void => {
   // Nobody is above the host, and of two statements the stricter one counts, in whichever order they come.
   if (state.hosts.has(author)) return
   const after = Math.min(given, state.removed.get(author) ?? Infinity)
@@ -583,8 +581,7 @@ const remove = (state: State, author: PublicKey, given: number, nowMs: number, e
     state.bySignature.delete(signed.signature)
   }
   log.waiting.splice(kept - log.released)
-  log.historyTo = Math.max(log.historyTo, kept)
-  release(state, log, nowMs, effects)
+  closeRemoved(log)
   for (const link of state.links.values()) compare(link, log)
 }
 

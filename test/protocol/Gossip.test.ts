@@ -401,8 +401,8 @@ describe("Gossip", () => {
   it.prop(
     "shows nothing more of whom the teacher has removed, and everybody the same up to there (invariant 8)",
     {
-      before: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 30 })),
-      heard: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 60 })),
+      before: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 60 })),
+      heard: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 300 })),
       after: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 30 })),
       restart: Schema.Boolean,
       seed: Schema.Natural

@@ -10,10 +10,10 @@ const address = (n: number) => `10.0.${n >> 8}.${n & 255}`
 const minuteMs = 60_000
 
 const Try = Schema.Struct({
-  key: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 40 })),
-  address: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 40 })),
+  key: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 12 })),
+  address: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 })),
   right: Schema.Boolean,
-  afterMs: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 20_000 }))
+  afterMs: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3_000 }))
 })
 
 /** The largest number of times in any minute. */
