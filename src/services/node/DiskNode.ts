@@ -205,8 +205,13 @@ const fileOf = (path: string, descriptor: number): DiskFile => ({
 const sliceMs = 4
 /** A synchronous call that takes longer waits for the disk, and not only for its turn on a busy processor. */
 const slowMs = 30
-/** Then this many calls are asynchronous, at about four times the processor time, before a synchronous one tries again. */
-const patientCalls = 32
+/**
+ * Then this many calls are asynchronous, at about four times the processor time, before a synchronous one tries again;
+ * twice as many each time that this one is slow too. Counted over all calls: most packs have fewer files than that.
+ */
+const patientCallsMin = 32
+const patientCallsMax = 2_048
+const patience = { callsLeft: 0, callsNext: patientCallsMin }
 
 /**
  * Does `sync(i)` for each index in slices, and `patient(i)`, the same asynchronously, for a while after a slow one. The
@@ -217,20 +222,26 @@ const inSlices = Effect.fnUntraced(function*<E>(
   sync: (index: number) => E | undefined,
   patient: (index: number) => Effect.Effect<void, E>
 ) {
-  let patientUntil = 0
   for (let i = 0; i < count;) {
-    if (i < patientUntil) {
+    if (patience.callsLeft > 0) {
+      patience.callsLeft--
       yield* patient(i++)
       continue
     }
     const start = performance.now()
-    for (let before = start; i < count && i >= patientUntil && before - start < sliceMs;) {
+    let before = start
+    while (i < count && before - start < sliceMs) {
       const error = sync(i++)
       if (error !== undefined) return yield* Effect.fail(error)
       const after = performance.now()
-      if (after - before > slowMs) patientUntil = i + patientCalls
+      if (after - before > slowMs) {
+        patience.callsLeft = patience.callsNext
+        patience.callsNext = Math.min(2 * patience.callsNext, patientCallsMax)
+        break
+      }
       before = after
     }
+    if (patience.callsLeft === 0) patience.callsNext = patientCallsMin
     // After the last one too: callers with thousands of small batches do not hold up the program either.
     yield* Effect.yieldNow
   }
