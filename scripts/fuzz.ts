@@ -17,7 +17,7 @@ const { values } = parseArgs({
 })
 const chosen = Fuzz.targets.filter(({ name }) => values.target === undefined || name === values.target)
 const firstSeed = Number(values.seed ?? Crypto.randomInt(2 ** 31))
-const batch = 500
+const batch = 100
 const totals = new Map(chosen.map(({ name }) => [name, { tried: 0, slowestMs: 0, found: 0 }]))
 const endMs = performance.now() + Number(values.seconds) * 1_000
 
