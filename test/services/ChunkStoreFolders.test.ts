@@ -1,6 +1,6 @@
 /** The folder under a store: deleted, replaced or filled while it runs, and what earlier runs have left in it. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as NodeFs from "node:fs"
 import * as Bitfield from "../../src/protocol/Bitfield.ts"
@@ -128,6 +128,53 @@ describe("a download folder that changes under a running program", () => {
       yield* Effect.scoped(Effect.flatMap(store, (third) => third.open(share)))
       assert.isTrue(NodeFs.readFileSync(`${folder}/downloads/lab/a/small.txt`).equals(tree.get("a/small.txt")!))
     }).pipe(Effect.scoped))
+})
+
+const Draw = Schema.Natural.check(Schema.isLessThanOrEqualTo(0xffff))
+const newer = new TextEncoder().encode(JSON.stringify({ version: 2, share, place: { _tag: "Elsewhere" } }))
+
+describe("a hidden folder that is not what was left there", () => {
+  it.effect.prop(
+    "P1, P2: cut, flipped, emptied, deleted or from another version: what is right is kept, the rest is fetched, and what appears is right",
+    { harms: Schema.Array(Schema.Tuple([Draw, Draw])).check(Schema.isMaxLength(6)), whole: Schema.Boolean },
+    ({ harms, whole }) =>
+      Effect.gen(function*() {
+        const memory = new DiskMemory()
+        const download = (store: ChunkStore["Service"]) =>
+          Effect.gen(function*() {
+            yield* receive(store, made, seeded(3))
+            return yield* store.publish(share.root)
+          }).pipe(Effect.retry({ times: 3 }))
+        yield* withStore(memory, student, (store) =>
+          whole ? Effect.asVoid(download(store)) : Effect.asVoid(receive(store, made, seeded(1))))
+        const hidden = `${downloads}/.labfx/${share.root}`
+        for (const [which, how] of harms) {
+          const files = [...memory.files(hidden)]
+          const [name, bytes] = files[which % files.length] ?? ["record", newer]
+          const harmed = bytes.slice(0, how % 4 === 0 ? how % (bytes.length + 1) : bytes.length)
+          if (how % 4 === 1 && harmed.length > 0) {
+            harmed[how % harmed.length]! ^= 1 << (how % 8)
+          }
+          if (how % 4 === 2) {
+            memory.delete(`${hidden}/${name}`)
+          } else memory.put(`${hidden}/${how % 4 === 3 ? "record" : name}`, how % 4 === 3 ? newer : harmed)
+        }
+        yield* withStore(memory, student, (store) =>
+          Effect.gen(function*() {
+            const { path } = yield* store.open(share)
+            // Known as published, it stays what it is; not known any more, it is received and found where it lies.
+            if (path === undefined) {
+              assert.strictEqual((yield* download(store)).path, `${downloads}/lab`)
+            }
+          }))
+        const shown = memory.files(`${downloads}/lab`)
+        assert.strictEqual(shown.size, tree.size)
+        for (const [path, bytes] of tree) {
+          assert.deepStrictEqual(shown.get(path), bytes)
+        }
+      }),
+    { arbitrary: { runs: 150 } }
+  )
 })
 
 describe("what earlier runs have left", () => {
