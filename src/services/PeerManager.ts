@@ -119,6 +119,9 @@ const laneOf = (message: LogMessage | SwarmMessage): Link.Lane => {
 
 /** How often links are looked after: signs of life, addresses told, surplus given up. */
 const careIntervalMs = 1_000
+/** How often a peer is told of addresses at most, and which change in the number of links is worth a message. */
+const tellIntervalMs = 3_000
+const linksWorthTelling = 2
 
 const make = Effect.fnUntraced(function*(
   options: PeerManagerOptions
@@ -135,9 +138,10 @@ const make = Effect.fnUntraced(function*(
     readonly link: Link.Link
     /** Open until `PeerDown` has been said. */
     readonly gone: Deferred.Deferred<void>
-    /** When addresses were last told to the peer, and which edition of them. */
+    /** When addresses were last told to the peer, whose, and how many links. Nobody is told of twice over one link. */
     toldMs: number
-    toldEdition: number
+    readonly told: Set<PeerId>
+    toldLinks: number
     heardAddressesMs: number
   }
   const live = new Map<PeerId, Live>()
@@ -146,8 +150,6 @@ const make = Effect.fnUntraced(function*(
   const admitted = Deferred.makeUnsafe<void>()
   /** The host that did not take the code: it is asked again only after it has started anew. */
   let refusedBy: PublicKey | undefined
-  /** Grows whenever there is something new to tell about addresses. */
-  let edition = 0
 
   const logEvents = yield* Queue.bounded<PeerEvent<LogMessage>>(Limits.logEventsMax)
   const swarmEvents = yield* Queue.bounded<SwarmEvent>(Limits.swarmEventsMax)
@@ -367,9 +369,8 @@ const make = Effect.fnUntraced(function*(
       isHost: context.certificate().host === connection.key
     }
     const gone = Deferred.makeUnsafe<void>()
-    const me: Live = { info, link, gone, toldMs: -Infinity, toldEdition: -1, heardAddressesMs: -Infinity }
+    const me: Live = { info, link, gone, toldMs: -Infinity, told: new Set(), toldLinks: 0, heardAddressesMs: -Infinity }
     live.set(peer, me)
-    edition++
     let goodbye: GoodbyeCode | undefined
 
     const up = Effect.gen(function*() {
@@ -381,7 +382,6 @@ const make = Effect.fnUntraced(function*(
     })
     const down = Effect.gen(function*() {
       if (live.get(peer) === me) live.delete(peer)
-      edition++
       yield* Queue.offer(logEvents, { _tag: "PeerDown", peer })
       yield* Queue.offer(swarmEvents, { _tag: "PeerDown", peer })
       yield* advance({ _tag: "LinkDown", peer, code: goodbye ?? (yield* link.ended).code })
@@ -474,11 +474,14 @@ const make = Effect.fnUntraced(function*(
     }
   }
 
+  /** Tells what is new: in a crowd that has just met everything changes all the time, and nobody can listen to all of it. */
   const tellAddresses = (to: Live): void => {
+    const news = Membership.toTell(membership, to.info.peer).filter(({ peer }) => !to.told.has(peer))
+    if (news.length === 0 && Math.abs(live.size - to.toldLinks) < linksWorthTelling) return
     to.toldMs = nowMs()
-    to.toldEdition = edition
-    const peers = Membership.toTell(membership, to.info.peer)
-    to.link.post("link", Frame.encodeControl({ _tag: "Peers", links: live.size, peers }))
+    to.toldLinks = live.size
+    for (const { peer } of news) to.told.add(peer)
+    to.link.post("link", Frame.encodeControl({ _tag: "Peers", links: live.size, peers: news }))
   }
 
   const care = Effect.gen(function*() {
@@ -487,7 +490,7 @@ const make = Effect.fnUntraced(function*(
       const silentMs = now - each.link.heardMs()
       if (silentMs > Limits.deadAfterMs) each.link.end("leaving", "silent for too long")
       else if (silentMs > Limits.pingAfterMs) each.link.post("link", encode({ _tag: "Ping" }))
-      if (each.toldEdition !== edition && now - each.toldMs >= 2 * careIntervalMs) tellAddresses(each)
+      if (now - each.toldMs >= tellIntervalMs) tellAddresses(each)
     }
     yield* advance({ _tag: "Tick" })
   })
@@ -531,7 +534,6 @@ const make = Effect.fnUntraced(function*(
     heard: (peer, address) =>
       Effect.suspend(() => {
         if (!mayDial(peer)) return Effect.void
-        if (!membership.known.has(peer)) edition++
         return advance({ _tag: "Heard", heard: [{ peer, address }] })
       }),
     connect: (address) => advance({ _tag: "Typed", address }),

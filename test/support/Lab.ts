@@ -131,10 +131,8 @@ export const digests = (root: string): Readonly<Record<string, string>> => {
   const isFolder = NodeFs.statSync(root).isDirectory()
   const files = isFolder
     ? NodeFs.readdirSync(root, { recursive: true, withFileTypes: true })
-      .filter((entry) =>
-        entry.isFile() ||
-        (entry.isSymbolicLink() && NodeFs.statSync(NodePath.join(entry.parentPath, entry.name)).isFile())
-      )
+      // Symbolic links are not shared.
+      .filter((entry) => entry.isFile())
       .map((entry) => NodePath.join(entry.parentPath, entry.name))
     : [root]
   return Object.fromEntries(
