@@ -28,7 +28,7 @@ interface FileNode {
   size: number
   /** What survives a power cut for certain, and what was written since; `undefined`: all of it. */
   synced: Uint8Array | undefined
-  unsynced: Array<{ readonly position: number; readonly bytes: Uint8Array }>
+  unsynced: Array<{ readonly position: number; readonly bytes: Uint8Array; readonly atMs: number }>
   modified: bigint
 }
 
@@ -51,6 +51,9 @@ interface Failure {
   left: number
 }
 
+/** The system writes by itself what nobody has synced for this long. */
+const writtenAfterMs = 60_000
+
 export class DiskMemory {
   /** Bytes the disk holds; nothing more can be written beyond. */
   capacityBytes = Number.POSITIVE_INFINITY
@@ -64,6 +67,9 @@ export class DiskMemory {
   onChange: (path: string) => void = () => {}
   /** How long an operation takes; 0 lets others have their turn and no time pass. */
   operationMs: () => number = () => 0
+
+  /** The time, where any passes. */
+  nowMs: () => number = () => 0
 
   #root: DirectoryNode = { kind: "directory", id: 0, names: new Map(), modified: 0n }
   #ids = 0
@@ -131,8 +137,8 @@ export class DiskMemory {
       if (node.synced === undefined) return
       const runs = node.unsynced
       setContent(node, node.synced)
-      for (const { bytes, position } of runs) {
-        const fate = random()
+      for (const { atMs, bytes, position } of runs) {
+        const fate = atMs < this.nowMs() - writtenAfterMs ? 1 / 2 : random()
         if (fate < 1 / 3) continue
         writeInto(node, fate < 2 / 3 ? bytes : bytes.subarray(0, Math.floor(random() * bytes.length)), position)
       }
@@ -248,7 +254,7 @@ export class DiskMemory {
       raise("full", path)
     }
     node.synced ??= content(node).slice()
-    node.unsynced.push({ position, bytes: bytes.slice() })
+    node.unsynced.push({ position, bytes: bytes.slice(), atMs: this.nowMs() })
     writeInto(node, bytes, position)
     node.modified = ++this.#clock
     this.onChange(path)

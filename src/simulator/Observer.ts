@@ -176,7 +176,10 @@ export class Observer {
       if (known.spoilt.has(name) || known.unsettled.has(name)) continue
       const versions = this.#shares.get(name) ?? []
       if (versions.some((version) => isWhole(version, files))) known.right.set(name, edition)
-      else this.#violated(known.device, `${name} is visible and is not what the teacher handed out`)
+      else {
+        const wrong = versions.map((version) => firstWrong(version, files)).join("; or ")
+        this.#violated(known.device, `${name} is visible and is not what the teacher handed out: ${wrong}`)
+      }
     }
   }
 
@@ -259,11 +262,16 @@ export class Observer {
   }
 }
 
-const isWhole = (version: Material, files: ReadonlyMap<string, Uint8Array>): boolean => {
-  if (version.files.size !== files.size) return false
+const isWhole = (version: Material, files: ReadonlyMap<string, Uint8Array>): boolean =>
+  firstWrong(version, files) === undefined
+
+/** The first file that is not as it was handed out, and what is wrong with it. */
+const firstWrong = (version: Material, files: ReadonlyMap<string, Uint8Array>): string | undefined => {
   for (const [path, bytes] of version.files) {
     const found = files.get(path)
-    if (found === undefined || !sameBytes(found, bytes)) return false
+    if (found === undefined) return `"${path}" is missing`
+    if (!sameBytes(found, bytes)) return `"${path}" has ${found.length} bytes of ${bytes.length} or others than those`
   }
-  return true
+  for (const path of files.keys()) if (!version.files.has(path)) return `"${path}" was never handed out`
+  return undefined
 }

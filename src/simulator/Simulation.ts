@@ -48,6 +48,8 @@ export interface Report {
 const settleMs = 150_000
 /** A program that ended by itself is started again after this: a person has read why. */
 const restartMs = 5_000
+/** What `labfx.ts` allows an ending program. */
+const endWithinMs = 4_500
 /** What could not be written is written within this once the disk works again. */
 const keptWithinMs = 3_000
 /** How often the whole of every disk is looked at, and the caller gets to do something else. */
@@ -115,6 +117,7 @@ export const run = Effect.fnUntraced(function*(
   const { devices } = lab
   for (const [i, device] of devices.entries()) {
     device.skewMs = scenario.skewMs[i]!
+    device.disk.nowMs = () => time.nowMs
     device.disk.operationMs = () => random.nextDoubleUnsafe() < 0.2 ? random.nextDoubleUnsafe() * 3 : 0
     observer.watch(device, device === teacher)
   }
@@ -150,16 +153,26 @@ export const run = Effect.fnUntraced(function*(
     fork(
       device.start().pipe(
         Effect.tap(() => Effect.sync(() => starting.delete(device))),
-        Effect.catch((error) => Effect.sync(() => again(String(error))))
+        Effect.catch((error) => Effect.sync(() => again(JSON.stringify(error))))
       )
     )
+  }
+  /** As the program ends: with a goodbye, and in the middle of everything if that takes too long. */
+  const end = (device: Device): void => {
+    const ending = fork(device.stop())
+    at(time.nowMs + endWithinMs, () => {
+      if (ending.pollUnsafe() !== undefined) return
+      count("hung at its end")
+      trace.line(device.name, "did not end in time and is killed")
+      turnOff(device, false)
+    })
   }
   for (const device of devices) {
     device.onEvent = onEvent(device)
     device.onFailed = (cause) => {
       if (Cause.isCause(cause) && Cause.hasDies(cause)) defect(`${device.name}: ${Cause.pretty(cause)}`)
       trace.line(device.name, `ends: ${Cause.isCause(cause) ? String(Cause.squash(cause)) : String(cause)}`)
-      fork(device.stop())
+      end(device)
       at(time.nowMs + restartMs, () => start(device))
     }
   }
@@ -233,7 +246,7 @@ export const run = Effect.fnUntraced(function*(
       trace.line("teacher", "closes the laptop")
       wanted.delete(teacher)
       starting.delete(teacher)
-      fork(teacher.stop())
+      end(teacher)
     })
     if (until === Infinity) continue
     at(until, () => {
