@@ -231,7 +231,8 @@ const make = Effect.fnUntraced(function*() {
     const work = works.get(root)
     if (work !== undefined) work.pauseMs = retryMsMin
     if (work !== undefined && index >= work.share.manifest.hashes.length) {
-      work.verifiedBytes += sizeBytes
+      // In the endgame a chunk may come twice.
+      work.verifiedBytes = Math.min(work.share.sizeBytes, work.verifiedBytes + sizeBytes)
       work.changed = true
     }
     advance({ _tag: "ChunkStored", peer, root, index })
