@@ -222,6 +222,8 @@ describe("what earlier runs have left", () => {
       const memory = new DiskMemory()
       yield* begin(memory, first)
       yield* days(20_000)
+      // That it is opened now cannot be noted.
+      memory.failNext("write", 1, "io", "/opened")
       yield* withStore(memory, student, (store) =>
         Effect.gen(function*() {
           yield* store.open(first.share)
