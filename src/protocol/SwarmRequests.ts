@@ -2,7 +2,7 @@
  * Asking: which chunk to request of which source, and when to pass over a source that does not answer.
  *
  * A chunk is asked of one source. While a request waits, others may get the chunk and have nothing to do: then the
- * request is taken back, and given to one of them when the first source has let it go. What a link has open is bounded by
+ * request is taken back, and when the first source has let it go, one of them is asked. What a link has open is bounded by
  * what it moves in a while, so that a fast source is asked for more and nobody waits behind a slow one.
  */
 import * as Bitfield from "./Bitfield.ts"
@@ -105,7 +105,7 @@ const endgameChunk = (swarm: Swarm, view: View): number => {
   return best
 }
 
-/** Takes a request back from the source that has most of them waiting, to give it to this link, which has none. */
+/** Takes a request back from the source that has most of them waiting: this link has none, and may have it then. */
 const takeBack = (swarm: Swarm, view: View): void => {
   let best: Ask | undefined
   for (const [index, asks] of view.share.flights) {
@@ -115,16 +115,7 @@ const takeBack = (swarm: Swarm, view: View): void => {
     if (swarm.nowMs - ask.askedAtMs < swarm.policy.moveAfterMs) continue
     if (best === undefined || ask.view.asks.size > best.view.asks.size) best = ask
   }
-  if (best === undefined) return
-  best.movingTo = view
-  recall(swarm, best)
-}
-
-/** The first source has let go of a chunk. */
-const giveTo = (swarm: Swarm, view: View, index: number): void => {
-  const { link, share, asks, bits } = view
-  if (share.views.get(link.peer) !== view || !hasRoom(swarm, view)) return
-  if (Picker.wants(share.picker, index) && Bitfield.has(bits, index) && !asks.has(index)) ask(swarm, view, index)
+  if (best !== undefined) recall(swarm, best)
 }
 
 const ask = (swarm: Swarm, view: View, index: number): void => {
@@ -138,8 +129,7 @@ const ask = (swarm: Swarm, view: View, index: number): void => {
     arrivedBytes: 0,
     arrived: false,
     cancelled: false,
-    recalled: false,
-    movingTo: undefined
+    recalled: false
   }
   if (link.askedBytes === 0) link.aliveAtMs = swarm.nowMs
   view.asks.set(index, ask)
@@ -183,7 +173,6 @@ export const rejected = (swarm: Swarm, link: Link, root: Root, index: number): b
   if (ask.cancelled) return false
   link.askedBytes -= ask.bytes - ask.arrivedBytes
   release(swarm, ask)
-  if (ask.movingTo !== undefined) giveTo(swarm, ask.movingTo, index)
   return !ask.recalled
 }
 

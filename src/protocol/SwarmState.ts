@@ -154,8 +154,6 @@ export interface Ask {
   cancelled: boolean
   /** The source was told to let go of it if it has not begun; it is in flight until the answer. */
   recalled: boolean
-  /** Whom to ask when the source has let go of it. */
-  movingTo: View | undefined
 }
 
 export interface Share {
