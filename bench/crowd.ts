@@ -23,13 +23,14 @@ const { values } = parseArgs({
 const count = Number(values.students)
 const bytes = Number(values.bytes)
 const folder = Fs.mkdtempSync(Path.join(values.folder, "labfx-bench-"))
+const all: Array<ReturnType<typeof labfx>> = []
 const timeout = setTimeout(() => {
   console.log(`not done after ${values.limit} s`)
+  for (const { child } of all) child.kill("SIGKILL")
   process.exit(1)
 }, Number(values.limit) * 1_000)
 
 const digest = (file: string) => Crypto.createHash("sha256").update(Fs.readFileSync(file)).digest("hex")
-const all: Array<ReturnType<typeof labfx>> = []
 try {
   const key = Path.join(folder, "key")
   const file = Path.join(folder, "data.bin")

@@ -123,7 +123,8 @@ const make = Effect.fnUntraced(function*() {
   const keep = Effect.fnUntraced(function*(kind: LogRecord["kind"], all: ReadonlyArray<Signed>) {
     if (all.length === 0) return
     const records = all.map((signed) => ({ kind, signed }))
-    yield* append(records, false).pipe(Effect.catch((error) => {
+    // A certificate must not be lost before what it makes valid: without it, the host's own words are a student's.
+    yield* append(records, kind === "certificate").pipe(Effect.catch((error) => {
       const first = unsaved.length === 0
       unsaved.push(...records)
       return first ? Effect.logWarning(`The log cannot be written for now: ${error.detail}`) : Effect.void

@@ -76,32 +76,36 @@ describe("a closed session", () => {
       yield* fresh.event("share.completed").pipe(Lab.within(30, fresh))
     }), options)
 
-  it.live("drops and refuses whom the teacher removes, as an open one does; what it said before stays", () =>
-    Effect.gen(function*() {
-      const { lab, student, teacher } = yield* closed
-      const other = yield* lab.student({ name: "other", arguments: ["--join-code", code] })
-      yield* other.event("peer.up", ({ name }) => name === "member").pipe(Lab.within(30, other))
-      yield* student.type("before")
-      yield* other.event("message.delivered", ({ text }) => text === "before").pipe(Lab.within(10, other))
-      yield* teacher.type("/remove nobody")
-      yield* warned(teacher, "SessionRefused.unknown-device").pipe(Lab.within(10, teacher))
-      yield* teacher.type("/remove member")
-      yield* warned(student, "removed").pipe(Lab.within(20, student))
-      for (const each of [teacher, other]) {
-        yield* each.event("peer.removed", ({ name }) => name === "member").pipe(Lab.within(10, each))
-        yield* each.event("peer.down", ({ name }) => name === "member").pipe(Lab.within(10, each))
-      }
-      yield* student.type("after")
-      yield* student.signal("SIGTERM")
-      yield* student.ended
-      const again = yield* lab.student({ name: "member" })
-      yield* warned(again, "removed").pipe(Lab.within(20, again))
-      yield* Effect.sleep("3 seconds")
-      for (const each of [teacher, other]) {
-        const texts = each.events.flatMap((event) => event.event === "message.delivered" ? [event.text] : [])
-        assert.deepStrictEqual(texts, ["before"])
-        const ups = each.events.filter((event) => event.event === "peer.up" && event.name === "member")
-        assert.strictEqual(ups.length, 1)
-      }
-    }), options)
+  it.live(
+    "drops and refuses whom the teacher removes, as an open one does; what it said before stays",
+    () =>
+      Effect.gen(function*() {
+        const { lab, student, teacher } = yield* closed
+        const other = yield* lab.student({ name: "other", arguments: ["--join-code", code] })
+        yield* other.event("peer.up", ({ name }) => name === "member").pipe(Lab.within(30, other))
+        yield* student.type("before")
+        yield* other.event("message.delivered", ({ text }) => text === "before").pipe(Lab.within(10, other))
+        yield* teacher.type("/remove nobody")
+        yield* warned(teacher, "SessionRefused.unknown-device").pipe(Lab.within(10, teacher))
+        yield* teacher.type("/remove member")
+        yield* warned(student, "removed").pipe(Lab.within(20, student))
+        for (const each of [teacher, other]) {
+          yield* each.event("peer.removed", ({ name }) => name === "member").pipe(Lab.within(10, each))
+          yield* each.event("peer.down", ({ name }) => name === "member").pipe(Lab.within(10, each))
+        }
+        yield* student.type("after")
+        yield* student.signal("SIGTERM")
+        yield* student.ended
+        const again = yield* lab.student({ name: "member" })
+        yield* warned(again, "removed").pipe(Lab.within(20, again))
+        yield* Effect.sleep("3 seconds")
+        for (const each of [teacher, other]) {
+          const texts = each.events.flatMap((event) => event.event === "message.delivered" ? [event.text] : [])
+          assert.deepStrictEqual(texts, ["before"])
+          const ups = each.events.filter((event) => event.event === "peer.up" && event.name === "member")
+          assert.strictEqual(ups.length, 1)
+        }
+      }),
+    options
+  )
 })

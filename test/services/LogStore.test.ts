@@ -7,8 +7,8 @@ import { Crypto } from "../../src/services/Crypto.ts"
 import { Disk } from "../../src/services/Disk.ts"
 import { type LogRecord, LogStore } from "../../src/services/LogStore.ts"
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
-import { seed } from "../support/Certified.ts"
 import { DiskMemory } from "../../src/simulator/DiskMemory.ts"
+import { seed } from "../support/Certified.ts"
 
 const sessionOf = (n: number): SessionId => `${n}`.padEnd(22, "A") as SessionId
 const session = sessionOf(0)

@@ -13,8 +13,8 @@ import { type Delivered, MessageRelay } from "../../src/services/MessageRelay.ts
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
 import { PeerManager } from "../../src/services/PeerManager.ts"
 import { SessionContext } from "../../src/services/SessionContext.ts"
-import { certify, seed } from "../support/Certified.ts"
 import { DiskMemory } from "../../src/simulator/DiskMemory.ts"
+import { certify, seed } from "../support/Certified.ts"
 import { type Edge, line, mesh, MeshDraws } from "../support/GossipSimulator.ts"
 import { VirtualPeers } from "../support/VirtualPeers.ts"
 

@@ -1,0 +1,88 @@
+/**
+ * Whole lessons under faults and attackers. A lesson that breaks a promise names its seed; `labfx simulate --trace` with
+ * the same options shows how it came to that.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Random } from "effect"
+import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
+import { defaults, type Options } from "../../src/simulator/Scenario.ts"
+import * as Simulation from "../../src/simulator/Simulation.ts"
+
+const small: Options = { ...defaults, peers: 9, bytes: 600_000, minutes: 0.5, churn: 0.5, faults: 0.5 }
+
+/** Real chance and a real event loop around it, as `labfx simulate` has them. */
+const simulate = (options: Options) => Simulation.run(options).pipe(Effect.provide(CryptoNode.layerNode))
+
+const holds = (options: Options) =>
+  Effect.gen(function*() {
+    const report = yield* simulate(options)
+    assert.deepStrictEqual(report.violations, [], `broken by ${JSON.stringify(options)}`)
+    return report
+  })
+
+describe("simulation", () => {
+  it.live.each([1, 2, 3, 4])(
+    "P1 P3 P5 P6 P9 P10: nothing wrong is shown and everybody has everything in the end, seed %i",
+    (seed) => Effect.asVoid(holds({ ...small, seed, peers: 4 + seed * 2 })),
+    120_000
+  )
+
+  it.live.each([7, 8, 9, 10])(
+    "P4 P7: nor do the hostile make a difference to that, seed %i",
+    (seed) => Effect.asVoid(holds({ ...small, seed, peers: 12, hostile: 4 })),
+    120_000
+  )
+
+  const broken: ReadonlyArray<readonly [what: string, options: Partial<Options>]> = [
+    ["a clock before 1970 silenced its device", {
+      seed: 3,
+      peers: 8,
+      churn: 0.2,
+      faults: 0.2,
+      bytes: 2_000_000,
+      minutes: 1
+    }],
+    ["a share that had lost a chunk on disk was receiving for ever", { seed: 2, peers: 8 }],
+    [
+      "progress went beyond the whole",
+      { seed: 20_001, peers: 10, hostile: 2, churn: 0.2, faults: 1, loss: 0.3, bytes: 300_000, minutes: 1 }
+    ],
+    [
+      "after a power cut the teacher's words were taken for a student's",
+      { seed: 2, peers: 9, hostile: 3, churn: 1, bytes: 300_000, minutes: 1 }
+    ]
+  ]
+
+  it.live.each(broken)(
+    "holds again where once %s",
+    ([, options]) => Effect.asVoid(holds({ ...small, ...options })),
+    120_000
+  )
+
+  it.live("holds for seeds that nobody has tried before", () =>
+    Effect.gen(function*() {
+      for (let run = 0; run < 3; run++) {
+        const seed = yield* Random.nextIntBetween(0, 2 ** 31)
+        yield* Effect.logInfo(`fresh seed ${seed}`)
+        yield* holds({ ...small, seed, hostile: run % 2 === 0 ? 0 : 3 })
+      }
+    }), 120_000)
+
+  it.live("gives the same trace for the same seed and another for another", () =>
+    Effect.gen(function*() {
+      const digest = (seed: number) => Effect.map(simulate({ ...small, seed, hostile: 3 }), ({ digest }) => digest)
+      const first = yield* digest(20)
+      assert.strictEqual(yield* digest(20), first)
+      assert.notStrictEqual(yield* digest(21), first)
+    }), 120_000)
+
+  it.live("shows every event with its time when asked to", () =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const report = yield* Simulation.run({ ...small, seed: 22 }, (line) => lines.push(line)).pipe(
+        Effect.provide(CryptoNode.layerNode)
+      )
+      assert.lengthOf(lines, report.linesCount)
+      for (const line of lines) assert.match(line, /^ *\d+\.\d{3} {2}\S/)
+    }), 120_000)
+})
