@@ -155,8 +155,8 @@ contract("Disk over node:fs", onNode)
 contract("Disk in memory", (body) =>
   Effect.suspend(() => {
     const memory = new DiskMemory()
-    memory.put("/work/-", bytes(""))
-    memory.delete("/work/-")
+    memory.put("/home/-", bytes(""))
+    memory.delete("/home/-")
     return body("/work").pipe(Effect.scoped, Effect.provide(memory.layer))
   }))
 
