@@ -157,7 +157,7 @@ contract("Disk in memory", (body) =>
     const memory = new DiskMemory()
     memory.put("/home/-", bytes(""))
     memory.delete("/home/-")
-    return body("/work").pipe(Effect.scoped, Effect.provide(memory.layer))
+    return body("/home").pipe(Effect.scoped, Effect.provide(memory.layer))
   }))
 
 describe("Disk over node:fs", () => {
