@@ -232,7 +232,7 @@ const peerUp = (swarm: Swarm, peer: PeerId): void => {
     remembered: new Map(),
     rememberedBytes: 0,
     leftovers: new Map(),
-    claim: { queuedCount: 0, servedBytes: 0 },
+    claim: { queuedCount: 0, servedBytes: 0, unservedCount: 0, unservedBytes: 0 },
     tell: (swarm, message) => send(swarm, link, message),
     arrivals: { bytes: 0, atMs: swarm.nowMs },
     asksCount: 0,
@@ -304,7 +304,7 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
     fresh: [],
     announcedAtMs: -Infinity,
     handout: undefined,
-    claim: { queuedCount: 0, servedBytes: 0 }
+    claim: { queuedCount: 0, servedBytes: 0, unservedCount: 0, unservedBytes: 0 }
   }
   swarm.shares.set(share.root, share)
   for (let index = 0; index < chunksCount; index++) {

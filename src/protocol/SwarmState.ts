@@ -113,6 +113,9 @@ export interface Claim {
   queuedCount: number
   /** Bytes served; raised to the least of the others when something is asked for after a pause: nobody saves up. */
   servedBytes: number
+  /** Of a link: uploads that the system has not taken, and their bytes. */
+  unservedCount: number
+  unservedBytes: number
 }
 
 /** Decaying sum of the bytes that arrived, with a time constant of {@link rateWindowMs}. */

@@ -16,6 +16,12 @@ import { chunkBytes, departureRate, isUrgent, send } from "./SwarmState.ts"
 const lead = 4
 /** Uploads at once, whatever the rates: each holds a buffer. As many again may be urgent. */
 const uploadsMax = 64
+/**
+ * What one link may have that the system has not taken, in chunks and in bytes: a device that asks and does not read fills
+ * its own share of the places and buffers, and not those of everybody.
+ */
+const unservedPerLinkMax = 8
+const unservedBytesPerLinkMax = Limits.uploadBytesMax / 8
 /** What leaves in this time may be under way besides `Policy.uploadsMax`: a fast link has many small chunks on it. */
 const openMs = 50
 /** An upload that needs this many times its expected time goes to a slow receiver: it no longer holds up the next. */
@@ -59,9 +65,14 @@ const wake = (claim: Claim, all: Iterable<{ readonly claim: Claim }>): void => {
 /** Of those that wait for something; `Infinity` if nobody does. */
 const leastServed = (all: Iterable<{ readonly claim: Claim }>): number => {
   let least = Infinity
-  for (const { claim } of all) if (claim.queuedCount > 0) least = Math.min(least, claim.servedBytes)
+  for (const { claim } of all) {
+    if (claim.queuedCount > 0 && !isClogged(claim)) least = Math.min(least, claim.servedBytes)
+  }
   return least
 }
+
+const isClogged = ({ unservedBytes, unservedCount }: Claim): boolean =>
+  unservedCount >= unservedPerLinkMax || unservedBytes >= unservedBytesPerLinkMax
 
 /** Starts what may start now. */
 export const pump = (swarm: Swarm): void => {
@@ -79,6 +90,7 @@ export const pump = (swarm: Swarm): void => {
 export const nextStartMs = (swarm: Swarm): number => {
   const { uplink, policy } = swarm
   if (uplink.unservedBytes >= Limits.uploadBytesMax || uplink.uploads.size >= uploadsMax) return Infinity
+  if (leastServed(swarm.links.values()) === Infinity) return Infinity
   if (uplink.openCount === 0) return swarm.nowMs
   const rate = departureRate(uplink)
   if (rate === 0 || (uplink.openCount >= policy.uploadsMax && uplink.openBytes > rate * openMs)) return Infinity
@@ -95,7 +107,7 @@ const choose = (swarm: Swarm, urgentOnly: boolean): Candidate | undefined => {
   const leastOfLinks = leastServed(swarm.links.values())
   let best: Candidate | undefined
   for (const link of swarm.links.values()) {
-    if (link.claim.queuedCount === 0) continue
+    if (link.claim.queuedCount === 0 || isClogged(link.claim)) continue
     for (const view of link.views.values()) {
       if (view.queue.size === 0) continue
       const slack = lead * view.share.chunkSizeBytes
@@ -129,6 +141,8 @@ const start = (swarm: Swarm, view: View, index: number): void => {
   const bytes = chunkBytes(view.share, index)
   dequeue(swarm, view, index)
   view.link.claim.servedBytes += bytes
+  view.link.claim.unservedCount++
+  view.link.claim.unservedBytes += bytes
   view.share.claim.servedBytes += bytes
   if (uplink.openCount === 0) uplink.sinceMs = swarm.nowMs
   view.uploadsCount++
@@ -163,6 +177,8 @@ export const served = (swarm: Swarm, peer: PeerId, root: Root, index: number, fa
     const { link, share } = upload.view
     if (upload.served || upload.index !== index || share.root !== root || link.peer !== peer) continue
     upload.served = true
+    link.claim.unservedCount--
+    link.claim.unservedBytes -= upload.bytes
     swarm.uplink.unservedBytes -= upload.bytes
     if (failed) close(swarm, upload)
     if (!upload.open) swarm.uplink.uploads.delete(upload)

@@ -59,6 +59,8 @@ export interface Link {
   readonly ended: Effect.Effect<LinkEnd>
   /** When the last bytes came, in milliseconds of the monotonic clock. */
   readonly heardMs: () => number
+  /** For how long the system has not taken what was given to it last, in milliseconds; 0 if it has taken all. */
+  readonly stuckMs: () => number
 }
 
 /** How long what is not urgent waits for company. */
@@ -201,6 +203,15 @@ export const make = Effect.fnUntraced(function*(
     waitingBytes -= bytes
   }
 
+  let writingSinceMs: number | undefined
+  const write = (parts: ReadonlyArray<Uint8Array>) => {
+    writingSinceMs = nowMs()
+    return Effect.tap(connection.write(parts), () => {
+      writingSinceMs = undefined
+      return Effect.void
+    })
+  }
+
   const writer = Effect.gen(function*() {
     while (true) {
       const parts: Array<Uint8Array> = []
@@ -213,7 +224,7 @@ export const make = Effect.fnUntraced(function*(
         job.offset += payload.length
       }
       if (parts.length > 0) {
-        yield* connection.write(parts)
+        yield* write(parts)
         if (job !== undefined && job.offset >= job.bytes.length) {
           chunks.shift()
           job.done(true)
@@ -293,6 +304,7 @@ export const make = Effect.fnUntraced(function*(
     sendChunk,
     end,
     ended: Deferred.await(ended),
-    heardMs: () => heardMs
+    heardMs: () => heardMs,
+    stuckMs: () => writingSinceMs === undefined ? 0 : nowMs() - writingSinceMs
   }
 })

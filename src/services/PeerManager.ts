@@ -489,6 +489,8 @@ const make = Effect.fnUntraced(function*(
     for (const each of live.values()) {
       const silentMs = now - each.link.heardMs()
       if (silentMs > Limits.deadAfterMs) each.link.end("leaving", "silent for too long")
+      // It may go on asking while it does not read: no buffer is kept for that.
+      else if (each.link.stuckMs() > Limits.deadAfterMs) each.link.end("slow", "it does not read")
       else if (silentMs > Limits.pingAfterMs) each.link.post("link", encode({ _tag: "Ping" }))
       if (now - each.toldMs >= tellIntervalMs) tellAddresses(each)
     }

@@ -317,12 +317,33 @@ describe("Swarm, serving", () => {
       for (const { to: peer, index } of served(outputs)) {
         to.push(peer)
         device.nowMs += 10
+        follow(device.step({ _tag: "Served", peer, root: bulk, index }))
         follow(device.receive(peer, { _tag: "Have", share: bulk, indexes: [index as ChunkIndex] }))
       }
     }
     follow(upTo(20).flatMap((i) => device.request(i < 10 ? a : b, i + 1)))
     // All are as rare, and `a` has less and is preferred: but by no more than the lead of deficit round robin.
     assert.deepStrictEqual([to.length, to.slice(0, 10).filter((peer) => peer === a).length], [20, 7])
+  })
+
+  it("goes on serving the others while one asks and takes nothing, and serves that one again when it does", () => {
+    const device = new Device()
+    device.open({ have: upTo(41) })
+    device.up(a, b)
+    const stuck: Array<number> = []
+    for (const index of upTo(20)) {
+      stuck.push(...served(device.request(a, index)).map(({ index }) => index))
+      device.nowMs += 10_000
+      stuck.push(...served(device.step({ _tag: "Tick" })).map(({ index }) => index))
+    }
+    assert.strictEqual(stuck.length, 8)
+    for (const index of upTo(20)) {
+      assert.deepStrictEqual(served(device.request(b, index)).map(({ to }) => to), [b])
+      device.step({ _tag: "Served", peer: b, root: bulk, index })
+      device.receive(b, { _tag: "Have", share: bulk, indexes: [index as ChunkIndex] })
+    }
+    const again = served(device.step({ _tag: "Served", peer: a, root: bulk, index: stuck[0]! }))
+    assert.deepStrictEqual(again.map(({ to }) => to), [a])
   })
 
   it("answers a cancelled request that waits, and forgets a chunk that cannot be read any more", () => {
