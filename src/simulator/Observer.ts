@@ -30,6 +30,8 @@ interface Known {
   readonly spoilt: Set<string>
   /** Folders whose small files a power cut may have taken, until the program says again that they are complete. */
   readonly unsettled: Set<string>
+  /** Whether its disk has spoilt something of the hidden folder, from which such files are made again. */
+  rotten: boolean
 }
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => {
@@ -74,7 +76,8 @@ export class Observer {
       right: new Map(),
       changed: true,
       spoilt: new Set(),
-      unsettled: new Set()
+      unsettled: new Set(),
+      rotten: false
     }
     this.#known.set(device, known)
     device.disk.onChange = (path) => {
@@ -120,6 +123,7 @@ export class Observer {
     for (const [name, versions] of this.#shares) {
       if (versions.some(({ kind }) => kind === "folder")) known.unsettled.add(name)
     }
+    if (known.rotten) this.rotted(device)
   }
 
   /** Its log on disk may be behind what it has shown: it may show messages once more, in order. */
@@ -130,6 +134,21 @@ export class Observer {
   /** The disk has spoilt a file that a person can see: that is not labfx's doing. */
   spoilt(device: Device, path: string): void {
     this.#known.get(device)!.spoilt.add(path.split("/")[0]!)
+  }
+
+  /**
+   * The disk has spoilt something of the hidden folder. Small files that a power cut has taken cannot be made again then:
+   * two faults of one disk are more than labfx promises to survive.
+   */
+  rotted(device: Device): void {
+    const known = this.#known.get(device)!
+    known.rotten = true
+    for (const name of known.unsettled) known.spoilt.add(name)
+  }
+
+  /** A message as {@link messages} has it. */
+  static line({ author, number, text }: { readonly author: PeerId; readonly number: number; readonly text: string }) {
+    return `${author} ${number} ${text}`
   }
 
   /** Every message of an honest author that the device has ever shown. */
@@ -244,7 +263,7 @@ export class Observer {
   #message(known: Known, event: Extract<SessionEvent, { readonly event: "message.delivered" }>): void {
     const { author, byHost, name, number, text } = event
     const { device } = known
-    const line = `${author} ${number} ${text}`
+    const line = Observer.line(event)
     const last = known.shown.get(author) ?? 0
     if (number <= last) this.#violated(device, `shows message ${number} of ${name} after ${last}`)
     known.shown.set(author, number)

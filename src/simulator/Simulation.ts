@@ -345,7 +345,8 @@ export const run = Effect.fnUntraced(function*(
         begins(` in ${path}`)
         // While the program is off: what it has hashed in the same run, it does not hash again.
         turnOff(device, false)
-        if (path.startsWith(`${downloads}/`)) observer.spoilt(device, path.slice(downloads.length + 1))
+        if (path.startsWith(`${downloads}/.labfx/`)) observer.rotted(device)
+        else if (path.startsWith(`${downloads}/`)) observer.spoilt(device, path.slice(downloads.length + 1))
         else observer.lostPower(device)
         observer.aside(device, () => device.disk.rot(path, draw))
         return void over(() => start(device))
@@ -432,11 +433,14 @@ export const run = Effect.fnUntraced(function*(
 
   /** What each running device knows, asked of its session as the page asks. */
   const look = () => {
-    const views = new Map<Device, SessionView>()
+    const views = new Map<Device, SessionView & { readonly conversation: ReadonlySet<string> }>()
     for (const device of devices) {
       if (!device.isRunning) continue
-      const view = time.run(device.use((session) => session.view), 1_000)
-      if (view !== undefined && Exit.isSuccess(view)) views.set(device, view.value)
+      const asked = device.use((session) => Effect.all([session.view, session.conversation]))
+      const answer = time.run(asked, 1_000)
+      if (answer === undefined || Exit.isFailure(answer)) continue
+      const [view, conversation] = answer.value
+      views.set(device, { ...view, conversation: new Set(conversation.map(Observer.line)) })
     }
     return views
   }
@@ -471,8 +475,11 @@ export const run = Effect.fnUntraced(function*(
             }`
           )
         }
+        // A program that was killed between keeping a message and telling of it shows it with the history at the next start.
         const known = observer.messages(device)
-        for (const line of messages) if (!known.has(line)) found.push(`${device.name} has not seen "${line}"`)
+        for (const line of messages) {
+          if (!known.has(line) && !view.conversation.has(line)) found.push(`${device.name} has not seen "${line}"`)
+        }
       }
     }
     return { found, shares: roots.size, messages: messages.size }
