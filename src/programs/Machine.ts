@@ -8,6 +8,8 @@ import * as Folders from "./Folders.ts"
 
 export class Machine extends Context.Service<Machine, {
   readonly hostname: string
+  /** The name the person has on this machine, where the system tells. */
+  readonly user: string | undefined
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly stateFolder: (role: "teacher" | "student") => string
   readonly downloadFolder: string
@@ -17,6 +19,8 @@ export class Machine extends Context.Service<Machine, {
   readonly resolveTyped: (typed: string) => string
   /** The beginning of a small text file; undefined if it cannot be read. */
   readonly readText: (path: string) => Effect.Effect<string | undefined>
+  /** Makes a folder, and those it lies in, that only this user can look into; one that is there stays as it is. */
+  readonly makeFolder: (path: string) => Effect.Effect<void, DiskError>
   /** Writes a new file that only this user can read; whatever has the name already is left as it is. */
   readonly createSecretFile: (path: string, text: string) => Effect.Effect<void, DiskError>
 }>()("labfx/programs/Machine") {}
@@ -35,6 +39,24 @@ const diskReasons: Readonly<Record<string, DiskError["reason"]>> = {
   EISDIR: "is-a-directory"
 }
 
+const attempt = (path: string, act: () => void) =>
+  Effect.try({
+    try: act,
+    catch: (error) => {
+      const { code = "", message } = error as NodeJS.ErrnoException
+      return new DiskError({ reason: diskReasons[code] ?? "io", path, detail: message })
+    }
+  })
+
+/** Users without an entry in the system's list of them have no name. */
+const userName = (): string | undefined => {
+  try {
+    return NodeOs.userInfo().username
+  } catch {
+    return undefined
+  }
+}
+
 export const layerNode = Layer.sync(Machine, () => {
   const system: Folders.System = {
     platform: process.platform,
@@ -44,6 +66,7 @@ export const layerNode = Layer.sync(Machine, () => {
   }
   return Machine.of({
     hostname: NodeOs.hostname(),
+    user: userName(),
     environment: process.env,
     stateFolder: (role) => Folders.state(system, role),
     downloadFolder: Folders.downloads(system),
@@ -63,13 +86,8 @@ export const layerNode = Layer.sync(Machine, () => {
           return undefined
         }
       }),
+    makeFolder: (path) => attempt(path, () => void NodeFs.mkdirSync(path, { recursive: true, mode: 0o700 })),
     createSecretFile: (path, text) =>
-      Effect.try({
-        try: () => NodeFs.writeFileSync(path, text, { flag: "wx", mode: 0o600, flush: true }),
-        catch: (error) => {
-          const { code = "", message } = error as NodeJS.ErrnoException
-          return new DiskError({ reason: diskReasons[code] ?? "io", path, detail: message })
-        }
-      })
+      attempt(path, () => NodeFs.writeFileSync(path, text, { flag: "wx", mode: 0o600, flush: true }))
   })
 })

@@ -4,6 +4,7 @@ import { messageTextBytesMax } from "../protocol/Limits.ts"
 import { Session, type SessionView } from "../services/Session.ts"
 import type { SessionEvent, ShareProgress } from "../services/SessionEvent.ts"
 import * as Display from "./Display.ts"
+import * as EditedLine from "./EditedLine.ts"
 import * as LineEditor from "./LineEditor.ts"
 import type { Line } from "./LineSplitter.ts"
 import * as Live from "./Live.ts"
@@ -140,7 +141,7 @@ export const live = Effect.fnUntraced(function*(isTeacher: boolean) {
     const { columns, rows } = streams.size()
     // The log keeps at least half of the window: what somebody said must not vanish behind figures.
     const lines = Live.lines(view, columns, Math.max(1, Math.floor(rows / 2)))
-    const { cursorCells, line: promptLine } = promptOf(editor, columns)
+    const { cursorCells, line: promptLine } = EditedLine.drawn(editor, columns)
     const region = { lines: [...lines, promptLine], cursorCells }
     const next = [columns, region.cursorCells, ...region.lines].join("\n")
     if (log.length === 0 && next === shown) return
@@ -210,24 +211,3 @@ export const live = Effect.fnUntraced(function*(isTeacher: boolean) {
   }
   return presenter
 })
-
-const prompt = "> "
-const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" })
-
-/** The line being typed: all of it that fits, or the end of what stands before the cursor. */
-const promptOf = ({ cursor, text }: LineEditor.LineEditor, columns: number): { line: string; cursorCells: number } => {
-  const room = columns - 2 - prompt.length
-  // No more than this can be visible, and measuring a whole long paste at every key would cost seconds.
-  const before = text.slice(Math.max(0, cursor - 8 * room), cursor)
-  if (before.length === cursor && Display.width(before) <= room) {
-    return { line: prompt + text.slice(0, 8 * columns), cursorCells: prompt.length + Display.width(before) }
-  }
-  let start = before.length
-  let used = 0
-  for (const { index, segment } of [...segmenter.segment(before)].toReversed()) {
-    if (used + Display.width(segment) > room) break
-    used += Display.width(segment)
-    start = index
-  }
-  return { line: prompt + before.slice(start), cursorCells: prompt.length + used }
-}

@@ -42,6 +42,7 @@ export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
     "bad-words",
     "bad-trust",
     "bad-name",
+    "bad-choice",
     "bad-join-code",
     "short-join-code"
   ]),
@@ -85,7 +86,8 @@ const words = (error: LabfxError): readonly [what: string, next: string, exit: n
         case "no-secret":
           return [
             "A teacher needs a secret, and none was given.",
-            "Make one with `labfx keygen --out labfx.key`, then run `labfx teacher --secret-file labfx.key`.",
+            "Make one with `labfx keygen --out labfx.key`, then run `labfx teacher --secret-file labfx.key`; `--yes` makes and " +
+            "keeps one by itself.",
             ExitCode.usage
           ]
         case "no-secret-file":
@@ -124,6 +126,12 @@ const words = (error: LabfxError): readonly [what: string, next: string, exit: n
           return [
             `“${error.detail}” is neither a public key nor a file that begins with one.`,
             "Give the 43 characters that `labfx keygen` printed as the public key, or a file with them.",
+            ExitCode.usage
+          ]
+        case "bad-choice":
+          return [
+            `“${error.detail}” is none of the numbers above.`,
+            "Type one of them, or press Enter for the first.",
             ExitCode.usage
           ]
         case "bad-name":

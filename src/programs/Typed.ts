@@ -21,7 +21,7 @@ export type Refusal =
 const refused = (reason: Refusal): Typed => ({ _tag: "Refused", reason })
 
 /** Dropping a file onto a terminal types its path in quotes, or with the blanks escaped. */
-const unquote = (path: string): string => {
+export const unquote = (path: string): string => {
   const quoted = /^(["'])(.*)\1$/.exec(path)
   return quoted === null ? path : quoted[2]!
 }

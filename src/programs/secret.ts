@@ -1,8 +1,7 @@
 /** The teacher's secret, wherever it comes from. It is never printed, logged or put into an error. */
-import { Deferred, Effect, Option, Queue, Redacted } from "effect"
-import { messageTextBytesMax } from "../protocol/Limits.ts"
+import { Effect, Option, Queue, Redacted } from "effect"
 import { Secrets } from "../services/Secrets.ts"
-import * as LineEditor from "./LineEditor.ts"
+import * as Asking from "./Asking.ts"
 import { Machine } from "./Machine.ts"
 import * as OutputEvent from "./OutputEvent.ts"
 import { UsageError } from "./Problems.ts"
@@ -21,22 +20,6 @@ const exposed =
   "The secret stood on the command line, where other users of this machine may have read it in the list of " +
   "processes. Use --secret-file, or --secret without a value."
 
-/** Asks at the terminal without showing what is typed. Ctrl-C leaves. */
-const prompt = (what: string) =>
-  Effect.scoped(Effect.gen(function*() {
-    const streams = yield* Streams
-    const entered = yield* Deferred.make<string>()
-    let editor = LineEditor.empty
-    streams.complain(`${what} (not shown): `)
-    yield* streams.keys((key) => {
-      if (key.ctrl && (key.name === "c" || key.name === "d")) return void Deferred.doneUnsafe(entered, Effect.interrupt)
-      const pressed = LineEditor.press(editor, key, messageTextBytesMax)
-      editor = pressed.editor
-      if (pressed.entered !== undefined) Deferred.doneUnsafe(entered, Effect.succeed(pressed.entered))
-    })
-    return yield* Effect.ensuring(Deferred.await(entered), Effect.sync(() => streams.complain("\n")))
-  }))
-
 /** One line of standard input; what follows it is typed into the session. */
 const firstLine = Effect.gen(function*() {
   const streams = yield* Streams
@@ -47,13 +30,15 @@ const firstLine = Effect.gen(function*() {
   )
 })
 
+const hidden = (what: string) => Effect.scoped(Effect.flatMap(Asking.make, ({ askHidden }) => askHidden(what)))
+
 const redact = (text: string) => Redacted.make(text, { label: "secret" })
 
 /** What a flag without a value stands for: an answer at the terminal, or the next line of a script. */
 export const answer = (what: string) =>
   Effect.gen(function*() {
     const streams = yield* Streams
-    return redact(yield* streams.inIsTerminal ? prompt(what) : firstLine)
+    return redact(yield* streams.inIsTerminal ? hidden(what) : firstLine)
   })
 
 /**
@@ -63,6 +48,13 @@ export const cover = (title: string) =>
   Effect.sync(() => {
     process.title = title
   })
+
+/** Whether there is one anywhere; an empty one counts, and is refused later. */
+export const isGiven = ({ file, flag }: Source) =>
+  Effect.map(
+    Machine,
+    ({ environment }) => Option.isSome(flag) || Option.isSome(file) || environment["LABFX_SECRET"] !== undefined
+  )
 
 /** Flag, question, file, environment: the first that is given counts. */
 export const find = Effect.fnUntraced(function*(source: Source) {

@@ -3,6 +3,7 @@ import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { attend } from "./attend.ts"
 import * as flags from "./flags.ts"
+import * as Guide from "./Guide.ts"
 import * as joinCode from "./joinCode.ts"
 import { Layers } from "./layers.ts"
 import { Machine } from "./Machine.ts"
@@ -40,7 +41,7 @@ export const student = Command.make("student", {
     Flag.atLeast(0)
   ),
   yes: Flag.Boolean("yes").pipe(
-    Flag.withDescription("Do not ask: join a new session if exactly one is in reach"),
+    Flag.withDescription("Do not ask: take every default, and join a new session if exactly one is in reach"),
     Flag.withDefault(false)
   ),
   once: Flag.Boolean("once").pipe(
@@ -64,10 +65,15 @@ export const student = Command.make("student", {
           : Effect.succeed(text))
     // Asked where nobody sees the question, nobody would answer.
     const asks = !given.yes && !given.json && streams.inIsTerminal && streams.outIsTerminal
-    const name = yield* Option.match(given.name, {
-      onNone: () => Effect.succeed(Parsing.nameOfMachine(machine.hostname)),
-      onSome: Parsing.name
-    })
+    const isLed = asks && !given.once && Option.isNone(given.name) && Option.isNone(given.dir) &&
+      Option.isNone(given.join) && given.connect.length + given.trust.length === 0
+    const { downloadFolder, name } = isLed ? yield* Guide.student : {
+      name: yield* Option.match(given.name, {
+        onNone: () => Effect.succeed(Parsing.nameOfMachine(machine.hostname)),
+        onSome: Parsing.name
+      }),
+      downloadFolder: Option.match(given.dir, { onNone: () => machine.downloadFolder, onSome: machine.resolve })
+    }
     const stateFolder = Option.match(given.state, {
       onNone: () => machine.stateFolder("student"),
       onSome: machine.resolve
@@ -76,7 +82,7 @@ export const student = Command.make("student", {
     const session = layers.student({
       name,
       stateFolder,
-      downloadFolder: Option.match(given.dir, { onNone: () => machine.downloadFolder, onSome: machine.resolve }),
+      downloadFolder,
       join: Option.isNone(given.join) ? undefined : yield* Parsing.words(given.join.value),
       joinCode: code,
       trust: yield* Effect.forEach(given.trust, (trust) => Parsing.publicKey(trust, readKeyFile)),
@@ -102,7 +108,7 @@ export const student = Command.make("student", {
     ),
     Command.withShortDescription("Join a session and receive what is shared"),
     Command.withExamples([
-      { command: "labfx student", description: "Find the session, compare its words, join" },
+      { command: "labfx student", description: "Say your name, compare the words of the session, join" },
       { command: "labfx student --dir ~/lab --once", description: "Receive what is shared so far, then leave" },
       {
         command: "labfx student --join \"one two three four five six\"",

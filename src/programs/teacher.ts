@@ -1,10 +1,13 @@
 /** `labfx teacher`: opens a session and hands things out in it. */
-import { Effect, Option } from "effect"
+import { Effect, Option, type Redacted } from "effect"
 import { Command, Flag } from "effect/cli"
 import { settleFromStartMs } from "../protocol/Limits.ts"
+import { Secrets } from "../services/Secrets.ts"
 import { attend } from "./attend.ts"
 import * as flags from "./flags.ts"
+import * as Guide from "./Guide.ts"
 import * as joinCode from "./joinCode.ts"
+import * as KeptKey from "./KeptKey.ts"
 import { Layers } from "./layers.ts"
 import { Machine } from "./Machine.ts"
 import { withPage } from "./Page.ts"
@@ -12,6 +15,42 @@ import * as Parsing from "./Parsing.ts"
 import { program } from "./program.ts"
 import { reporting } from "./reporting.ts"
 import * as secret from "./secret.ts"
+import { Streams } from "./Streams.ts"
+
+interface Given {
+  readonly secret: Option.Option<Redacted.Redacted>
+  readonly secretFile: Option.Option<string>
+  readonly allowWeakSecret: boolean
+  readonly title: Option.Option<string>
+  readonly name: Option.Option<string>
+  readonly share: ReadonlyArray<string>
+  readonly yes: boolean
+  readonly json: boolean
+}
+
+/** What the session is opened with: as the flags say, or else as a person answers who is there to be asked. */
+const opening = Effect.fnUntraced(function*(given: Given, name: string, stateFolder: string) {
+  const machine = yield* Machine
+  const secrets = yield* Secrets
+  const streams = yield* Streams
+  const source = {
+    flag: given.secret,
+    file: Option.map(given.secretFile, machine.resolve),
+    json: given.json
+  }
+  const title = Option.isSome(given.title) ? Option.some(yield* Parsing.title(given.title.value)) : given.title
+  const shares = given.share.map(machine.resolve)
+  const allowWeak = given.allowWeakSecret
+  const isGiven = yield* secret.isGiven(source)
+  if (!isGiven && !given.yes && !given.json && streams.inIsTerminal) {
+    return yield* Guide.teacher({ stateFolder, allowWeak, title, shares })
+  }
+  const secretSeed = !isGiven && given.yes
+    ? yield* Effect.flatMap(KeptKey.findOrMake(stateFolder), (kept) => secrets.seed(kept, allowWeak))
+    : yield* secret.seed({ ...source, allowWeak })
+  const usual = Option.isNone(given.name) && given.yes ? yield* Guide.titleDefault : name
+  return { secretSeed, shares, title: Option.getOrElse(title, () => usual) }
+})
 
 export const teacher = Command.make("teacher", {
   secret: Flag.Redacted("secret").pipe(
@@ -46,6 +85,10 @@ export const teacher = Command.make("teacher", {
     Flag.withDescription("Let students write messages"),
     Flag.withDefault(false)
   ),
+  yes: Flag.Boolean("yes").pipe(
+    Flag.withDescription("Do not ask: without a secret, take the key kept on this machine, and make it the first time"),
+    Flag.withDefault(false)
+  ),
   state: flags.stateFolder,
   port: flags.listenPort,
   discoveryPort: flags.discoveryPort,
@@ -60,18 +103,12 @@ export const teacher = Command.make("teacher", {
       onNone: () => Effect.succeed(Parsing.nameOfMachine(machine.hostname)),
       onSome: Parsing.name
     })
-    const title = Option.isNone(given.title) ? name : yield* Parsing.title(given.title.value)
-    const secretSeed = yield* secret.seed({
-      flag: given.secret,
-      file: Option.map(given.secretFile, machine.resolve),
-      allowWeak: given.allowWeakSecret,
-      json: given.json
-    }).pipe(Effect.provide(layers.secrets))
-    const code = yield* joinCode.find(given.joinCode, "teacher")
     const stateFolder = Option.match(given.state, {
       onNone: () => machine.stateFolder("teacher"),
       onSome: machine.resolve
     })
+    const { secretSeed, shares, title } = yield* opening(given, name, stateFolder).pipe(Effect.provide(layers.secrets))
+    const code = yield* joinCode.find(given.joinCode, "teacher")
     const session = layers.teacher({
       secretSeed,
       title,
@@ -88,7 +125,7 @@ export const teacher = Command.make("teacher", {
     const attended = attend({
       json: given.json,
       isTeacher: true,
-      shares: given.share.map(machine.resolve),
+      shares,
       resolvePath: machine.resolveTyped,
       asks: false,
       once: false
@@ -101,6 +138,7 @@ export const teacher = Command.make("teacher", {
     ),
     Command.withShortDescription("Open a session and hand things out"),
     Command.withExamples([
+      { command: "labfx teacher", description: "Be led by questions; the key is made and kept the first time" },
       { command: "labfx teacher --secret-file labfx.key", description: "Open a session with the key of labfx keygen" },
       { command: "labfx teacher --secret --title \"Networks 101\"", description: "Be asked for the secret" },
       {

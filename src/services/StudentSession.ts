@@ -341,6 +341,12 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     end: whenJoined((joined) => joined.end),
     choose: Effect.fn("Session.choose")(function*(session) {
       if (trust.joined) return
+      // A session is seen before everybody in reach has been heard, and only then may it be chosen: who is quick waits.
+      const early = Trust.wakeMs(trust, nowMs())
+      if (early !== undefined && !trust.shown.some(({ certificate }) => certificate.session === session)) {
+        yield* Effect.sleep(Math.min(Math.max(0, early - nowMs()), Limits.settleFromStartMs))
+        yield* Queue.offer(inputs, { _tag: "Tick", nowMs: nowMs() })
+      }
       const refused = Deferred.makeUnsafe<void, SessionRefused>()
       refusals.set(session, refused)
       yield* Queue.offer(inputs, { _tag: "Chosen", session, nowMs: nowMs() })

@@ -14,7 +14,7 @@ export interface StreamsFake {
   readonly tooLongLine: Effect.Effect<void>
   readonly endInput: Effect.Effect<void>
   readonly closeOutput: Effect.Effect<void>
-  /** Presses keys one by one; a name such as `return` is that key. */
+  /** Presses keys one by one; a name such as `return` is that key, and `ctrl-c` both at once. */
   readonly press: (...keys: ReadonlyArray<string>) => Effect.Effect<void>
   /** Whether somebody listens to keys: the terminal is in raw mode then. */
   readonly raw: () => boolean
@@ -39,9 +39,9 @@ export const make = (terminal: boolean, columns = 80, rows = 24) =>
       press: (...keys) =>
         Effect.sync(() => {
           for (const key of keys) {
-            for (const listener of listeners) {
-              listener({ name: names.has(key) ? key : undefined, ctrl: false, meta: false, sequence: key })
-            }
+            const ctrl = /^ctrl-[a-z]$/.test(key)
+            const name = ctrl ? key.slice(-1) : names.has(key) ? key : undefined
+            for (const listener of listeners) listener({ name, ctrl, meta: false, sequence: key })
           }
         }),
       raw: () => listeners.size > 0,
