@@ -228,8 +228,6 @@ export const chunksPerShareTarget = 512
 export const chunksPerShareMax = 262_144
 /** Files of all shares open at once: well below the 256 that some systems allow a program. */
 export const openFilesMax = 64
-/** Chunk reads and writes of one share under way at once; renaming it waits until there are none. */
-export const chunkCallsPerShareMax = 64
 /** Bytes verified on disk and not yet marked there: what a kill costs beyond what is in flight. A mark takes 0.3 ms. */
 export const unmarkedBytesMax = 4 * MiB
 /** And for how long, while chunks come slowly. */

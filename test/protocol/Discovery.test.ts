@@ -90,6 +90,16 @@ describe("Discovery", () => {
     assert.strictEqual(hear(bytes, "10.0.0.1", Limits.sightingReportMs + 1), "again")
   })
 
+  it("checks announcementVerificationsBurstMax signatures at once, and not one more", () => {
+    const room = listener()
+    const outcomes = rooms.map(({ bytes }, i) => room.hear(bytes, sourceOf(i), 0))
+    assert.strictEqual(room.verificationsCount, Limits.announcementVerificationsBurstMax)
+    // Two signatures each: the session's and the device's.
+    const heard = Limits.announcementVerificationsBurstMax / 2
+    assert.isTrue(outcomes.slice(0, heard).every((outcome) => outcome === "sighted"))
+    assert.isTrue(outcomes.slice(heard).every((outcome) => outcome === "rate"))
+  })
+
   it("does not sight itself, also when its own words come from elsewhere (invariant 5)", () => {
     const { hear, state } = listener()
     const bytes = announcementOf(crypto, session, host, 4_711)

@@ -211,6 +211,21 @@ describe("Gossip", () => {
     assert.strictEqual(simulator.delivered[0]!.length, Limits.entriesBurstMax)
   })
 
+  it("takes for history what comes within historyMs of the link, and nothing that comes later (invariant 6)", () => {
+    for (
+      const [waitedMs, shown] of [[Limits.historyMs - 1, 100], [Limits.historyMs, Limits.entriesBurstMax]] as const
+    ) {
+      const simulator = new GossipSimulator(2, line(2))
+      simulator.runToQuiet(() => 0, 10)
+      const heads = [{ author: keyOf(9), number: 100 }]
+      simulator.input(0, { _tag: "Heads", peer: peerOf(1), heads: { _tag: "Heads", first: true, received: 0, heads } })
+      simulator.tick(waitedMs)
+      const history = Array.from({ length: 100 }, (_, i) => entryOf(keyOf(9), i + 1, text(`line ${i}`)).signed)
+      simulator.receive(0, 1, history)
+      assert.strictEqual(simulator.delivered[0]!.length, shown)
+    }
+  })
+
   it("keeps the first of two entries of one number and says so (invariant 5)", () => {
     const simulator = new GossipSimulator(4, line(4))
     simulator.runToQuiet(() => 0, 100)

@@ -22,7 +22,6 @@ import { entryOf, GossipSimulator, keyOf } from "../support/GossipSimulator.ts"
  * unnoticed.
  */
 const unproven: ReadonlyArray<keyof typeof Limits> = [
-  "chunkCallsPerShareMax",
   "closeGraceMs",
   "conversationMax",
   "dropBatchBytes",
@@ -40,14 +39,8 @@ const unproven: ReadonlyArray<keyof typeof Limits> = [
   "logEventsMax",
   "noticesMax",
   "pooledBytesMax",
-  "settleFromSightingMs",
-  "statusesPerSecondMax",
   "swarmEventsMax",
-  "datagramsWaitingMax",
-  "announcementVerificationsBurstMax",
-  "foldersPerShareMax",
-  "manifestLineBytesMax",
-  "historyMs"
+  "datagramsWaitingMax"
 ]
 
 const tests = Path.resolve(import.meta.dirname, "..")

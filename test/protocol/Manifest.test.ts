@@ -154,6 +154,26 @@ describe("Manifest", () => {
     })
   }
 
+  it("M1: reads a line of manifestLineBytesMax, and not of a byte more", () => {
+    const around = "[\"\",10]\n".length
+    for (const [beyond, detail] of [[0, undefined], [1, "a line has no end or is too long"]] as const) {
+      const path = "a".repeat(Limits.manifestLineBytesMax - around + beyond)
+      const decoded = Manifest.decodeNow(new TextEncoder().encode(valid.replace("[\"a\",10]", `["${path}",10]`)))
+      assert.strictEqual(Result.isFailure(decoded) ? decoded.failure.detail : undefined, detail)
+    }
+  })
+
+  it("M1: refuses more empty folders than foldersPerShareMax before it looks for them", () => {
+    const detailOf = (directories: number) => {
+      const text = valid.replace("\"directories\":1", `"directories":${directories}`)
+      assert.notStrictEqual(text, valid)
+      const decoded = Manifest.decodeNow(new TextEncoder().encode(text))
+      return Result.isFailure(decoded) ? decoded.failure.detail : undefined
+    }
+    assert.notStrictEqual(detailOf(Limits.foldersPerShareMax), detailOf(Limits.foldersPerShareMax + 1))
+    assert.strictEqual(detailOf(Limits.foldersPerShareMax + 1), "a line is not what stands there in a manifest")
+  })
+
   it("orders paths as a walk through sorted folders does", () => {
     const paths = ["a", "a/b", "a/b/c", "a/c", "a b", "a-b", "a-b/c", "a.b", "aa", "b"]
     for (const reversed of [paths.toReversed(), paths.toSorted()]) {

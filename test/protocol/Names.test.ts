@@ -153,6 +153,14 @@ describe("Names", () => {
     assert.isFalse(problems.has(deep.length + 1))
   })
 
+  it("takes foldersPerShareMax folders, and loses what lies in one more", () => {
+    const files = Array.from({ length: Limits.foldersPerShareMax + 1 }, (_, i) => `${i}/x`)
+    assert.deepStrictEqual(
+      finish(Names.problems(files, [])),
+      new Map([[files.length - 1, "the share has too many folders"]])
+    )
+  })
+
   it.prop(
     "N3: makes a safe name of any title, and keeps one that is safe",
     { draws: Name, n: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 999 })) },

@@ -165,6 +165,28 @@ describe("Statuses", () => {
     assert.strictEqual(room.view(1)[keyOf(0)], 29)
   })
 
+  it("are signed by each device as seldom as statusesPerSecondMax asks of the whole room, and no more seldom", () => {
+    const fullRate = (Limits.statusesPerSecondMax * Limits.statusIntervalMs) / 1_000
+    for (
+      const [count, intervalMs] of [
+        [fullRate, Limits.statusIntervalMs],
+        [fullRate + 1, Limits.statusIntervalMs + 1_000 / Limits.statusesPerSecondMax],
+        [2 * fullRate, 2 * Limits.statusIntervalMs]
+      ] as const
+    ) {
+      const state = Statuses.make(keyOf(0))
+      const signs = (input: Statuses.Input, nowMs: number) =>
+        Statuses.step(state, input, nowMs).some(({ _tag }) => _tag === "Sign")
+      Statuses.step(state, { _tag: "NeighborUp", peer: peerOf(1) }, 0)
+      const items = Array.from({ length: count - 1 }, (_, i) => statusOf(keyOf(i + 1), 1, 1))
+      Statuses.step(state, { _tag: "Received", peer: peerOf(1), items }, 0)
+      assert.isTrue(signs({ _tag: "Changed" }, 0))
+      Statuses.step(state, { _tag: "Signed", ...statusOf(keyOf(0), 1, 1) }, 0)
+      assert.isFalse(signs({ _tag: "Changed" }, intervalMs - 1))
+      assert.isTrue(signs({ _tag: "Tick" }, intervalMs))
+    }
+  })
+
   it("are forgotten a minute after their device fell silent, and old news does not bring them back (invariant 4)", () => {
     const room = new Room(4, line(3))
     for (let i = 0; i < 3; i++) room.change(i, i)

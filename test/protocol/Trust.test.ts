@@ -298,6 +298,12 @@ describe("Trust", () => {
     assert.deepStrictEqual(again.brief.slice(1), ["list Course 2 | Course 3"])
   })
 
+  it("waits settleFromSightingMs after a first sighting that comes late, and not a moment longer", () => {
+    const student = new Student({ newSessions: "first-use" }).wait(60_000).see(certified(0))
+    assert.deepStrictEqual(student.wait(Limits.settleFromSightingMs - 1).brief, [])
+    assert.lengthOf(student.wait(1).brief, 1)
+  })
+
   it("joins the only new session by itself at first use, and of several only the one that stays", () => {
     assert.deepStrictEqual(
       new Student({ newSessions: "first-use" }).see(certified(0)).wait(1_500).brief,
