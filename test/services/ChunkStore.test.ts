@@ -7,6 +7,7 @@ import { TestClock } from "effect/testing"
 import * as NodeFs from "node:fs"
 import * as Bitfield from "../../src/protocol/Bitfield.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
+import * as Names from "../../src/protocol/Names.ts"
 import { ChunkStore, type StoreOptions } from "../../src/services/ChunkStore.ts"
 import { layerNode as cryptoNode } from "../../src/services/node/CryptoNode.ts"
 import { layerNode as diskNode } from "../../src/services/node/DiskNode.ts"
@@ -252,6 +253,25 @@ describe("ChunkStore", () => {
       assert.deepStrictEqual(after.get("lab (4)"), noise(3_000, 5))
     }))
 
+  it.effect("P3: takes the last of freeNamesMax names, and when that is taken too says so and overwrites nothing", () =>
+    Effect.gen(function*() {
+      const names = Array.from({ length: Limits.freeNamesMax }, (_, i) => Names.freeName("lab", i + 1, "folder"))
+      const memory = memoryWith("/home/downloads", new Map(names.slice(0, -1).map((name) => [name, noise(1, 1)])))
+      const [first, second] = [makeShare("lab", lab(1)), makeShare("lab", lab(2))]
+      yield* withStore(memory, student, (store) =>
+        Effect.gen(function*() {
+          assert.strictEqual((yield* published(store, first)).path, `/home/downloads/${names.at(-1)}`)
+          const before = memory.files("/home/downloads")
+          yield* receive(store, second, seeded(1))
+          const error = yield* Effect.flip(store.publish(second.share.root))
+          assert.include(error.detail, `${Limits.freeNamesMax} names like lab are taken`)
+          const after = memory.files("/home/downloads")
+          for (const [path, bytes] of before) {
+            if (!path.startsWith(".labfx/")) assert.deepStrictEqual(after.get(path), bytes, path)
+          }
+        }))
+    }))
+
   it.effect("a name that comes up while a share is published is not overwritten either", () =>
     Effect.gen(function*() {
       const made = makeShare("lab", lab())
@@ -464,6 +484,24 @@ describe("ChunkStore", () => {
       assertTree(memory, "/home/downloads/lab (2)", after)
     }))
 
+  it.effect("searches the newest earlierSharesSearchedMax of the earlier shares, and none that is older", () =>
+    Effect.gen(function*() {
+      const memory = new DiskMemory()
+      const content = (n: number) => noise(3 * 1_024, 100 + n)
+      for (let n = 0; n <= Limits.earlierSharesSearchedMax; n++) {
+        const made = makeShare(`week ${n}`, new Map([["", content(n)]]))
+        yield* withStore(memory, student, (store) => published(store, made))
+        yield* TestClock.adjust("7 days")
+      }
+      for (const [n, asked] of [[0, 3], [1, 0]] as const) {
+        const again = makeShare("again", new Map([["notes.txt", noise(10, 1)], ["data.bin", content(n)]]))
+        const whole = again.share.manifest.hashes.length
+        const written = yield* withStore(memory, student, (store) => receive(store, again, seeded(1)))
+        // The pack with the notes is new in any case.
+        assert.lengthOf(written.filter((index) => index >= whole), asked + 1)
+      }
+    }))
+
   it.effect("serves what it has published while a student's changes to it stay unserved and untouched", () =>
     Effect.gen(function*() {
       const made = makeShare("lab", lab())
@@ -657,6 +695,24 @@ describe("ChunkStore", () => {
           memory.onOperation = () => {}
           yield* store.read(share.root, share.manifest.hashes.length, new Uint8Array(2_048))
         }))
+    }))
+
+  it.effect("reads a file that changes importRoundsMax times, and takes it if the last reading is of one version", () =>
+    Effect.gen(function*() {
+      for (const [changes, refused] of [[Limits.importRoundsMax - 1, false], [Limits.importRoundsMax, true]] as const) {
+        const path = "/lesson/data.bin"
+        const memory = memoryWith("/lesson", new Map([["data.bin", noise(900, 1)]]))
+        let readings = 0
+        memory.onOperation = (operation, at) => {
+          if (operation === "read" && at === path && ++readings <= changes) memory.put(path, noise(900, 1 + readings))
+        }
+        yield* withStore(memory, teacher, (store) =>
+          Effect.gen(function*() {
+            const result = yield* Effect.result(store.importSource("/lesson", quiet))
+            if (!refused) return assert.strictEqual(result._tag, "Success")
+            assert.deepInclude(yield* Effect.flip(Effect.fromResult(result)), { reason: "changed-while-read", path })
+          }))
+      }
     }))
 
   it.effect("says why a source cannot be shared", () =>

@@ -217,6 +217,24 @@ describe("what earlier runs have left", () => {
         }))
     }))
 
+  it.effect("stays for leftoversKeptMs, and for leftoversKeptWhenFullMs where there is no room, and not a moment longer", () =>
+    Effect.gen(function*() {
+      for (const beyondMs of [0, 1]) {
+        const memory = new DiskMemory()
+        yield* begin(memory, first)
+        yield* TestClock.adjust(Limits.leftoversKeptMs - Limits.leftoversRemovedAfterMs + beyondMs)
+        yield* withStore(memory, student, () => tidied)
+        assert.strictEqual(isLeft(memory, first), beyondMs === 0)
+
+        const full = new DiskMemory()
+        yield* begin(full, first)
+        yield* TestClock.adjust(Limits.leftoversKeptWhenFullMs + beyondMs)
+        full.capacityBytes = 0
+        yield* withStore(full, student, (store) => Effect.flip(store.open(done.share)))
+        assert.strictEqual(isLeft(full, first), beyondMs === 0)
+      }
+    }))
+
   it.effect("P9: is not removed while it is open, however long ago the clock says that was", () =>
     Effect.gen(function*() {
       const memory = new DiskMemory()
