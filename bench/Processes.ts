@@ -1,9 +1,58 @@
-/** Real labfx processes for the benchmarks: started, listened to, measured and ended. */
-import { spawn } from "node:child_process"
+/**
+ * Real labfx processes for the benchmarks: started, listened to, measured and ended.
+ *
+ * However a benchmark ends, also by Ctrl-C or because something threw, what it started is killed and what it made is
+ * removed: everything of that kind is told to {@link atEnd}.
+ */
+import { type ChildProcess, spawn } from "node:child_process"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { createInterface } from "node:readline"
+import { setTimeout as sleep } from "node:timers/promises"
+
+const undoing: Array<() => void> = []
+
+/** To be done when the benchmark ends, the newest first. It cannot wait for anything. */
+export const atEnd = (undo: () => void): void => void undoing.push(undo)
+
+process.once("exit", () => {
+  for (const undo of undoing.toReversed()) {
+    try {
+      undo()
+    } catch (error) {
+      console.error(`left behind: ${String(error)}`)
+    }
+  }
+})
+process.once("SIGINT", () => process.exit(130))
+process.once("SIGTERM", () => process.exit(143))
+process.once("SIGHUP", () => process.exit(129))
+
+/** Ends the benchmark with a sentence that says why. */
+export const giveUp = (sentence: string): never => {
+  console.error(sentence)
+  process.exit(1)
+}
+
+/** Gives up when the benchmark takes longer. */
+export const limitSeconds = (seconds: number): void =>
+  void setTimeout(() => giveUp(`not done after ${seconds.toFixed(0)} s`), seconds * 1_000).unref()
+
+/** A folder that is gone afterwards. */
+export const freshFolder = (parent: string): string => {
+  const folder = Fs.mkdtempSync(Path.join(parent, "labfx-bench-"))
+  atEnd(() => Fs.rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
+  return folder
+}
+
+/** It is killed with the benchmark, if it is still there. */
+export const tied = <Child extends ChildProcess>(child: Child): Child => {
+  atEnd(() => child.kill("SIGKILL"))
+  return child
+}
+
+const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null
 
 /** The shipped program; `npm run build` makes it. */
 export const program = process.env.LABFX_BENCH_PROGRAM ?? Path.resolve(import.meta.dirname, "../dist/labfx.mjs")
@@ -11,39 +60,70 @@ export const program = process.env.LABFX_BENCH_PROGRAM ?? Path.resolve(import.me
 /** For both sides' node, e.g. `--cpu-prof --cpu-prof-dir=DIR`. */
 const nodeOptions = (process.env["LABFX_BENCH_NODE_OPTIONS"] ?? "").split(" ").filter((option) => option !== "")
 
+const checkProgram = (): void => {
+  if (!Fs.existsSync(program)) giveUp(`${program} is not there: \`npm run build\` makes it`)
+}
+
 export type Event = Readonly<Record<string, unknown>>
+
+/** How long a labfx may take to leave after it has been asked to; it promises five seconds. */
+const leaveSeconds = 6
 
 /** Runs a command of labfx that prints events, where `prefix` says (e.g. in a network namespace). */
 export const labfx = (args: ReadonlyArray<string>, prefix: ReadonlyArray<string> = []) => {
+  checkProgram()
   const [command, ...rest] = [...prefix, process.execPath, ...nodeOptions, program, ...args]
-  const child = spawn(command!, rest, { stdio: ["pipe", "pipe", "inherit"] })
-  const waiting: Array<{ readonly event: string; readonly heard: (event: Event) => void }> = []
+  const child = tied(spawn(command!, rest, { stdio: ["pipe", "pipe", "inherit"] }))
+  // Whoever writes to one that has just been killed learns it from what it waits for.
+  child.stdin.on("error", () => {})
+  const waiting = new Set<
+    {
+      readonly event: string
+      readonly test: (event: Event) => boolean
+      readonly heard: (event: Event) => void
+      readonly failed: (error: Error) => void
+    }
+  >()
   const seen: Array<Event> = []
   const listeners: Array<(event: Event) => void> = []
   createInterface({ input: child.stdout }).on("line", (line) => {
     const event = JSON.parse(line) as Event
     seen.push(event)
     for (const listener of listeners) listener(event)
-    for (const each of waiting.splice(0)) {
-      if (each.event === event["event"]) each.heard(event)
-      else waiting.push(each)
+    for (const each of waiting) {
+      if (each.event !== event["event"] || !each.test(event)) continue
+      waiting.delete(each)
+      each.heard(event)
     }
   })
+  // `close` comes after the last line of output, `exit` may come before it.
+  const ended = new Promise<void>((resolve) =>
+    child.once("close", () => {
+      for (const { event, failed } of waiting) {
+        failed(new Error(`labfx ${args[0]} ended (${child.signalCode ?? child.exitCode}) before ${event}`))
+      }
+      waiting.clear()
+      resolve()
+    })
+  )
   return {
     child,
     /** Is told of every event from now on. */
     onEvent: (listener: (event: Event) => void) => void listeners.push(listener),
-    until: (event: string) =>
-      new Promise<Event>((heard) => {
-        const before = seen.find((each) => each["event"] === event)
-        if (before === undefined) waiting.push({ event, heard })
-        else heard(before)
+    /** The first event of that name that passes the test, past or to come; fails if the process ends without it. */
+    until: (event: string, test: (event: Event) => boolean = () => true) =>
+      new Promise<Event>((heard, failed) => {
+        const before = seen.find((each) => each["event"] === event && test(each))
+        if (before !== undefined) heard(before)
+        else if (hasEnded(child)) failed(new Error(`labfx ${args[0]} has ended without ${event}`))
+        else waiting.add({ event, test, heard, failed })
       }),
-    end: () =>
-      new Promise<void>((ended) => {
-        child.once("exit", () => ended())
-        child.kill("SIGINT")
-      })
+    end: async () => {
+      if (!hasEnded(child)) child.kill("SIGINT")
+      const patience = setTimeout(() => child.kill("SIGKILL"), leaveSeconds * 1_000)
+      await ended
+      clearTimeout(patience)
+    }
   }
 }
 
@@ -55,8 +135,23 @@ export const usage = (pid: number) => {
 }
 
 /** A fresh teacher's key. */
-export const keygen = (file: string): Promise<unknown> =>
-  new Promise((ended) => spawn(process.execPath, [program, "keygen", "--out", file]).once("exit", ended))
+export const keygen = (file: string): Promise<void> => {
+  checkProgram()
+  return new Promise((made, failed) =>
+    tied(spawn(process.execPath, [program, "keygen", "--out", file])).once(
+      "exit",
+      (code) => code === 0 ? made() : failed(new Error(`labfx keygen ended with ${code}`))
+    )
+  )
+}
+
+/** A whole number of an option, at least `min`. */
+export const natural = (text: string, min = 0): number => {
+  const number = Number(text)
+  return Number.isSafeInteger(number) && number >= min ? number : giveUp(`${text} is not a whole number from ${min} on`)
+}
+
+export const rest = (seconds: number): Promise<void> => sleep(seconds * 1_000)
 
 /** A file of random bytes. */
 export const randomFile = (file: string, bytes: number): void => {

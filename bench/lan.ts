@@ -1,106 +1,133 @@
 /**
  * A room on a shaped LAN: one teacher, N students, each with a port of the same rate, all in network namespaces of this
- * machine. Linux and root. Prints the last student's time as a multiple of the time for one copy.
+ * machine. Linux and root. Tools that are installed race labfx in the same run, turn by turn.
  *
- *     npm run build && node bench/lan.ts [--students 8] [--rate 100000000] [--bytes 100000000] [--runs 5] [--slow 0]
+ *     npm run build && node bench/lan.ts [--tools labfx,libtorrent,aria2,transmission,uftp,nginx] [--scenario plain]
+ *         [--students 8] [--rate 100000000] [--bytes 100000000] [--runs 5] [--out results.jsonl] [--folder /dev/shm]
  *
- * `--slow K` gives the last K students a tenth of the rate and leaves them out of "last". One copy: bytes at 1448 of each
- * 1514 bytes of the rate, which is what TCP carries.
+ * Scenarios, several with commas between them: plain, loss (1 % at every machine), churn, orphan, late, unequal, slow; each
+ * says what it is in the heading of its table. `--out` appends one line of JSON
+ * a race, from which `node bench/draw.ts` draws.
+ *
+ * All programs are started and armed first; the clock runs from the moment the file is shared until a student has all of
+ * it, and copies are compared after it has stopped. One copy: bytes at 1448 of each 1514 bytes of the rate, which is what
+ * TCP carries. Copies that are sent are bytes of a port, headers and all. Nothing beside it should run: with cores busy near
+ * their number, the race was between processors.
  */
-import { Effect } from "effect"
 import * as Fs from "node:fs"
-import * as Path from "node:path"
+import * as Os from "node:os"
 import { parseArgs } from "node:util"
-import * as Lab from "../test/support/Lab.ts"
-import { freshPort, keygen, labfx, median, randomFile, usage } from "./Processes.ts"
+import { giveUp, limitSeconds, natural } from "./Processes.ts"
+import { medianOf, race, type Result } from "./Race.ts"
+import { oneCopySeconds, room } from "./Room.ts"
+import { scenarios } from "./Scenarios.ts"
+import * as BitTorrent from "./tools/BitTorrent.ts"
+import * as Http from "./tools/Http.ts"
+import * as Labfx from "./tools/Labfx.ts"
+import type { Tool } from "./tools/Tool.ts"
+import * as Uftp from "./tools/Uftp.ts"
+
+const tools: ReadonlyArray<Tool> = [
+  Labfx.tool,
+  BitTorrent.libtorrent,
+  BitTorrent.aria2,
+  BitTorrent.transmission,
+  Uftp.tool,
+  Http.tool
+]
 
 const { values } = parseArgs({
   options: {
+    tools: { type: "string", default: tools.map(({ name }) => name).join(",") },
+    scenario: { type: "string", default: "plain" },
     students: { type: "string", default: "8" },
     rate: { type: "string", default: "100000000" },
     bytes: { type: "string", default: "100000000" },
     runs: { type: "string", default: "5" },
-    slow: { type: "string", default: "0" },
+    out: { type: "string" },
     folder: { type: "string", default: "/dev/shm" }
   }
 })
-const [students, rate, bytes, slow] = [values.students, values.rate, values.bytes, values.slow].map(Number) as [
-  number,
-  number,
-  number,
-  number
-]
-const oneCopySeconds = (bytes * 8) / (rate * (1_448 / 1_514))
-const limitSeconds = 60 + 12 * oneCopySeconds
-
-const once = async (machines: ReadonlyArray<Lab.Machine>) => {
-  const folder = Fs.mkdtempSync(Path.join(values.folder, "labfx-bench-"))
-  const all: Array<ReturnType<typeof labfx>> = []
-  try {
-    const key = Path.join(folder, "key")
-    const file = Path.join(folder, "data.bin")
-    randomFile(file, bytes)
-    await keygen(key)
-    const port = freshPort()
-    const start = (index: number, ...args: ReadonlyArray<string>) => {
-      const each = labfx(
-        [...args, "--state", `${folder}/s${index}`, "--json", "--no-ui", ...port],
-        machines[index]!.prefix
-      )
-      all.push(each)
-      return each
-    }
-    const teacher = start(0, "teacher", "--secret-file", key, "--title", "Bench")
-    await teacher.until("session.started")
-    const room = Array.from(
-      { length: students },
-      (_, i) => start(i + 1, "student", "--yes", "--dir", `${folder}/d${i}`)
-    )
-    await Promise.all(room.map((student) => student.until("peer.up")))
-    await new Promise((rested) => setTimeout(rested, 3_000))
-    const before = all.map(({ child }) => usage(child.pid!).cpuSeconds)
-    const sentBefore = machines[0]!.traffic().sentBytes
-    const begun = performance.now()
-    teacher.child.stdin.write(`/share ${file}\n`)
-    const done = room.map(async (student) => {
-      await student.until("share.completed")
-      return (performance.now() - begun) / 1_000
-    })
-    const times = await Promise.race([
-      Promise.all(done.slice(0, students - slow)),
-      new Promise<never>((_, fail) =>
-        setTimeout(() => fail(new Error("not done in time")), limitSeconds * 1_000).unref()
-      )
-    ])
-    const after = all.map(({ child }) => usage(child.pid!))
-    const cpu = after.reduce((sum, { cpuSeconds }, i) => sum + cpuSeconds - before[i]!, 0)
-    return {
-      ratio: Math.max(...times) / oneCopySeconds,
-      teacherCopies: (machines[0]!.traffic().sentBytes - sentBefore) / bytes,
-      cpuPerGB: cpu / ((students * bytes) / 1e9),
-      coresBusy: cpu / Math.max(...times),
-      studentPeakMB: Math.max(...after.slice(1).map(({ peakMB }) => peakMB))
-    }
-  } finally {
-    await Promise.all(all.map((each) => each.end()))
-    Fs.rmSync(folder, { recursive: true })
-  }
+const students = natural(values.students, 2)
+const bitsPerSecond = natural(values.rate, 100_000)
+const bytes = natural(values.bytes, 1)
+const runs = natural(values.runs, 1)
+const names = values.scenario.split(",")
+for (const name of names) {
+  if (!Object.hasOwn(scenarios, name)) giveUp(`no scenario ${name}; there are: ${Object.keys(scenarios).join(", ")}`)
 }
+const racing = values.tools.split(",").flatMap((name) => {
+  const tool = tools.find((each) => each.name === name)
+  if (tool === undefined) return giveUp(`no tool ${name}; there are: ${tools.map(({ name }) => name).join(", ")}`)
+  const missing = tool.missing()
+  if (missing !== undefined) console.log(`${name} does not take part, ${missing}`)
+  return missing === undefined ? [tool] : []
+})
+if (racing.length === 0) giveUp("no tool takes part")
+const { bavail, bsize } = Fs.statfsSync(values.folder)
+// Some keep what they are writing beside what they have.
+const neededBytes = 1.5 * (students + 1) * bytes
+if (bavail * bsize < neededBytes) {
+  giveUp(`${values.folder} has too little room for ${students + 1} copies; another one: --folder`)
+}
+const oneCopy = oneCopySeconds(bytes, bitsPerSecond)
+limitSeconds(names.length * racing.length * runs * (200 + 4 * students + 2 * Math.max(8, students) * oneCopy))
 
-const results: Array<Awaited<ReturnType<typeof once>>> = []
-await Effect.runPromise(Effect.scoped(Effect.gen(function*() {
-  const machines = yield* Lab.room(students + 1)
-  machines.forEach((machine, index) => machine.shape(index > students - slow ? rate / 10 : rate))
-  for (let run = 0; run < Number(values.runs); run++) results.push(yield* Effect.promise(() => once(machines)))
-})))
-console.log(
-  `${students} students at ${rate / 1e6} Mbit/s, ${bytes} bytes, one copy ${
-    oneCopySeconds.toFixed(2)
-  } s; minimum / median / maximum of ${results.length}`
-)
-for (const key of Object.keys(results[0]!) as Array<keyof (typeof results)[number]>) {
-  const all = results.map((result) => result[key])
+const columns: ReadonlyArray<readonly [string, (result: Result) => number | null, digits: number]> = [
+  ["complete", ({ complete }) => complete, 0],
+  ["last/copy", ({ lastCopies }) => lastCopies, 3],
+  ["late/copy", ({ lateCopies }) => lateCopies, 3],
+  ["teacher sent", ({ teacherCopies }) => teacherCopies, 2],
+  ["busiest sent", ({ busiestStudentCopies }) => busiestStudentCopies, 2],
+  ["CPU s/GB", ({ cpuSecondsPerGB }) => cpuSecondsPerGB, 1],
+  ["cores busy", ({ coresBusy }) => coresBusy, 2],
+  ["teacher MB", ({ teacherPeakMB }) => teacherPeakMB, 0],
+  ["student MB", ({ studentPeakMB }) => studentPeakMB, 0],
+  ["Jain", ({ jain }) => jain, 3],
+  ["load before", ({ load }) => load, 1]
+]
+
+for (const name of names) {
+  const scenario = scenarios[name]!
   console.log(
-    `${key.padEnd(14)} ${[Math.min(...all), median(all), Math.max(...all)].map((n) => n.toFixed(2)).join(" / ")}`
+    `\n${name}: ${scenario.about}\n${students} students at ${bitsPerSecond / 1e6} Mbit/s, ${bytes} bytes, one copy ${
+      oneCopy.toFixed(2)
+    } s, ${runs} turns, ${Os.availableParallelism()} cores, node ${process.version}`
   )
+  const lab = await room(students + 1)
+  for (const machine of lab.machines) {
+    machine.ip("route add default dev eth0")
+    machine.shape(bitsPerSecond)
+  }
+  scenario.prepare?.(lab, bitsPerSecond)
+  const results = new Map(racing.map((tool) => [tool, [] as Array<Result>]))
+  for (let run = 0; run < runs; run++) {
+    for (const [tool, each] of results) {
+      try {
+        const result = await race(lab, tool, scenario, {
+          scenario: name,
+          students,
+          bytes,
+          bitsPerSecond,
+          folder: values.folder
+        })
+        each.push(result)
+        if (values.out !== undefined) Fs.appendFileSync(values.out, `${JSON.stringify(result)}\n`)
+      } catch (error) {
+        console.log(`${tool.name}: ${(error as Error).message}`)
+      }
+    }
+  }
+  lab.close()
+  const shown = columns.filter(([title]) => title !== "late/copy" || scenario.late === true)
+  console.log(["".padEnd(12), ...shown.map(([title]) => title.padStart(12))].join(" "))
+  for (const [{ name: tool }, each] of results) {
+    // A median over those who made it would hide those who did not.
+    const isWhole = each.length > 0 && each.every(({ lastCopies }) => lastCopies !== null)
+    const cells = shown.map(([title, of, digits]) => {
+      const figure = title === "last/copy" && !isWhole ? null : medianOf(each, of)
+      return (figure?.toFixed(digits) ?? "–").padStart(12)
+    })
+    console.log([tool.padEnd(12), ...cells].join(" "))
+  }
 }
