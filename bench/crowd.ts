@@ -1,7 +1,7 @@
 /**
  * A crowd: many students as real processes on one machine, and one file for all of them.
  *
- *     npm run build && node bench/crowd.ts [--students 50] [--bytes 20000000] [--folder /dev/shm]
+ *     npm run build && node bench/crowd.ts [--students 50] [--bytes 20000000] [--folder /dev/shm] [--idle 20]
  *
  * Prints how long joining and receiving take, CPU seconds and peak memory. All share this machine's cores, so the times
  * say how much work it is, not how fast a room is.
@@ -9,6 +9,7 @@
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import { freshPort, keygen, labfx, median, randomFile, usage } from "./Processes.ts"
 
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     students: { type: "string", default: "50" },
     bytes: { type: "string", default: "20000000" },
     folder: { type: "string", default: "/dev/shm" },
+    idle: { type: "string", default: "0" },
     limit: { type: "string", default: "600" }
   }
 })
@@ -30,6 +32,8 @@ const timeout = setTimeout(() => {
   process.exit(1)
 }, Number(values.limit) * 1_000)
 
+const sum = (numbers: ReadonlyArray<number>) => numbers.reduce((a, b) => a + b, 0)
+const idleSeconds = Number(values.idle)
 const digest = (file: string) => Crypto.createHash("sha256").update(Fs.readFileSync(file)).digest("hex")
 try {
   const key = Path.join(folder, "key")
@@ -71,8 +75,20 @@ try {
     await student.until("session.joined")
     await student.until("peer.up")
   }))
+  const joinSeconds = (performance.now() - begun) / 1_000
+  const cpuNow = () => all.map(({ child }) => usage(child.pid!).cpuSeconds)
+  const joinCpu = sum(cpuNow())
+  if (idleSeconds > 0) {
+    // Until everybody has the links it wants.
+    await sleep(10_000)
+    const quiet = sum(cpuNow())
+    await sleep(idleSeconds * 1_000)
+    console.log(
+      `idle              ${((sum(cpuNow()) - quiet) / idleSeconds / all.length * 100).toFixed(2)} % of a core a process`
+    )
+  }
   const joined = performance.now()
-  const before = all.map(({ child }) => usage(child.pid!).cpuSeconds)
+  const before = cpuNow()
   teacher.child.stdin.write(`/share ${file}\n`)
   const times = await Promise.all(students.map(async (student) => {
     await student.until("share.completed")
@@ -81,9 +97,13 @@ try {
   const after = all.map(({ child }) => usage(child.pid!))
   const expected = digest(file)
   const wrong = students.filter((_, i) => digest(`${folder}/d${i}/data.bin`) !== expected).length
-  const cpu = after.reduce((sum, { cpuSeconds }, i) => sum + cpuSeconds - before[i]!, 0)
+  const cpu = sum(after.map(({ cpuSeconds }, i) => cpuSeconds - before[i]!))
   console.log(`${count} students, ${bytes} bytes, node ${process.version}: ${wrong} wrong`)
-  console.log(`joined            ${((joined - begun) / 1_000).toFixed(1)} s after the first was started`)
+  console.log(
+    `joined            ${joinSeconds.toFixed(1)} s after the first was started, ${
+      (joinCpu / all.length).toFixed(2)
+    } CPU s a process`
+  )
   console.log(
     `complete          first ${Math.min(...times).toFixed(1)} s, median ${median(times).toFixed(1)} s, last ${
       Math.max(...times).toFixed(1)

@@ -186,9 +186,9 @@ export const certificatesMax = 16
 
 // ---- Statuses ------------------------------------------------------------------------------------------------------
 
-/** How often a device says how it stands, at most; and how many statuses a second a whole room makes, about. */
+/** How often a device says how it stands, at most; and how many statuses a second that tell figures alone a whole room makes, about. */
 export const statusIntervalMs = 3_000
-export const statusesPerSecondMax = 10
+export const statusesPerSecondMax = 5
 /** How often a device repeats its status unchanged, and after how much silence it is forgotten. */
 export const statusRefreshMs = 20_000
 export const statusExpiryMs = 60_000

@@ -59,9 +59,9 @@ export interface State {
   readonly links: Map<PeerId, Link>
   /** The number of this device's newest status. */
   number: number
-  /** When that was signed, and whether it has changed since. Nothing is said before there is anything to say. */
+  /** When that was signed, and what has changed since. Nothing is said before there is anything to say. */
   signedMs: number
-  changed: boolean
+  changed: "nothing" | "figures" | "matters"
 }
 
 export interface Item {
@@ -74,8 +74,8 @@ export type Input =
   | { readonly _tag: "NeighborUp"; readonly peer: PeerId }
   | { readonly _tag: "NeighborDown"; readonly peer: PeerId }
   | { readonly _tag: "Received"; readonly peer: PeerId; readonly items: ReadonlyArray<Item> }
-  /** This device stands differently now. */
-  | { readonly _tag: "Changed" }
+  /** This device stands differently now: by figures alone, or in a way that somebody waits for (`matters`). */
+  | { readonly _tag: "Changed"; readonly matters: boolean }
   /** The answer to `Sign`. */
   | { readonly _tag: "Signed"; readonly signed: Signed; readonly status: Status }
   /** Time passes; about once a second. */
@@ -94,7 +94,7 @@ export const make = (self: PublicKey): State => ({
   links: new Map(),
   number: 0,
   signedMs: -Infinity,
-  changed: false
+  changed: "nothing"
 })
 
 /** Whether to look at one more message of this link; asked once for each. What is left out comes again with the next status. */
@@ -115,9 +115,22 @@ export const sight = (state: State, signed: Signed): "known" | "unwanted" | "new
 export const current = (state: State): ReadonlyArray<{ readonly key: PublicKey; readonly status: Status }> =>
   Array.from(state.known.values()).filter(({ live }) => live)
 
-/** How often this device may speak: the larger the room, the less often, so that listening costs the same. */
-const intervalMs = (state: State): number =>
+/** How often this device may tell mere figures: the larger the room, the less often, so that listening costs the same. */
+const figuresIntervalMs = (state: State): number =>
   Math.max(Limits.statusIntervalMs, (state.known.size * 1_000) / Limits.statusesPerSecondMax)
+
+/** Whether it is time for this device to speak. */
+const isDue = (state: State, nowMs: number): boolean => {
+  const sinceMs = nowMs - state.signedMs
+  switch (state.changed) {
+    case "nothing":
+      return state.number > 0 && sinceMs >= Limits.statusRefreshMs
+    case "figures":
+      return sinceMs >= figuresIntervalMs(state)
+    case "matters":
+      return sinceMs >= Limits.statusIntervalMs
+  }
+}
 
 export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<Output> => {
   const outputs: Array<Output> = []
@@ -139,11 +152,11 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
       break
     }
     case "Changed":
-      state.changed = true
+      if (state.changed !== "matters") state.changed = input.matters ? "matters" : "figures"
       break
     case "Signed":
       state.signedMs = nowMs
-      state.changed = false
+      state.changed = "nothing"
       keep(state, input.signed, input.status, nowMs)
       outputs.push({ _tag: "News" })
       break
@@ -151,9 +164,7 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
       expire(state, nowMs, outputs)
       break
   }
-  const sinceMs = nowMs - state.signedMs
-  const refresh = state.number > 0 && sinceMs >= Limits.statusRefreshMs
-  if (refresh || (state.changed && sinceMs >= intervalMs(state))) {
+  if (isDue(state, nowMs)) {
     outputs.push({ _tag: "Sign", number: ++state.number })
     // Until the answer comes there is nothing new to send.
     state.signedMs = nowMs
@@ -181,7 +192,7 @@ const receive = (
       // An earlier run of this device has spoken: whoever remembers that would not listen to smaller numbers.
       if (status.number >= state.number) {
         state.number = status.number
-        state.changed = true
+        state.changed = "matters"
         state.signedMs = -Infinity
       }
       continue

@@ -1,5 +1,5 @@
 /** The session's log on this device: what authors say reaches every peer, is kept, and is delivered once, in order. */
-import { Clock, Context, Effect, Layer, PubSub, Queue, Result, Schema, type Scope, Semaphore } from "effect"
+import { Clock, Context, Effect, Equal, Layer, PubSub, Queue, Result, Schema, type Scope, Semaphore } from "effect"
 import { type Content, Entry } from "../protocol/Entry.ts"
 import * as Gossip from "../protocol/Gossip.ts"
 import type { PeerId, PublicKey } from "../protocol/Ids.ts"
@@ -49,7 +49,10 @@ export class MessageRelay extends Context.Service<MessageRelay, {
   readonly write: (content: Content) => Effect.Effect<Entry, WriteRefused>
   /** Host only: shuts the holder of the key out, with all it writes from now on. */
   readonly remove: (key: PublicKey, name: string) => Effect.Effect<Entry, WriteRefused>
-  /** Replaces this device's own status; sent on within a few seconds, at most every `Limits.statusIntervalMs`. */
+  /**
+   * Replaces this device's own status; the same again is no news. A share that came, completed or met a problem is sent on
+   * within `Limits.statusIntervalMs`, figures alone when the room's size allows.
+   */
   readonly setStatus: (status: Omit<Status, "number" | "name">) => Effect.Effect<void>
   readonly statuses: Effect.Effect<ReadonlyArray<PeerStatus>>
   /** A tick whenever `statuses` has changed. */
@@ -412,8 +415,10 @@ const make = Effect.fnUntraced(function*() {
     remove: (key, name) => write(() => ({ _tag: "Remove", key, name, after: Gossip.delivered(gossip, key) })),
     setStatus: (status) =>
       one.withPermit(Effect.suspend(() => {
+        const before = ownStatus
         ownStatus = status
-        return stepStatuses({ _tag: "Changed" })
+        if (before !== undefined && Equal.equals(before, status)) return Effect.void
+        return stepStatuses({ _tag: "Changed", matters: before === undefined || !standsAlike(before, status) })
       })),
     statuses: Effect.sync(() =>
       Statuses.current(statuses)
@@ -423,6 +428,13 @@ const make = Effect.fnUntraced(function*() {
     statusChanges: PubSub.subscribe(statusChanges)
   })
 })
+
+/** Whether two statuses differ in figures alone. */
+const standsAlike = (a: Omit<Status, "number" | "name">, b: Omit<Status, "number" | "name">): boolean =>
+  a.shares.length === b.shares.length && a.shares.every((share, index) => {
+    const other = b.shares[index]!
+    return share.root === other.root && share.complete === other.complete && share.problem === other.problem
+  })
 
 const refused = (reason: WriteRefused["reason"], detail: string) => Effect.fail(new WriteRefused({ reason, detail }))
 

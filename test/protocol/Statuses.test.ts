@@ -47,7 +47,7 @@ class Room {
 
   change(index: number, links: number): void {
     this.says[index] = links
-    this.input(index, { _tag: "Changed" })
+    this.input(index, { _tag: "Changed", matters: false })
   }
 
   pass(seconds: number, except: ReadonlyArray<number> = []): void {
@@ -137,7 +137,7 @@ describe("Statuses", () => {
       room.pass(110)
       const expected = Object.fromEntries(room.says.map((links, i) => [keyOf(i), links] as const).toSorted())
       for (let i = 0; i < 50; i++) assert.deepStrictEqual(room.view(i), expected, `device ${i}`)
-      // Everybody signs every 20 s at least and every 5 s at most.
+      // Everybody signs every 20 s at least and every 10 s at most.
       const signed = room.machines.reduce((sum, { number }) => sum + number, 0)
       assert.isAtMost(room.verified, 1.5 * 50 * signed)
     },
@@ -180,11 +180,25 @@ describe("Statuses", () => {
       Statuses.step(state, { _tag: "NeighborUp", peer: peerOf(1) }, 0)
       const items = Array.from({ length: count - 1 }, (_, i) => statusOf(keyOf(i + 1), 1, 1))
       Statuses.step(state, { _tag: "Received", peer: peerOf(1), items }, 0)
-      assert.isTrue(signs({ _tag: "Changed" }, 0))
+      assert.isTrue(signs({ _tag: "Changed", matters: false }, 0))
       Statuses.step(state, { _tag: "Signed", ...statusOf(keyOf(0), 1, 1) }, 0)
-      assert.isFalse(signs({ _tag: "Changed" }, intervalMs - 1))
+      assert.isFalse(signs({ _tag: "Changed", matters: false }, intervalMs - 1))
       assert.isTrue(signs({ _tag: "Tick" }, intervalMs))
     }
+  })
+
+  it("are signed as soon as statusIntervalMs allows in a room of any size when something matters", () => {
+    const state = Statuses.make(keyOf(0))
+    const signs = (input: Statuses.Input, nowMs: number) =>
+      Statuses.step(state, input, nowMs).some(({ _tag }) => _tag === "Sign")
+    Statuses.step(state, { _tag: "NeighborUp", peer: peerOf(1) }, 0)
+    const items = Array.from({ length: 60 }, (_, i) => statusOf(keyOf(i + 1), 1, 1))
+    Statuses.step(state, { _tag: "Received", peer: peerOf(1), items }, 0)
+    assert.isTrue(signs({ _tag: "Changed", matters: true }, 0))
+    Statuses.step(state, { _tag: "Signed", ...statusOf(keyOf(0), 1, 1) }, 0)
+    assert.isFalse(signs({ _tag: "Changed", matters: true }, Limits.statusIntervalMs - 1))
+    // What came after it does not make it matter less.
+    assert.isTrue(signs({ _tag: "Changed", matters: false }, Limits.statusIntervalMs))
   })
 
   it("are forgotten a minute after their device fell silent, and old news does not bring them back (invariant 4)", () => {

@@ -137,10 +137,11 @@ export const orphaned = (size: TransferSize, hosts: ReadonlyArray<Lab.Machine> |
       yield* all(students, joined)
       const sentBefore = hosts?.[0]!.traffic().sentBytes ?? 0
       yield* teacher.type(`/share ${file}`)
-      // With counters: what one copy takes on the wire, with headers. Without: when a first student has it all.
+      // When a first student has it all, a copy has left in any case; with counters, it is seen sooner.
+      const oneHasAll = Effect.raceAllFirst(students.map((student) => completed(student, "file.bin")))
       yield* hosts === undefined
-        ? Effect.raceAllFirst(students.map((student) => completed(student, "file.bin")))
-        : until(() => hosts[0]!.traffic().sentBytes - sentBefore >= 1.06 * size.fileBytes)
+        ? oneHasAll
+        : Effect.raceFirst(oneHasAll, until(() => hosts[0]!.traffic().sentBytes - sentBefore >= 1.06 * size.fileBytes))
       const copiesSent = hosts === undefined ? undefined : (hosts[0]!.traffic().sentBytes - sentBefore) / size.fileBytes
       yield* teacher.signal("SIGKILL")
       yield* teacher.ended
