@@ -332,6 +332,12 @@ const words = (error: LabfxError): readonly [what: string, next: string, exit: n
             "Name one by the beginning of its id, as listed here.",
             ExitCode.failed
           ]
+        case "not-asked":
+          return [
+            "No session asks for a join code now.",
+            "Choose a session first, or go on in the one that is joined.",
+            ExitCode.failed
+          ]
         case "unknown-session":
           return [
             "That session is no longer in reach.",

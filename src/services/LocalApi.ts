@@ -7,7 +7,9 @@
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { PeerId, Root, SessionId } from "../protocol/Ids.ts"
+import { joinCodeBytesMax } from "../protocol/Limits.ts"
 import { ShareStatus } from "../protocol/Status.ts"
+import { shortText } from "../protocol/Text.ts"
 import { DiskError } from "./Disk.ts"
 import { DropRefused, OpenRefused } from "./LocalErrors.ts"
 import { WriteRefused } from "./MessageRelay.ts"
@@ -93,6 +95,15 @@ export const Notice = Schema.Struct({
 })
 export type Notice = typeof Notice.Type
 
+/** A closed session that has been decided for and asks for its join code. `later`: the code is tried again by itself. */
+export const Door = Schema.Struct({
+  session: SessionId,
+  title: Schema.String,
+  words: Schema.String,
+  state: Schema.Literals(["code-needed", "asking", "wrong-code", "later"])
+})
+export type Door = typeof Door.Type
+
 /** A session in reach. */
 export const Found = Schema.Struct({
   session: SessionFound.fields.session,
@@ -118,6 +129,7 @@ export const Header = Schema.Struct({
   link: Schema.optional(Schema.String),
   /** TCP port of links. */
   port: Schema.optional(Schema.Natural),
+  door: Schema.optional(Door),
   mayWrite: Schema.Boolean
 })
 export type Header = typeof Header.Type
@@ -205,6 +217,13 @@ const session = HttpApiGroup.make("session", { topLevel: true })
       success: HttpApiSchema.NoContent,
       error: refusals.session
     }).annotateMerge(described("Join a session that was found, and trust its teacher from now on")),
+    HttpApiEndpoint.post("enter", "/code", {
+      payload: Schema.Struct({ code: shortText(joinCodeBytesMax) }),
+      success: HttpApiSchema.NoContent,
+      error: refusals.session
+    }).annotateMerge(
+      described("Try a join code", "At the door of a closed session. What comes of it is in the state: `header.door`.")
+    ),
     HttpApiEndpoint.post("end", "/end", {
       success: HttpApiSchema.NoContent,
       error: [refusals.write, refusals.session]

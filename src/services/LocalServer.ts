@@ -5,7 +5,7 @@
  * something happens and once a second; whoever follows it gets what changed since the state it has, so a slow reader
  * misses no step and holds up nobody.
  */
-import { Clock, Context, Effect, Layer, Metric, PubSub, Stream } from "effect"
+import { Clock, Context, Effect, Layer, Metric, PubSub, Redacted, Stream } from "effect"
 import { Base64Url } from "effect/encoding"
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
@@ -301,6 +301,7 @@ const make = Effect.fnUntraced(function*(options: LocalServerOptions) {
       }),
       remove: ({ params }) => session.remove(params.device),
       choose: ({ payload }) => session.choose(payload.session),
+      enter: ({ payload }) => session.enter(Redacted.make(payload.code, { label: "join code" })),
       end: () => session.end,
       people: () => Effect.map(look, People.table)
     }))

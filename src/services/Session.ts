@@ -82,6 +82,18 @@ export interface DeviceView {
   readonly status: Status | undefined
 }
 
+/** A closed session that this device has decided for and has not been let into. */
+export interface Door {
+  readonly session: SessionId
+  readonly title: string
+  readonly words: string
+  /**
+   * `asking`: the teacher's device has still to answer. `wrong-code`: it needs another code. `later`: too many wrong codes
+   * are being tried in the room; this one is tried again by itself.
+   */
+  readonly state: "code-needed" | "asking" | "wrong-code" | "later"
+}
+
 /** The session as it stands; a value, safe to keep. */
 export interface SessionView {
   readonly phase: "looking" | "joined" | "ended"
@@ -90,6 +102,8 @@ export interface SessionView {
   readonly title: string | undefined
   readonly words: string | undefined
   readonly mayWrite: boolean
+  /** While looking: what stands between this device and the session it has decided for. */
+  readonly door?: Door | undefined
   readonly shares: ReadonlyArray<ShareView>
   readonly devices: ReadonlyArray<DeviceView>
 }
@@ -108,7 +122,8 @@ export class SessionRefused extends Schema.TaggedError<SessionRefused>()("Sessio
     "unknown-share",
     "unknown-device",
     "several-devices",
-    "unknown-session"
+    "unknown-session",
+    "not-asked"
   ]),
   detail: Schema.String
 }) {}
@@ -132,4 +147,6 @@ export class Session extends Context.Service<Session, {
   readonly end: Effect.Effect<void, WriteRefused | SessionRefused>
   /** A person's answer to `session.found`: join this one and pin its teacher. */
   readonly choose: (session: SessionId) => Effect.Effect<void, SessionRefused>
+  /** Tries a join code at the door of a closed session; what comes of it is in the view. */
+  readonly enter: (code: Redacted.Redacted) => Effect.Effect<void, SessionRefused>
 }>()("labfx/services/Session") {}

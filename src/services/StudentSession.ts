@@ -19,6 +19,7 @@ import { Memberships } from "./Memberships.ts"
 import { MessageRelay } from "./MessageRelay.ts"
 import { PeerManager } from "./PeerManager.ts"
 import {
+  type Door,
   eventsKept,
   Session,
   type SessionFailure,
@@ -75,6 +76,10 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
   const current = () => joinedNow
   const refusals = new Map<SessionId, Deferred.Deferred<void, SessionRefused>>()
   const found = new Set<PublicKey>()
+  let joinCode = options.joinCode
+  let door: Door | undefined
+  /** Begins anew at the door, with the code that is known by then. */
+  let knockAgain: Effect.Effect<void> = Effect.void
 
   const describe = ({ certificate: { root, session, title } }: VerifiedCertificate) => ({
     session,
@@ -191,7 +196,9 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
       const { session } = next.certificate
       next = yield* Effect.scoped(join(next))
       joinedNow = undefined
-      yield* publish({ event: "session.ended", session, reason: "replaced" })
+      door = undefined
+      // The same one again: with another join code.
+      if (next.certificate.session !== session) yield* publish({ event: "session.ended", session, reason: "replaced" })
     }
   })
 
@@ -209,7 +216,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
           self,
           name: options.name,
           certificates: [certificate],
-          joinCode: options.joinCode,
+          joinCode,
           membership
         }))
       )
@@ -217,6 +224,25 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     const context = Context.get(services, SessionContext)
     const peers = Context.get(services, PeerManager)
     const replaced = Deferred.makeUnsafe<VerifiedCertificate>()
+    const stands = (state: Door["state"]) => {
+      const { title, words } = describe(certificate)
+      door = { session, title, words, state }
+    }
+    if (context.isClosed() && context.membership() === undefined) {
+      stands(joinCode === undefined ? "code-needed" : "asking")
+      knockAgain = Effect.suspend(() => Effect.asVoid(Deferred.succeed(replaced, context.certificates().at(-1)!)))
+    }
+    const notices = yield* peers.notices
+    yield* PubSub.take(notices).pipe(
+      Effect.tap(({ reason }) =>
+        Effect.sync(() => {
+          if (door === undefined) return
+          if (reason === "wrong-code" || reason === "later") stands(reason)
+        })
+      ),
+      Effect.forever,
+      Effect.forkScoped
+    )
 
     const heard = ({ address, certificate: sighted, peer }: Sighting) =>
       Effect.suspend(() => {
@@ -247,6 +273,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
           })
         ))
       }
+      door = undefined
       joinedNow = { joined, context }
       yield* publish({ event: "session.joined", ...describe(certificate), peer: context.peer })
       yield* Deferred.succeed(begun, undefined)
@@ -258,7 +285,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
       })))
     })
     yield* Effect.forkScoped(Joined.tellNotices(publish).pipe(Effect.provide(services)))
-    if (context.isClosed() && context.membership() === undefined && options.joinCode === undefined) {
+    if (context.isClosed() && context.membership() === undefined && joinCode === undefined) {
       yield* publish(Joined.warning({ reason: "closed", address: { host: "", port: 1 }, detail: "" }))
     }
     yield* Effect.forkScoped(begin)
@@ -303,6 +330,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
         title: undefined,
         words: undefined,
         mayWrite: false,
+        door,
         shares: [],
         devices: []
       }
@@ -353,7 +381,16 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
       yield* Effect.raceFirst(Deferred.await(refused), Deferred.await(decided)).pipe(
         Effect.ensuring(Effect.sync(() => refusals.delete(session)))
       )
-    })
+    }),
+    enter: (code) =>
+      Effect.suspend((): Effect.Effect<void, SessionRefused> => {
+        if (door === undefined) {
+          return Effect.fail(new SessionRefused({ reason: "not-asked", detail: "no session asks for a join code" }))
+        }
+        joinCode = code
+        door = { ...door, state: "asking" }
+        return knockAgain
+      })
   })
 })
 

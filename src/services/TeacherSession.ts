@@ -158,7 +158,8 @@ const make = Effect.fnUntraced(function*(options: TeacherOptions) {
     conversation: joined.conversation,
     // Forgotten first: if this run dies in between, the next one begins a new session all the same.
     end: Effect.andThen(Effect.ignore(hosted.end(root.publicKey)), joined.end),
-    choose: () => Effect.fail(new SessionRefused({ reason: "unknown-session", detail: "a teacher's own session" }))
+    choose: () => Effect.fail(new SessionRefused({ reason: "unknown-session", detail: "a teacher's own session" })),
+    enter: () => Effect.fail(new SessionRefused({ reason: "not-asked", detail: "a teacher's own session" }))
   })
 })
 

@@ -2,6 +2,7 @@
 import type { DeviceNow, Found, LocalState, ShareNow } from "../services/LocalApi.ts"
 import { Words } from "./Board.tsx"
 import { Conversation } from "./Conversation.tsx"
+import { Door } from "./Door.tsx"
 import * as Language from "./language.ts"
 import { t } from "./language.ts"
 import { attempt, choose, openFolder } from "./live.ts"
@@ -127,7 +128,7 @@ export const Student = ({ now }: { readonly now: LocalState }) => {
   if (header.phase === "looking") {
     return (
       <main id="content" class="finding">
-        <Looking found={found} />
+        {header.door === undefined ? <Looking found={found} /> : <Door door={header.door} />}
       </main>
     )
   }

@@ -133,6 +133,7 @@ export const sharePath = (path: string) => call<{ readonly root: string }>("POST
 export const unshare = (root: string) => call<void>("DELETE", `/shares/${encodeURIComponent(root)}`)
 export const remove = (peer: string) => call<void>("DELETE", `/devices/${encodeURIComponent(peer)}`)
 export const choose = (session: string) => call<void>("POST", "/choice", { session })
+export const enter = (code: string) => call<void>("POST", "/code", { code })
 export const end = () => call<void>("POST", "/end", {})
 export const openFolder = (root: string) => call<void>("POST", "/folder", { root })
 

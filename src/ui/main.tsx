@@ -44,10 +44,13 @@ const Locked = () => (
   </main>
 )
 
+/** The door says these itself, with a place for the code. */
+const toldAtTheDoor = new Set(["join-code-needed", "join-code-wrong", "join-code-later"])
+
 /** What went wrong and what somebody should know, one at a time and as long as nobody has put it away. */
 const Notices = ({ now }: { readonly now: LocalState | undefined }) => {
   const read = useSignal(0)
-  const notice = now?.notices.at(-1)
+  const notice = now?.notices.findLast(({ code }) => !toldAtTheDoor.has(code))
   const shown = notice !== undefined && notice.number > read.value ? notice : undefined
   return (
     <div class="notices">

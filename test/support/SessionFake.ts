@@ -1,5 +1,5 @@
 /** A session of which the test is the network: it says what happens, and sees what was asked for. */
-import { Effect, Layer, PubSub } from "effect"
+import { Effect, Layer, PubSub, Redacted } from "effect"
 import type { PeerId, PublicKey, Root, SessionId } from "../../src/protocol/Ids.ts"
 import { WriteRefused } from "../../src/services/MessageRelay.ts"
 import { Session, SessionRefused, type SessionView, type ShareView } from "../../src/services/Session.ts"
@@ -153,7 +153,8 @@ export const make = Effect.gen(function*() {
         }),
       conversation: Effect.sync(() => fake.conversation),
       end: Effect.sync(() => void fake.asked.push("end")),
-      choose: (session) => Effect.sync(() => void fake.asked.push(`choose ${session}`))
+      choose: (session) => Effect.sync(() => void fake.asked.push(`choose ${session}`)),
+      enter: (code) => Effect.sync(() => void fake.asked.push(`enter ${Redacted.value(code)}`))
     })
   }
   return fake

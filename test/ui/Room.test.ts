@@ -5,6 +5,7 @@ import * as NodeChildProcess from "node:child_process"
 import * as NodeFs from "node:fs"
 import * as NodePath from "node:path"
 import type { Page } from "playwright-core"
+import * as Limits from "../../src/protocol/Limits.ts"
 import * as Browser from "../support/Browser.ts"
 import * as Lab from "../support/Lab.ts"
 
@@ -126,6 +127,45 @@ describe.skipIf(Browser.missing !== undefined)(
         yield* Browser.picture(annaPage, "student-ended")
         assert.strictEqual(teacher.complaint(), "")
       }).pipe(Effect.scoped))
+
+    it.live(
+      "asks a student for the join code of a closed session, says what is wrong with one, and lets in",
+      () =>
+        Effect.gen(function*() {
+          const lab = yield* Lab.make
+          const key = yield* lab.key("teacher")
+          const teacher = yield* lab.teacher({ key, name: "ada", arguments: ["--join-code", "blue whale 42"] })
+          yield* teacher.event("session.started")
+          const student = yield* lab.student({ name: "anna" })
+          yield* student.event("warning", ({ code }) => code === "join-code-needed")
+          const browser = yield* Browser.launch
+          const page = yield* Browser.open(yield* Browser.context(browser), yield* linkTo(lab, "anna"))
+          yield* see(page, "This session asks for a join code")
+          const isClean = Effect.map(Browser.axeFindings(page), (findings) => assert.deepStrictEqual(findings, []))
+          const give = (code: string) =>
+            Effect.promise(async () => {
+              await page.getByRole("textbox", { name: "Join code" }).fill(code)
+              await page.keyboard.press("Enter")
+            })
+          yield* see(page, "Your teacher has given it to the class")
+          yield* isClean
+          yield* Browser.picture(page, "student-code")
+          for (let guess = 0; guess < Limits.wrongCodesPerSourceMax; guess++) {
+            yield* give(`red whale ${guess}`)
+            let heard = 0
+            yield* student.event("warning", ({ code }) => code === "join-code-wrong" && ++heard > guess)
+            yield* see(page, "This is not the join code.")
+          }
+          yield* isClean
+          yield* Browser.picture(page, "student-code-wrong")
+          yield* give("BLUE Whale42")
+          yield* see(page, "Too many wrong codes were tried. labfx tries yours again by itself, within 75 seconds.")
+          yield* isClean
+          yield* student.event("session.joined").pipe(Lab.within(80, student, teacher))
+          yield* see(page, "The teacher has not shared anything yet.")
+        }).pipe(Effect.scoped),
+      180_000
+    )
 
     it.live("is used from start to end with the keyboard alone", () =>
       Effect.gen(function*() {

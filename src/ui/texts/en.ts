@@ -131,6 +131,13 @@ export const en = {
   "find.alarm": "Not the teacher you know",
   "find.alarmExplain":
     "This session has the title of a teacher you know, but another key. It is not joined. Tell your teacher before you go on.",
+  "door.title": "This session asks for a join code",
+  "door.code": "Join code",
+  "door.enter": "Enter",
+  "door.code-needed": "Your teacher has given it to the class. Capitals and blanks do not matter.",
+  "door.asking": "Asking the teacher's machine. It must be here, for nobody else can let you in …",
+  "door.wrong-code": "This is not the join code. Compare it with what your teacher has given you, and try again.",
+  "door.later": "Too many wrong codes were tried. labfx tries yours again by itself, within {time}.",
   "files.title": "Files",
   "files.none": "The teacher has not shared anything yet.",
   "files.open": "Open folder",
@@ -174,6 +181,7 @@ export const en = {
   "error.SessionRefused.unknown-device": "That device is not in the session any more.",
   "error.SessionRefused.several-devices": "Several devices are meant; nothing was done.",
   "error.SessionRefused.unknown-session": "That session is no longer in reach.",
+  "error.SessionRefused.not-asked": "No session asks for a join code now.",
   "error.DropRefused.unknown": "What was dropped did not arrive whole; nothing of it is shared. Drop it again.",
   "error.DropRefused.malformed": "What was dropped did not arrive whole; nothing of it is shared. Drop it again.",
   "error.DropRefused.cut-off":
