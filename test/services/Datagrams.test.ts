@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Queue, Scope } from "effect"
 import * as Dgram from "node:dgram"
+import * as Limits from "../../src/protocol/Limits.ts"
 import { Datagrams } from "../../src/services/Datagrams.ts"
 import { layerNode } from "../../src/services/node/DatagramsNode.ts"
 import * as Namespaces from "../support/Namespaces.ts"
@@ -78,6 +79,31 @@ describe("Datagrams", () => {
           assert.strictEqual(from.host, "127.0.0.1")
         }
         assert.strictEqual(yield* other.line(field<string>("text")), "hello")
+      }).pipe(Effect.scoped, Effect.provide(layerNode)))
+
+    it.live("keeps datagramsWaitingMax datagrams for a listener that is busy, the first ones, and drops the others", () =>
+      Effect.gen(function*() {
+        const datagrams = yield* Datagrams
+        const port = yield* freePort
+        const heard = yield* datagrams.listen(port)
+        const addresses = yield* loopback
+        let sent = 0
+        const send = Effect.suspend(() => datagrams.broadcast(port, bytesOf(`${sent++}`), addresses))
+        // The system may lose some of them on the way, so it is counted what has come.
+        yield* Effect.repeat(send, {
+          until: () => Effect.map(Queue.size(heard), (waiting) => waiting === Limits.datagramsWaitingMax)
+        })
+        const before = sent
+        for (let surplus = 0; surplus < 50; surplus++) yield* send
+        // What is heard in order is heard after all of them: a listener that is not busy.
+        const idle = yield* datagrams.listen(port)
+        yield* Effect.repeat(send, { until: () => Effect.map(Queue.size(idle), (waiting) => waiting > 0) })
+        const waiting = yield* Queue.takeAll(heard)
+        assert.lengthOf(waiting, Limits.datagramsWaitingMax)
+        assert.isBelow(Number(textOf(waiting.at(-1)!.bytes)), before)
+        assert.strictEqual(textOf(waiting[0]!.bytes), "0")
+        yield* send
+        assert.isAtLeast(Number(textOf((yield* Queue.take(heard)).bytes)), before)
       }).pipe(Effect.scoped, Effect.provide(layerNode)))
 
     it.live("says so when another program has the port for itself", () =>

@@ -3,6 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { FetchHttpClient } from "effect/http"
 import * as NodeFs from "node:fs"
+import * as NodeHttp from "node:http"
+import * as Limits from "../../src/protocol/Limits.ts"
+import type { LocalState } from "../../src/services/LocalApi.ts"
 import * as LocalClient from "../../src/services/LocalClient.ts"
 import { LocalServer } from "../../src/services/LocalServer.ts"
 import { layerNode as DiskLayer } from "../../src/services/node/DiskNode.ts"
@@ -248,6 +251,58 @@ describe("the live state", () => {
         const text = yield* beginning(lab.server.port, "/api/live", headers, /udp-blocked/)
         assert.match(text, /^(event: .*\n)?data: \{"_tag":"Snapshot"/)
         assert.include(text, "Networks 101")
+      })
+    ))
+})
+
+/** A follower of the live state that has been shown the beginning of it, and goes on listening. */
+const follower = (lab: Lab) =>
+  Effect.callback<NodeHttp.ClientRequest>((resume) => {
+    const request = NodeHttp.request({
+      host: "127.0.0.1",
+      port: lab.server.port,
+      path: "/api/live",
+      headers: { ...bearer(lab.key), host: `127.0.0.1:${lab.server.port}` },
+      // Connections that others have left open are not for it.
+      agent: false
+    }, (response) => response.once("data", () => resume(Effect.succeed(request))))
+    request.on("error", () => {})
+    request.end()
+  })
+
+describe("limits of the live state", () => {
+  it.live("is followed by liveSubscribersMax pages, and by one more when another has gone", () =>
+    withLab((lab) =>
+      Effect.gen(function*() {
+        const followers = yield* Effect.forEach(Array.from({ length: Limits.liveSubscribersMax }), () => follower(lab))
+        const live = lab.ask("/api/live", { headers: bearer(lab.key) })
+        const surplus = yield* live
+        assert.deepStrictEqual([surplus.status, surplus.body], [200, ""])
+        followers.pop()!.destroy()
+        // The others end only when they are ended: whoever gets in is shown something.
+        const next = yield* follower(lab).pipe(
+          Effect.timeoutOption("50 millis"),
+          Effect.repeat({ until: (request) => request._tag === "Some" })
+        )
+        for (const request of [...followers, ...next._tag === "Some" ? [next.value] : []]) request.destroy()
+      })
+    ))
+
+  it.live("has the newest noticesMax notices", () =>
+    withLab((lab) =>
+      Effect.gen(function*() {
+        const headers = { ...bearer(lab.key), host: `127.0.0.1:${lab.server.port}` }
+        const numbers = Effect.map(
+          lab.ask("/api/state", { headers }),
+          ({ body }) => (JSON.parse(body) as LocalState).notices.map(({ number }) => number)
+        )
+        const warnings = Array.from({ length: Limits.noticesMax }, () => SessionFake.examples["warning"])
+        yield* lab.fake.happen(...warnings)
+        const all = yield* Effect.repeat(numbers, { until: (shown) => shown.at(-1) === Limits.noticesMax })
+        assert.deepStrictEqual(all, Array.from({ length: Limits.noticesMax }, (_, i) => i + 1))
+        yield* lab.fake.happen(SessionFake.examples["warning"])
+        const newest = yield* Effect.repeat(numbers, { until: (shown) => shown.at(-1) === Limits.noticesMax + 1 })
+        assert.deepStrictEqual(newest, Array.from({ length: Limits.noticesMax }, (_, i) => i + 2))
       })
     ))
 })

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Queue, Random, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import type { Certificate } from "../../src/protocol/Certificate.ts"
-import type { PeerId } from "../../src/protocol/Ids.ts"
+import type { ChunkIndex, PeerId, Root } from "../../src/protocol/Ids.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import { Crypto } from "../../src/services/Crypto.ts"
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
@@ -25,8 +25,8 @@ interface Device {
   readonly swarm: Array<SwarmEvent>
 }
 
-/** A device in the session of certificate `certified`, with notes of everything it is told. */
-const device = Effect.fnUntraced(function*(
+/** A device in the session of certificate `certified`, whose machines take nothing of what they are told. */
+const deafDevice = Effect.fnUntraced(function*(
   network: VirtualNetwork,
   index: number,
   certified: Effect.Success<ReturnType<typeof certify>>
@@ -41,13 +41,18 @@ const device = Effect.fnUntraced(function*(
       Layer.provide(network.layers(port))
     )
   )
-  const peers = Context.get(services, PeerManager)
+  return { peers: Context.get(services, PeerManager), context: Context.get(services, SessionContext) }
+})
+
+/** Another one, with notes of everything it is told. */
+const device = Effect.fnUntraced(function*(...args: Parameters<typeof deafDevice>) {
+  const { context, peers } = yield* deafDevice(...args)
   const log: Array<string> = []
   const swarm: Array<SwarmEvent> = []
   const note = (event: PeerEvent<unknown>) => event._tag === "PeerUp" ? `up ${event.info.name}` : event._tag
   yield* Effect.forkScoped(Effect.forever(Effect.map(Queue.take(peers.logEvents), (event) => log.push(note(event)))))
   yield* Effect.forkScoped(Effect.forever(Effect.map(Queue.take(peers.swarmEvents), (event) => swarm.push(event))))
-  const result: Device = { peers, context: Context.get(services, SessionContext), log, swarm }
+  const result: Device = { peers, context, log, swarm }
   return result
 })
 
@@ -149,6 +154,45 @@ describe("PeerManager", () => {
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual(network.connectionsCount, 0)
     }).pipe(onNetwork))
+
+  for (const [which, eventsMax] of [["log", Limits.logEventsMax], ["swarm", Limits.swarmEventsMax]] as const) {
+    it.effect(`lets ${which}EventsMax events of the ${which} wait, and what is more with its link, and loses nothing`, () =>
+      Effect.gen(function*() {
+        const network = yield* VirtualNetwork.make(lan)
+        const certified = yield* certify()
+        const deaf = yield* deafDevice(network, 0, certified)
+        const talker = yield* device(network, 1, certified)
+        const { logEvents, swarmEvents } = deaf.peers
+        const waiting = which === "log" ? Queue.size(logEvents) : Queue.size(swarmEvents)
+        const told: Array<string> = []
+        const note = ({ _tag }: { readonly _tag: string }) => told.push(_tag)
+        const listen: Effect.Effect<unknown> = which === "log"
+          ? Effect.forever(Effect.map(Queue.take(logEvents), note))
+          : Effect.forever(Effect.map(Queue.take(swarmEvents), note))
+        // Nobody else takes what is still to be told when the links end.
+        yield* Effect.addFinalizer(() => Effect.forkDetach(listen))
+        const message = which === "log"
+          ? { _tag: "Heads", first: false, received: 0, heads: [] } as const
+          : { _tag: "Have", share: "R".repeat(43) as Root, indexes: [0 as ChunkIndex] } as const
+        const say = (count: number) =>
+          Effect.suspend(() => {
+            for (let i = 0; i < count; i++) talker.peers.send(deaf.context.peer, message)
+            return TestClock.adjust("1 second")
+          })
+        yield* talker.peers.connect({ host: "10.0.0.0", port: 9_000 })
+        yield* TestClock.adjust("1 second")
+        // That the talker is there was the first event.
+        yield* say(eventsMax - 2)
+        assert.strictEqual(yield* waiting, eventsMax - 1)
+        yield* say(1)
+        assert.strictEqual(yield* waiting, eventsMax)
+        yield* say(100)
+        assert.strictEqual(yield* waiting, eventsMax)
+        yield* Effect.forkScoped(listen)
+        yield* Effect.repeat(Effect.yieldNow, { times: 5_000 })
+        assert.deepStrictEqual(told, ["PeerUp", ...Array.from({ length: eventsMax + 99 }, () => "PeerMessage")])
+      }).pipe(onNetwork))
+  }
 
   it.effect("refuses a peer of another session and one whose teacher is another, whatever it calls itself", () =>
     Effect.gen(function*() {

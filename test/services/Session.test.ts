@@ -6,6 +6,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Random, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import * as Limits from "../../src/protocol/Limits.ts"
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
 import { type Device, VirtualLab } from "../../src/simulator/VirtualLab.ts"
 import { scopedInTime, stop, until } from "../support/InTime.ts"
@@ -166,6 +167,29 @@ describe("Session", () => {
       }).pipe(lesson(`room ${seed}`)),
     { timeout: 300_000, arbitrary: { runs: 15 } }
   )
+
+  it.effect("keeps the newest conversationMax messages for whoever looks at them", () =>
+    Effect.gen(function*() {
+      const lab = yield* VirtualLab.make(lan)
+      yield* inTime(lab.teacher.start())
+      const { session } = lab.teacher
+      /** One after the other, as fast as a person may for long. */
+      const say = (from: number, to: number) =>
+        inTime(
+          Effect.forEach(
+            Array.from({ length: to - from }, (_, i) => from + i),
+            (n) => Effect.delay(session.say(`${n}`), 1_000 / Limits.entriesPerSecondMax)
+          ),
+          1_000 + (to - from) * 1_000 / Limits.entriesPerSecondMax
+        )
+      yield* say(0, Limits.conversationMax)
+      const all = yield* session.conversation
+      assert.deepStrictEqual([all.length, all[0]!.text], [Limits.conversationMax, "0"])
+      yield* say(Limits.conversationMax, Limits.conversationMax + 1)
+      const newest = yield* session.conversation
+      assert.deepStrictEqual([newest.length, newest[0]!.text], [Limits.conversationMax, "1"])
+      yield* stop(lab)
+    }).pipe(lesson("talkative")))
 
   it.effect("gives the same lesson for the same seed", () =>
     Effect.gen(function*() {
