@@ -1,5 +1,5 @@
 /** The session's log on this device: what authors say reaches every peer, is kept, and is delivered once, in order. */
-import { Clock, Context, Effect, Equal, Layer, PubSub, Queue, Result, Schema, type Scope, Semaphore } from "effect"
+import { Clock, Context, Effect, Equal, Exit, Layer, PubSub, Queue, Result, Schema, Scope, Semaphore } from "effect"
 import { type Content, Entry } from "../protocol/Entry.ts"
 import * as Gossip from "../protocol/Gossip.ts"
 import type { PeerId, PublicKey } from "../protocol/Ids.ts"
@@ -11,7 +11,7 @@ import { utf8Bytes } from "../protocol/Text.ts"
 import type { LogMessage } from "../protocol/Wire.ts"
 import { Crypto } from "./Crypto.ts"
 import type { DiskError } from "./Disk.ts"
-import { type LogRecord, LogStore } from "./LogStore.ts"
+import { type LogRecord, LogStore, type SessionLog } from "./LogStore.ts"
 import { type PeerEvent, PeerManager } from "./PeerManager.ts"
 import { SessionContext } from "./SessionContext.ts"
 
@@ -106,12 +106,25 @@ const make = Effect.fnUntraced(function*() {
 
   // ---- disk --------------------------------------------------------------------------------------------------------
 
-  const log = yield* store.open(context.session).pipe(
-    Effect.tapError((error) =>
-      Effect.logWarning(`The log of this session cannot be kept (${error.detail}); it is lost when labfx ends.`)
-    ),
-    Effect.catch((error) => Effect.succeed({ kept: [] as ReadonlyArray<LogRecord>, append: () => Effect.fail(error) }))
-  )
+  const scope = yield* Effect.scope
+  /** Nothing of an attempt that failed stays open. */
+  const openLog = Effect.gen(function*() {
+    const attempt = yield* Scope.fork(scope)
+    return yield* store.open(context.session).pipe(
+      Scope.provide(attempt),
+      Effect.onError((cause) => Scope.close(attempt, Exit.failCause(cause)))
+    )
+  })
+  /** Until it can be opened, nothing is kept: `onTick` tries again. */
+  const unopened = (error: DiskError): SessionLog => ({ kept: [], append: () => Effect.fail(error) })
+  let isOpen = true
+  let log = yield* Effect.catch(openLog, (error) => {
+    isOpen = false
+    return Effect.as(
+      Effect.logWarning(`The log of this session cannot be kept for now: ${error.detail}`),
+      unopened(error)
+    )
+  })
   /** What could not be appended yet; nothing but what the machine holds anyway. */
   let unsaved: Array<LogRecord> = []
 
@@ -227,6 +240,26 @@ const make = Effect.fnUntraced(function*() {
     certificates: certificates.map(({ signed }) => signed)
   })
 
+  // ---- what was kept -----------------------------------------------------------------------------------------------
+
+  const restore = Effect.gen(function*() {
+    context.learn(log.kept.flatMap(({ kind, signed }) => (kind === "certificate" ? [signed] : [])))
+    yield* refreshAuthority(undefined)
+    const items: Array<{ readonly signed: Signed; readonly entry: Entry }> = []
+    for (const { kind, signed } of log.kept) {
+      if (kind !== "entry") continue
+      // Checked before it was kept, and the checksum says that this is still it.
+      const entry = decodeBody(decodeEntry, signed.body)
+      if (entry !== undefined) items.push({ signed, entry })
+      if (items.length % (4 * itemsInARow) === 0) yield* Effect.yieldNow
+    }
+    for (const output of Gossip.step(gossip, { _tag: "Restored", items }, nowMs())) {
+      if (output._tag !== "Deliver") continue
+      deliver(output.author, output.entry, true)
+      yield* obey(output.author, output.entry)
+    }
+  })
+
   // ---- what peers say ----------------------------------------------------------------------------------------------
 
   /**
@@ -339,7 +372,15 @@ const make = Effect.fnUntraced(function*() {
     }
   })
 
+  /** Opens the log if it could not be opened so far. What it had comes as history where nobody has told of it meanwhile. */
+  const reopen = Effect.gen(function*() {
+    log = yield* openLog
+    isOpen = true
+    yield* restore
+  }).pipe(Effect.ignore)
+
   const onTick = Effect.gen(function*() {
+    if (!isOpen) yield* reopen
     yield* refreshAuthority(undefined)
     if (unsaved.length > 0) yield* Effect.ignore(append([], false))
     yield* stepGossip({ _tag: "Tick" })
@@ -382,21 +423,7 @@ const make = Effect.fnUntraced(function*() {
 
   // ---- life --------------------------------------------------------------------------------------------------------
 
-  context.learn(log.kept.flatMap(({ kind, signed }) => (kind === "certificate" ? [signed] : [])))
-  yield* refreshAuthority(undefined)
-  const items: Array<{ readonly signed: Signed; readonly entry: Entry }> = []
-  for (const { kind, signed } of log.kept) {
-    if (kind !== "entry") continue
-    // Checked before it was kept, and the checksum says that this is still it.
-    const entry = decodeBody(decodeEntry, signed.body)
-    if (entry !== undefined) items.push({ signed, entry })
-    if (items.length % (4 * itemsInARow) === 0) yield* Effect.yieldNow
-  }
-  for (const output of Gossip.step(gossip, { _tag: "Restored", items }, nowMs())) {
-    if (output._tag !== "Deliver") continue
-    deliver(output.author, output.entry, true)
-    yield* obey(output.author, output.entry)
-  }
+  yield* restore
 
   yield* Queue.take(peers.logEvents).pipe(
     Effect.flatMap((event) => one.withPermit(Effect.uninterruptible(onEvent(event)))),

@@ -416,6 +416,29 @@ describe("MessageRelay", () => {
       assert.deepStrictEqual(textsOf(again), ["heard anyway", "mine now"])
     })))
 
+  it.effect("opens its log as soon as the disk works that failed at the start, and neither loses nor repeats anything", () =>
+    simulated(Effect.gen(function*() {
+      const { devices: [a, b], network, verified } = yield* room(2, line(2))
+      yield* b!.relay.write(text("earlier, mine"))
+      yield* a!.relay.write(text("earlier"))
+      yield* pass(1)
+      yield* b!.stop
+      b!.disk.failNext("read", 1_000, "io")
+      const failing = yield* start(network, student(1), [verified], b!.disk)
+      yield* pass(2)
+      assert.deepStrictEqual(textsOf(failing), [])
+      assert.strictEqual((yield* Effect.flip(failing.relay.write(text("mine")))).reason, "disk")
+      b!.disk.recover()
+      yield* pass(2)
+      assert.deepStrictEqual(textsOf(failing), ["earlier, mine", "earlier"])
+      assert.isTrue(failing.heard.every(({ replayed }) => replayed))
+      assert.strictEqual((yield* failing.relay.write(text("mine now"))).number, 2)
+      yield* failing.stop
+      const again = yield* start(network, student(1), [verified], b!.disk)
+      yield* pass(1)
+      assert.deepStrictEqual(textsOf(again), ["earlier, mine", "earlier", "mine now"])
+    })))
+
   it.effect("spreads statuses over a line of ten devices, and forgets who is gone", () =>
     simulated(Effect.gen(function*() {
       const { devices } = yield* room(10, line(10))
