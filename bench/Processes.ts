@@ -127,6 +127,20 @@ export const labfx = (args: ReadonlyArray<string>, prefix: ReadonlyArray<string>
   }
 }
 
+/** A session on loopback: a teacher, and one student who is linked to it. */
+export const pair = async (folder: string, ...more: ReadonlyArray<string>) => {
+  const key = Path.join(folder, "key")
+  await keygen(key)
+  const port = [...freshPort(), ...more]
+  const teacher = labfx(
+    ["teacher", "--secret-file", key, "--state", `${folder}/t`, "--title", "Bench", "--json", ...port]
+  )
+  await teacher.until("session.started")
+  const student = labfx(["student", "--yes", "--state", `${folder}/s`, "--dir", `${folder}/d`, "--json", ...port])
+  await student.until("peer.up")
+  return { teacher, student, end: () => Promise.all([teacher.end(), student.end()]) }
+}
+
 /** User and system seconds, and the largest resident set in MB, of a living process. */
 export const usage = (pid: number) => {
   const fields = Fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")

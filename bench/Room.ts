@@ -90,9 +90,12 @@ export const room = async (count: number): Promise<Room> => {
     }
   }
   // /proc shows a machine's port only through a process that runs there: this one does nothing else.
-  const keepers = machines.map(({ prefix }) =>
-    tied(spawn(prefix[0]!, [...prefix.slice(1), "sleep", "infinity"], { stdio: "ignore" })).pid!
-  )
+  const keepers = machines.map(({ prefix }) => {
+    const keeper = tied(spawn(prefix[0]!, [...prefix.slice(1), "sleep", "infinity"], { stdio: "ignore" }))
+    // The benchmark does not wait for it.
+    keeper.unref()
+    return keeper.pid!
+  })
   while (!keepers.every((pid, index) => indexOf(pid) === index)) await rest(0.01)
 
   const empty = (): Array<Map<number, Cost>> => machines.map(() => new Map())

@@ -10,7 +10,7 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { parseArgs } from "node:util"
-import { freshPort, keygen, labfx, median, randomFile, usage } from "./Processes.ts"
+import { freshFolder, limitSeconds, median, natural, pair, randomFile, rest, usage } from "./Processes.ts"
 
 const { values } = parseArgs({
   options: {
@@ -19,32 +19,17 @@ const { values } = parseArgs({
     folder: { type: "string", default: "/dev/shm" }
   }
 })
-const bytes = Number(values.bytes)
+const bytes = natural(values.bytes, 1)
+const runs = natural(values.runs, 1)
+limitSeconds(runs * (60 + bytes / 2e6))
 
 const once = async () => {
-  const folder = Fs.mkdtempSync(Path.join(values.folder, "labfx-bench-"))
+  const folder = freshFolder(values.folder)
   try {
-    const key = Path.join(folder, "key")
     const file = Path.join(folder, "data.bin")
     randomFile(file, bytes)
-    await keygen(key)
-    const port = freshPort()
-    const teacher = labfx([
-      "teacher",
-      "--secret-file",
-      key,
-      "--state",
-      `${folder}/t`,
-      "--title",
-      "Bench",
-      "--json",
-      ...port
-    ])
-    await teacher.until("session.started")
-    const student = labfx(["student", "--yes", "--state", `${folder}/s`, "--dir", `${folder}/d`, "--json", ...port])
-    await student.until("session.joined")
-    await student.until("peer.up")
-    await new Promise((rested) => setTimeout(rested, 500))
+    const { end: leave, student, teacher } = await pair(folder)
+    await rest(0.5)
     const before = [usage(teacher.child.pid!), usage(student.child.pid!)]
     const start = performance.now()
     teacher.child.stdin.write(`/share ${file}\n`)
@@ -53,7 +38,7 @@ const once = async () => {
     await student.until("share.completed")
     const end = performance.now()
     const after = [usage(teacher.child.pid!), usage(student.child.pid!)]
-    await Promise.all([teacher.end(), student.end()])
+    await leave()
     const gigabytes = bytes / 1e9
     return {
       MBps: bytes / 1e3 / (end - start),
@@ -70,7 +55,7 @@ const once = async () => {
 }
 
 const results: Array<Awaited<ReturnType<typeof once>>> = []
-for (let run = 0; run < Number(values.runs); run++) results.push(await once())
+for (let run = 0; run < runs; run++) results.push(await once())
 console.log(`${bytes} bytes, ${results.length} runs, node ${process.version}; minimum / median / maximum`)
 for (const key of Object.keys(results[0]!) as Array<keyof (typeof results)[number]>) {
   const all = results.map((result) => result[key])

@@ -6,10 +6,9 @@
  * `--bulk BYTES` shares a file of that size at the same moment, so that messages have bulk data to pass. The time ends
  * when this process has read the last student's event, so it has the pipes in it as well.
  */
-import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { parseArgs } from "node:util"
-import { freshPort, keygen, labfx, randomFile } from "./Processes.ts"
+import { freshFolder, freshPort, giveUp, keygen, labfx, limitSeconds, natural, randomFile, rest } from "./Processes.ts"
 
 const { values } = parseArgs({
   options: {
@@ -20,71 +19,64 @@ const { values } = parseArgs({
     folder: { type: "string", default: "/dev/shm" }
   }
 })
-const [count, messages, everyMs, bulk] = [values.students, values.messages, values.everyMs, values.bulk].map(
-  Number
-) as [
-  number,
-  number,
-  number,
-  number
-]
-const rest = (ms: number) => new Promise((rested) => setTimeout(rested, ms))
-const folder = Fs.mkdtempSync(Path.join(values.folder, "labfx-bench-"))
+const count = natural(values.students, 1)
+const messages = natural(values.messages, 1)
+const everyMs = natural(values.everyMs)
+const bulk = natural(values.bulk)
+limitSeconds(90 + 2 * count + 2 * messages * everyMs / 1_000)
+const folder = freshFolder(values.folder)
 const file = Path.join(folder, "bulk.bin")
 const all: Array<ReturnType<typeof labfx>> = []
-try {
-  const key = Path.join(folder, "key")
-  await keygen(key)
-  const port = freshPort()
-  const start = (name: string, ...args: ReadonlyArray<string>) => {
-    const each = labfx([...args, "--state", `${folder}/${name}`, "--json", "--no-ui", ...port])
-    all.push(each)
-    return each
-  }
-  const teacher = start("teacher", "teacher", "--secret-file", key, "--title", "Bench")
-  await teacher.until("session.started")
-  const students = Array.from(
-    { length: count },
-    (_, i) => start(`s${i}`, "student", "--yes", "--dir", `${folder}/d${i}`)
-  )
-  await Promise.all(students.map((student) => student.until("peer.up")))
-  await rest(5_000)
-  if (bulk > 0) {
-    randomFile(file, bulk)
-    teacher.child.stdin.write(`/share ${file}\n`)
-    await rest(500)
-  }
-
-  const sentAt = new Map<string, number>()
-  const arrivals = new Map<string, Array<number>>()
-  for (const student of students) {
-    student.onEvent((event) => {
-      if (event["event"] !== "message.delivered") return
-      const text = String(event["text"])
-      arrivals.set(text, [...(arrivals.get(text) ?? []), performance.now() - sentAt.get(text)!])
-    })
-  }
-  for (let i = 0; i < messages; i++) {
-    const text = `message ${i} ${"x".repeat(200)}`
-    sentAt.set(text, performance.now())
-    teacher.child.stdin.write(`${text}\n`)
-    await rest(everyMs)
-  }
-  for (
-    let waited = 0;
-    waited < 20_000 && Array.from(arrivals.values()).some((each) => each.length < count);
-    waited += 100
-  ) {
-    await rest(100)
-  }
-  const last = Array.from(arrivals.values(), (each) => Math.max(...each)).toSorted((a, b) => a - b)
-  const complete = Array.from(arrivals.values()).filter((each) => each.length === count).length
-  const at = (share: number) => last[Math.min(last.length - 1, Math.floor(share * last.length))]!.toFixed(1)
-  console.log(
-    `${count} students, ${messages} messages of 200 bytes, one each ${everyMs} ms, ${bulk} bytes of bulk: ${complete} reached everybody`
-  )
-  console.log(`to the last student: p50 ${at(0.5)} ms, p90 ${at(0.9)} ms, p99 ${at(0.99)} ms`)
-} finally {
-  await Promise.all(all.map((each) => each.end()))
-  Fs.rmSync(folder, { recursive: true })
+const key = Path.join(folder, "key")
+await keygen(key)
+const port = freshPort()
+const start = (name: string, ...args: ReadonlyArray<string>) => {
+  const each = labfx([...args, "--state", `${folder}/${name}`, "--json", "--no-ui", ...port])
+  all.push(each)
+  return each
 }
+const teacher = start("teacher", "teacher", "--secret-file", key, "--title", "Bench")
+await teacher.until("session.started")
+const students = Array.from(
+  { length: count },
+  (_, i) => start(`s${i}`, "student", "--yes", "--dir", `${folder}/d${i}`)
+)
+await Promise.all(students.map((student) => student.until("peer.up")))
+await rest(5)
+if (bulk > 0) {
+  randomFile(file, bulk)
+  teacher.child.stdin.write(`/share ${file}\n`)
+  await rest(0.5)
+}
+
+const sentAt = new Map<string, number>()
+const arrivals = new Map<string, Array<number>>()
+for (const student of students) {
+  student.onEvent((event) => {
+    if (event["event"] !== "message.delivered") return
+    const text = String(event["text"])
+    arrivals.set(text, [...(arrivals.get(text) ?? []), performance.now() - sentAt.get(text)!])
+  })
+}
+for (let i = 0; i < messages; i++) {
+  const text = `message ${i} ${"x".repeat(200)}`
+  sentAt.set(text, performance.now())
+  teacher.child.stdin.write(`${text}\n`)
+  await rest(everyMs / 1_000)
+}
+for (
+  let waited = 0;
+  waited < 20_000 && Array.from(arrivals.values()).some((each) => each.length < count);
+  waited += 100
+) {
+  await rest(0.1)
+}
+const last = Array.from(arrivals.values(), (each) => Math.max(...each)).toSorted((a, b) => a - b)
+if (last.length === 0) giveUp("no message reached anybody")
+const complete = Array.from(arrivals.values()).filter((each) => each.length === count).length
+const at = (share: number) => last[Math.min(last.length - 1, Math.floor(share * last.length))]!.toFixed(1)
+console.log(
+  `${count} students, ${messages} messages of 200 bytes, one each ${everyMs} ms, ${bulk} bytes of bulk: ${complete} reached everybody`
+)
+console.log(`to the last student: p50 ${at(0.5)} ms, p90 ${at(0.9)} ms, p99 ${at(0.99)} ms`)
+await Promise.all(all.map((each) => each.end()))
