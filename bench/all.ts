@@ -12,7 +12,7 @@ import * as Path from "node:path"
 import { createInterface } from "node:readline"
 import { parseArgs } from "node:util"
 import { namespacesMissing } from "../test/support/Lab.ts"
-import { tied } from "./Processes.ts"
+import { atEnd } from "./Processes.ts"
 
 const { values } = parseArgs({ options: { quick: { type: "boolean", default: false }, out: { type: "string" } } })
 const { quick } = values
@@ -104,9 +104,11 @@ const benches: ReadonlyArray<Bench> = [
 
 const run = ({ args, figures, file }: Bench) =>
   new Promise<{ readonly isWell: boolean; readonly lines: ReadonlyArray<string> }>((ended) => {
-    const child = tied(
-      spawn(process.execPath, [Path.join(import.meta.dirname, file), ...args], { stdio: ["ignore", "pipe", "inherit"] })
-    )
+    const child = spawn(process.execPath, [Path.join(import.meta.dirname, file), ...args], {
+      stdio: ["ignore", "pipe", "inherit"]
+    })
+    // Not killed: it has processes and namespaces of its own to end.
+    atEnd(() => child.kill("SIGTERM"))
     const lines: Array<string> = []
     createInterface({ input: child.stdout }).on("line", (line) => {
       console.log(line)
