@@ -145,6 +145,7 @@ export const run = Effect.fnUntraced(function*(
     if (!wanted.has(device) || device.isRunning || starting.has(device)) return
     trace.line(device.name, "starts")
     starting.add(device)
+    if (endedUnwritten.delete(device)) observer.mayRepeat(device)
     const again = (why: string) => {
       trace.line(device.name, `ends: ${why}`)
       starting.delete(device)
@@ -159,6 +160,7 @@ export const run = Effect.fnUntraced(function*(
   }
   /** As the program ends: with a goodbye, and in the middle of everything if that takes too long. */
   const end = (device: Device): void => {
+    if (isUnwritable(device)) endedUnwritten.add(device)
     const ending = fork(device.stop())
     at(time.nowMs + endWithinMs, () => {
       if (ending.pollUnsafe() !== undefined) return
@@ -180,11 +182,13 @@ export const run = Effect.fnUntraced(function*(
   const unwritableUntilMs = new Map<Device, number>()
   const unwritable = (device: Device, fault: Scenario.Fault) =>
     unwritableUntilMs.set(device, Math.max(unwritableUntilMs.get(device) ?? 0, fault.atMs + fault.forMs + keptWithinMs))
+  // While the disk takes nothing, messages are shown nevertheless, and may be shown again by the next run.
+  const isUnwritable = (device: Device) => (unwritableUntilMs.get(device) ?? 0) > time.nowMs
+  const endedUnwritten = new Set<Device>()
   const turnOff = (device: Device, power: boolean): void => {
     starting.delete(device)
     if (power) observer.lostPower(device)
-    // While the disk takes nothing, messages are shown nevertheless, and may be shown again after a kill.
-    else if ((unwritableUntilMs.get(device) ?? 0) > time.nowMs) observer.mayRepeat(device)
+    else if (isUnwritable(device)) observer.mayRepeat(device)
     fork(power ? device.powerOff(network, draw) : device.kill(network))
     observer.check()
   }
@@ -358,6 +362,8 @@ export const run = Effect.fnUntraced(function*(
       case "suspend":
         if (!device.isRunning) return
         begins()
+        // What the disk did not take before is still to be written when the machine is awake again.
+        if (isUnwritable(device)) unwritable(device, fault)
         device.suspend()
         return void over(() => device.resume())
     }
