@@ -30,7 +30,7 @@ interface Known {
   readonly spoilt: Set<string>
   /** Folders whose small files a power cut may have taken, until the program says again that they are complete. */
   readonly unsettled: Set<string>
-  /** Whether its disk has spoilt something of the hidden folder, from which such files are made again. */
+  /** Whether its disk has spoilt something that nobody sees: packs, or a log. */
   rotten: boolean
 }
 
@@ -144,6 +144,15 @@ export class Observer {
     const known = this.#known.get(device)!
     known.rotten = true
     for (const name of known.unsettled) known.spoilt.add(name)
+  }
+
+  isRotten(device: Device): boolean {
+    return this.#known.get(device)!.rotten
+  }
+
+  /** Whether a line of {@link messages} was said by somebody who belongs to the room. */
+  isHonest(line: string): boolean {
+    return !this.hostile.has(line.slice(0, line.indexOf(" ")) as PeerId)
   }
 
   /** A message as {@link messages} has it. */

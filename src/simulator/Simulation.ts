@@ -351,7 +351,10 @@ export const run = Effect.fnUntraced(function*(
         turnOff(device, false)
         if (path.startsWith(`${downloads}/.labfx/`)) observer.rotted(device)
         else if (path.startsWith(`${downloads}/`)) observer.spoilt(device, path.slice(downloads.length + 1))
-        else observer.lostPower(device)
+        else {
+          observer.lostPower(device)
+          observer.rotted(device)
+        }
         observer.aside(device, () => device.disk.rot(path, draw))
         return void over(() => start(device))
       }
@@ -456,15 +459,30 @@ export const run = Effect.fnUntraced(function*(
   /** What is still missing, in sentences; and what there is to have. */
   const missing = () => {
     const views = look()
+    // With the teacher away and everybody else just started, nobody is left to announce the session: they wait for one.
+    if (!wanted.has(teacher) && ![...views.values()].some(({ phase }) => phase === "joined")) {
+      return {
+        found: [...wanted].flatMap((device) => views.has(device) ? [] : [`${device.name} does not run`]),
+        shares: 0,
+        messages: 0
+      }
+    }
     const roots = new Set<Root>()
     for (const view of views.values()) {
       for (const { root, state } of view.shares) if (state === "complete") roots.add(root)
     }
     // A message counts once its author has been told so, and as long as anybody is there who has seen it.
     const messages = new Set<string>()
-    for (const device of views.keys()) for (const line of observer.messages(device)) messages.add(line)
+    for (const [device, { conversation }] of views) {
+      // What a disk has spoilt may have been the only copy: then only what the device still has is to be had from it.
+      const shown = observer.isRotten(device) ? [] : observer.messages(device)
+      const typed = [...conversation].filter((line) => observer.isHonest(line))
+      for (const line of [...shown, ...typed]) messages.add(line)
+    }
     for (const { device, text } of accepted) {
-      if (views.has(device) && ![...messages].some((line) => line.endsWith(` ${text}`))) messages.add(text)
+      if (views.has(device) && !observer.isRotten(device) && ![...messages].some((line) => line.endsWith(` ${text}`))) {
+        messages.add(text)
+      }
     }
     const found: Array<string> = []
     for (const device of wanted) {
@@ -474,6 +492,10 @@ export const run = Effect.fnUntraced(function*(
       else {
         for (const root of roots) {
           if (device === teacher || isComplete(view, root)) continue
+          // What is published is not fetched again, so a spoilt chunk of it does not pass through a device.
+          if (scenario.walled.has(devices.indexOf(device)) && devices.some((other) => observer.isRotten(other))) {
+            continue
+          }
           const share = view.shares.find((share) => share.root === root)
           found.push(
             `${device.name} misses ${share?.title ?? "a share it has not heard of"}${
