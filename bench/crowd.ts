@@ -1,17 +1,28 @@
 /**
  * A crowd: many students as real processes on one machine, and one file for all of them.
  *
- *     npm run build && node bench/crowd.ts [--students 50] [--bytes 20000000] [--folder /dev/shm] [--idle 20]
+ *     npm run build && node bench/crowd.ts [--students 50] [--bytes 20000000] [--folder /dev/shm] [--idle 20] [--limit 600]
  *
  * Prints how long joining and receiving take, CPU seconds and peak memory. All share this machine's cores, so the times
- * say how much work it is, not how fast a room is.
+ * say how much work it is, not how fast a room is. `--idle` looks for that many seconds at a room in which nothing happens;
+ * `--limit` is when it gives up, in seconds.
  */
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import { parseArgs } from "node:util"
-import { freshPort, keygen, labfx, median, randomFile, usage } from "./Processes.ts"
+import {
+  freshFolder,
+  freshPort,
+  keygen,
+  labfx,
+  limitSeconds,
+  median,
+  natural,
+  randomFile,
+  rest,
+  usage
+} from "./Processes.ts"
 
 const { values } = parseArgs({
   options: {
@@ -22,18 +33,14 @@ const { values } = parseArgs({
     limit: { type: "string", default: "600" }
   }
 })
-const count = Number(values.students)
-const bytes = Number(values.bytes)
-const folder = Fs.mkdtempSync(Path.join(values.folder, "labfx-bench-"))
+const count = natural(values.students, 1)
+const bytes = natural(values.bytes, 1)
+limitSeconds(natural(values.limit, 1))
+const folder = freshFolder(values.folder)
 const all: Array<ReturnType<typeof labfx>> = []
-const timeout = setTimeout(() => {
-  console.log(`not done after ${values.limit} s`)
-  for (const { child } of all) child.kill("SIGKILL")
-  process.exit(1)
-}, Number(values.limit) * 1_000)
 
 const sum = (numbers: ReadonlyArray<number>) => numbers.reduce((a, b) => a + b, 0)
-const idleSeconds = Number(values.idle)
+const idleSeconds = natural(values.idle)
 const digest = (file: string) => Crypto.createHash("sha256").update(Fs.readFileSync(file)).digest("hex")
 try {
   const key = Path.join(folder, "key")
@@ -80,9 +87,9 @@ try {
   const joinCpu = sum(cpuNow())
   if (idleSeconds > 0) {
     // Until everybody has the links it wants.
-    await sleep(10_000)
+    await rest(10)
     const quiet = sum(cpuNow())
-    await sleep(idleSeconds * 1_000)
+    await rest(idleSeconds)
     console.log(
       `idle              ${((sum(cpuNow()) - quiet) / idleSeconds / all.length * 100).toFixed(2)} % of a core a process`
     )
@@ -118,7 +125,5 @@ try {
     } MB`
   )
 } finally {
-  clearTimeout(timeout)
   await Promise.all(all.map((each) => each.end()))
-  Fs.rmSync(folder, { recursive: true })
 }

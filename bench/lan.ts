@@ -112,9 +112,11 @@ for (const name of names) {
           folder: values.folder
         })
         each.push(result)
+        const { complete, lastCopies } = result
+        console.log(`turn ${run + 1}: ${tool.name} ${lastCopies?.toFixed(3) ?? `–, ${complete} complete`}`)
         if (values.out !== undefined) Fs.appendFileSync(values.out, `${JSON.stringify(result)}\n`)
       } catch (error) {
-        console.log(`${tool.name}: ${(error as Error).message}`)
+        console.log(`turn ${run + 1}: ${tool.name} failed, ${(error as Error).message}`)
       }
     }
   }

@@ -15,6 +15,7 @@ import { Crypto } from "../src/services/Crypto.ts"
 import { layerNode as cryptoLayer } from "../src/services/node/CryptoNode.ts"
 import { layerNode as transportLayer } from "../src/services/node/TransportNode.ts"
 import { type Connection, Transport } from "../src/services/Transport.ts"
+import { freshFolder, limitSeconds, natural, tied } from "./Processes.ts"
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -117,7 +118,9 @@ interface Figures {
 
 /** Starts this file again as one side of a task. */
 const start = (task: Task, onMessage: (message: { readonly port: number } | Figures) => void) => {
-  const child = fork(import.meta.filename, [], { env: { ...process.env, LABFX_BENCH_TASK: JSON.stringify(task) } })
+  const child = tied(
+    fork(import.meta.filename, [], { env: { ...process.env, LABFX_BENCH_TASK: JSON.stringify(task) } })
+  )
   child.on("message", onMessage)
   return new Promise<void>((resolve) => child.once("exit", () => resolve()))
 }
@@ -146,16 +149,13 @@ const run = async (variant: Variant, folder: string, totalBytes: number) => {
 
 const task = process.env["LABFX_BENCH_TASK"]
 if (task === undefined) {
-  const totalBytes = Number(process.argv[2] ?? 1_024) * MiB
-  const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "labfx-bench-"))
-  try {
-    const source = Fs.openSync(Path.join(folder, "source"), "w")
-    for (let at = 0; at < sourceBytes; at += chunkBytes) Fs.writeSync(source, randomBytes(chunkBytes))
-    Fs.closeSync(source)
-    for (const variant of variants) await run(variant, folder, totalBytes)
-  } finally {
-    Fs.rmSync(folder, { recursive: true })
-  }
+  const totalBytes = natural(process.argv[2] ?? "1024", 1) * MiB
+  limitSeconds(60 + variants.length * (30 + totalBytes / 1e7))
+  const folder = freshFolder(Os.tmpdir())
+  const source = Fs.openSync(Path.join(folder, "source"), "w")
+  for (let at = 0; at < sourceBytes; at += chunkBytes) Fs.writeSync(source, randomBytes(chunkBytes))
+  Fs.closeSync(source)
+  for (const variant of variants) await run(variant, folder, totalBytes)
 } else {
   await Effect.runPromise(side(JSON.parse(task)))
   process.disconnect()

@@ -8,14 +8,15 @@
 import { Context, Effect, Layer } from "effect"
 import * as NodeFs from "node:fs"
 import * as NodeOs from "node:os"
-import * as NodePath from "node:path"
 import { monitorEventLoopDelay, performance } from "node:perf_hooks"
 import { ChunkStore } from "../src/services/ChunkStore.ts"
 import { layerNode as cryptoNode } from "../src/services/node/CryptoNode.ts"
 import { layerNode as diskNode } from "../src/services/node/DiskNode.ts"
+import { freshFolder, limitSeconds, natural } from "./Processes.ts"
 
-const folder = NodeFs.mkdtempSync(NodePath.join(process.argv[2] ?? NodeOs.tmpdir(), "labfx-bench-"))
-const rounds = Number(process.argv[3] ?? 1)
+const rounds = natural(process.argv[3] ?? "1", 1)
+limitSeconds(60 + 600 * rounds)
+const folder = freshFolder(process.argv[2] ?? NodeOs.tmpdir())
 const quiet = () => Effect.void
 
 /** Prints how long an effect takes, its processor time, and the longest time that nothing else could run. */
@@ -103,4 +104,4 @@ const program = Effect.gen(function*() {
   }
 })
 
-await Effect.runPromise(program).finally(() => NodeFs.rmSync(folder, { recursive: true, force: true }))
+await Effect.runPromise(program)

@@ -1,6 +1,9 @@
 /**
  * BitTorrent clients, each tuned for a fast LAN: everybody served, no limits, no encryption, TCP only. They find each other by
  * multicast and by a tracker on the teacher's machine; the torrent file is there beforehand.
+ *
+ * Transmission 3.00 knows every address after a fraction of a second, and still sends next to nothing for about eleven: a file has
+ * to be large for that not to decide.
  */
 import { spawnSync } from "node:child_process"
 import * as Crypto from "node:crypto"
