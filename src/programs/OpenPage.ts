@@ -2,6 +2,8 @@
 import { Effect } from "effect"
 import { Desktop } from "../services/Desktop.ts"
 import { Disk } from "../services/Disk.ts"
+import * as DesktopNode from "../services/node/DesktopNode.ts"
+import * as DiskNode from "../services/node/DiskNode.ts"
 
 /**
  * Opens a link by way of a file that only this user can read and that leads to it: arguments of a process are there for
@@ -16,3 +18,7 @@ export const openPage = Effect.fnUntraced(function*(stateFolder: string, url: st
   yield* disk.replaceFile(path, new TextEncoder().encode(body))
   yield* desktop.browse(path)
 })
+
+/** The same from a command that has nothing of the desktop with it. */
+export const showPage = (stateFolder: string, url: string) =>
+  openPage(stateFolder, url).pipe(Effect.provide([DesktopNode.layerNode, DiskNode.layerNode]))

@@ -1,20 +1,26 @@
 /** The page and the local API beside a session. What they are made of is loaded only when a session runs. */
 import { Effect, type Scope } from "effect"
 import type { PageUnavailable } from "../services/LocalErrors.ts"
+import type { Starting } from "../services/LocalServer.ts"
 import type { Session } from "../services/Session.ts"
 import { Machine } from "./Machine.ts"
 import * as Phrasing from "./Phrasing.ts"
 import * as Problems from "./Problems.ts"
 import { Streams } from "./Streams.ts"
 
-export interface PageOptions {
-  readonly noUi: boolean
+export interface ServedOptions {
   /** 0 lets the system choose. */
   readonly uiPort: number
-  readonly json: boolean
   readonly isTeacher: boolean
   readonly name: string
   readonly stateFolder: string
+  /** For the start page. */
+  readonly starting?: Starting
+}
+
+export interface PageOptions extends ServedOptions {
+  readonly noUi: boolean
+  readonly json: boolean
 }
 
 /** Serves the page until the scope closes, and says at a terminal where it is. */

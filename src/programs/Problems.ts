@@ -11,7 +11,7 @@ import { FolderError, StoreError } from "../services/ChunkStore.ts"
 import { ListenError } from "../services/Datagrams.ts"
 import { DiskError } from "../services/Disk.ts"
 import { StateError } from "../services/Identity.ts"
-import { DropRefused, NothingRunning, OpenRefused, PageUnavailable } from "../services/LocalErrors.ts"
+import { DropRefused, NothingRunning, OpenRefused, PageUnavailable, StartRefused } from "../services/LocalErrors.ts"
 import { WriteRefused } from "../services/MessageRelay.ts"
 import { SecretError } from "../services/Secrets.ts"
 import { SessionRefused } from "../services/Session.ts"
@@ -71,7 +71,8 @@ export const LabfxError = Schema.Union([
   NothingRunning,
   PageUnavailable,
   DropRefused,
-  OpenRefused
+  OpenRefused,
+  StartRefused
 ])
 export type LabfxError = typeof LabfxError.Type
 
@@ -472,6 +473,16 @@ const words = (error: LabfxError): readonly [what: string, next: string, exit: n
             "Rename the files and drop them again.",
             ExitCode.failed
           ]
+      }
+    case "StartRefused":
+      switch (error.reason) {
+        case "started":
+          return ["A session has begun here already.", "Go on in it, or end labfx and start it again.", ExitCode.failed]
+        case "bad-title":
+        case "bad-name":
+          return words(new UsageError({ reason: "bad-name", detail: error.detail }))
+        case "bad-join-code":
+          return words(new UsageError({ reason: "short-join-code", detail: error.detail }))
       }
     case "OpenRefused":
       switch (error.reason) {

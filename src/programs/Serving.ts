@@ -6,12 +6,12 @@ import * as CryptoNode from "../services/node/CryptoNode.ts"
 import * as DesktopNode from "../services/node/DesktopNode.ts"
 import * as DiskNode from "../services/node/DiskNode.ts"
 import * as LocalServerNode from "../services/node/LocalServerNode.ts"
-import type { PageOptions } from "./Page.ts"
+import type { ServedOptions } from "./Page.ts"
 import { pageFiles } from "./pageFiles.ts"
 import { program } from "./program.ts"
 
 /** Serves the running session until the scope closes. */
-export const localServer = Effect.fnUntraced(function*(options: PageOptions, resolvePath: (typed: string) => string) {
+export const localServer = Effect.fnUntraced(function*(options: ServedOptions, resolvePath: (typed: string) => string) {
   const page = yield* Effect.promise(pageFiles)
   const services = yield* Layer.build(
     LocalServer.layer({ ...options, program, resolvePath, page }).pipe(

@@ -11,7 +11,9 @@ import { description, version } from "./program.ts"
 import { say } from "./say.ts"
 import { share } from "./share.ts"
 import { simulate } from "./simulate.ts"
+import { start } from "./start.ts"
 import { status } from "./status.ts"
+import { Streams } from "./Streams.ts"
 import { student } from "./student.ts"
 import { teacher } from "./teacher.ts"
 import { unshare } from "./unshare.ts"
@@ -31,6 +33,7 @@ const labfx = Command.make("labfx").pipe(
   Command.withSubcommands([
     teacher,
     student,
+    start,
     keygen,
     demo,
     simulate,
@@ -61,6 +64,13 @@ const builtIns = CliConfig.layer({
   builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, GlobalFlag.LogLevel]
 })
 
-/** Runs the command that the arguments name. Fails with a `CliError` for a mistaken command line. */
+/**
+ * Runs the command that the arguments name. Fails with a `CliError` for a mistaken command line. No argument at a terminal is
+ * somebody who has clicked the program: the page leads on.
+ */
 export const run = (args: ReadonlyArray<string>) =>
-  Command.runWith(labfx, { version })(attachSecret(args)).pipe(Effect.provide(Layer.merge(presenter, builtIns)))
+  Effect.gen(function*() {
+    const streams = yield* Streams
+    const isClicked = args.length === 0 && streams.inIsTerminal && streams.outIsTerminal
+    return yield* Command.runWith(labfx, { version })(isClicked ? ["open"] : attachSecret(args))
+  }).pipe(Effect.provide(Layer.merge(presenter, builtIns)))

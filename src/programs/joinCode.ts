@@ -16,6 +16,14 @@ export const flag = (description: string) =>
 
 const isCode = Schema.is(shortText(Limits.joinCodeBytesMax))
 
+/** What is wrong with a code, blanks around it left out; a student's may be as short as the teacher's was. */
+export const problemOf = (code: string, command: "teacher" | "student") =>
+  code === "" || !isCode(code)
+    ? "bad-join-code"
+    : command === "teacher" && [...code.replace(/\s/gu, "")].length < Limits.joinCodeCharactersMin
+    ? "short-join-code"
+    : undefined
+
 /** Flag, question, environment: the first that is given counts; none is an open session, or no code to give. */
 export const find = Effect.fnUntraced(function*(
   given: Option.Option<Redacted.Redacted>,
@@ -30,9 +38,7 @@ export const find = Effect.fnUntraced(function*(
     ? yield* secret.answer("Join code")
     : Option.getOrElse(given, () => Redacted.make(variable!, { label: "join code" }))
   const text = Redacted.value(code).trim()
-  if (text === "" || !isCode(text)) return yield* new UsageError({ reason: "bad-join-code", detail: "" })
-  if (command === "teacher" && [...text.replace(/\s/gu, "")].length < Limits.joinCodeCharactersMin) {
-    return yield* new UsageError({ reason: "short-join-code", detail: "" })
-  }
+  const reason = problemOf(text, command)
+  if (reason !== undefined) return yield* new UsageError({ reason, detail: "" })
   return Redacted.make(text, { label: "join code" })
 })

@@ -11,7 +11,7 @@ import { joinCodeBytesMax } from "../protocol/Limits.ts"
 import { ShareStatus } from "../protocol/Status.ts"
 import { shortText } from "../protocol/Text.ts"
 import { DiskError } from "./Disk.ts"
-import { DropRefused, OpenRefused } from "./LocalErrors.ts"
+import { DropRefused, OpenRefused, StartError } from "./LocalErrors.ts"
 import { WriteRefused } from "./MessageRelay.ts"
 import { SessionRefused } from "./Session.ts"
 import { SessionFound } from "./SessionEvent.ts"
@@ -114,6 +114,34 @@ export const Found = Schema.Struct({
 })
 export type Found = typeof Found.Type
 
+/** What the start page suggests, for as long as nothing has begun. */
+export const StartDefaults = Schema.Struct({
+  title: Schema.String,
+  name: Schema.String,
+  /** Where a student's received files appear. */
+  folder: Schema.String,
+  /** Whether a teacher's key is kept on this machine. */
+  keyKept: Schema.Boolean
+})
+export type StartDefaults = typeof StartDefaults.Type
+
+/** What a person chooses on the start page. */
+export const StartChoice = Schema.Union([
+  Schema.TaggedStruct("Teacher", {
+    title: Schema.String,
+    /** A phrase, or what a key file holds. Without one: the key kept on this machine, made the first time. */
+    secret: Schema.optional(Schema.String),
+    studentsMayWrite: Schema.Boolean,
+    joinCode: Schema.optional(Schema.String)
+  }),
+  Schema.TaggedStruct("Student", {
+    name: Schema.String,
+    folder: Schema.String,
+    joinCode: Schema.optional(Schema.String)
+  })
+])
+export type StartChoice = typeof StartChoice.Type
+
 export const Header = Schema.Struct({
   /** Name and version. */
   program: Schema.String,
@@ -130,6 +158,8 @@ export const Header = Schema.Struct({
   /** TCP port of links. */
   port: Schema.optional(Schema.Natural),
   door: Schema.optional(Door),
+  /** There while nobody has chosen yet who this device is; then `start` is called. */
+  start: Schema.optional(StartDefaults),
   mayWrite: Schema.Boolean
 })
 export type Header = typeof Header.Type
@@ -223,6 +253,13 @@ const session = HttpApiGroup.make("session", { topLevel: true })
       error: refusals.session
     }).annotateMerge(
       described("Try a join code", "At the door of a closed session. What comes of it is in the state: `header.door`.")
+    ),
+    HttpApiEndpoint.post("start", "/start", {
+      payload: StartChoice,
+      success: HttpApiSchema.NoContent,
+      error: StartError.members.map((error) => error.pipe(HttpApiSchema.status(422)))
+    }).annotateMerge(
+      described("Begin as the teacher or as a student", "Where labfx was started with the start page, and once.")
     ),
     HttpApiEndpoint.post("end", "/end", {
       success: HttpApiSchema.NoContent,

@@ -1,5 +1,11 @@
 /** What can go wrong around the local API, apart from it: the catalogue of words needs them and nothing else of it. */
 import { Schema } from "effect"
+import { FolderError } from "./ChunkStore.ts"
+import { ListenError } from "./Datagrams.ts"
+import { DiskError } from "./Disk.ts"
+import { StateError } from "./Identity.ts"
+import { SecretError } from "./Secrets.ts"
+import { AcceptError } from "./Transport.ts"
 
 /** Something dropped onto the page was not taken. What had arrived of it is removed. */
 export class DropRefused extends Schema.TaggedError<DropRefused>()("DropRefused", {
@@ -24,3 +30,21 @@ export class PageUnavailable extends Schema.TaggedError<PageUnavailable>()("Page
   port: Schema.Natural,
   detail: Schema.String
 }) {}
+
+/** What was chosen on the start page cannot be begun. */
+export class StartRefused extends Schema.TaggedError<StartRefused>()("StartRefused", {
+  reason: Schema.Literals(["started", "bad-title", "bad-name", "bad-join-code"]),
+  detail: Schema.String
+}) {}
+
+/** Why a session could not be begun from the start page. */
+export const StartError = Schema.Union([
+  StartRefused,
+  SecretError,
+  AcceptError,
+  ListenError,
+  StateError,
+  FolderError,
+  DiskError
+])
+export type StartError = typeof StartError.Type

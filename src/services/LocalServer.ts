@@ -5,7 +5,7 @@
  * something happens and once a second; whoever follows it gets what changed since the state it has, so a slow reader
  * misses no step and holds up nobody.
  */
-import { Clock, Context, Effect, Layer, Metric, PubSub, Redacted, Stream } from "effect"
+import { Clock, Context, Effect, Fiber, Layer, Metric, PubSub, Redacted, Scope, Stream } from "effect"
 import { Base64Url } from "effect/encoding"
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
@@ -16,8 +16,16 @@ import { Desktop } from "./Desktop.ts"
 import { Disk } from "./Disk.ts"
 import { Drops } from "./Drops.ts"
 import * as LocalAccess from "./LocalAccess.ts"
-import { type Found, type Header, LocalApi, type LocalState, type Notice } from "./LocalApi.ts"
-import { OpenRefused } from "./LocalErrors.ts"
+import {
+  type Found,
+  type Header,
+  LocalApi,
+  type LocalState,
+  type Notice,
+  type StartChoice,
+  type StartDefaults
+} from "./LocalApi.ts"
+import { OpenRefused, type StartError, StartRefused } from "./LocalErrors.ts"
 import * as State from "./LocalState.ts"
 import * as People from "./People.ts"
 import * as Roster from "./Roster.ts"
@@ -32,6 +40,20 @@ export interface PageFiles {
   readonly style: string
 }
 
+/** The start page: nobody has chosen yet who this device is. */
+export interface Starting {
+  readonly defaults: Effect.Effect<StartDefaults>
+  /** Begins what was chosen; it then is the session that is served. */
+  readonly begin: (choice: StartChoice) => Effect.Effect<Begun, StartError>
+}
+
+/** Who this device has become. */
+export interface Begun {
+  readonly isTeacher: boolean
+  readonly name: string
+  readonly stateFolder: string
+}
+
 export interface LocalServerOptions {
   readonly isTeacher: boolean
   readonly name: string
@@ -41,6 +63,8 @@ export interface LocalServerOptions {
   /** The path a person means by what was typed. */
   readonly resolvePath: (typed: string) => string
   readonly page: PageFiles
+  /** Without one a session runs from the beginning. */
+  readonly starting?: Starting
 }
 
 export class LocalServer extends Context.Service<LocalServer, {
@@ -95,6 +119,8 @@ const make = Effect.fnUntraced(function*(options: LocalServerOptions) {
   const server = yield* HttpServer.HttpServer
   const session = yield* Session
   const clock = yield* Clock.Clock
+  const scope = yield* Effect.scope
+  let { isTeacher, name, starting } = options
 
   if (server.address._tag !== "InetAddressV4") return yield* Effect.die("the local API is served on 127.0.0.1 only")
   const { port } = server.address
@@ -132,7 +158,7 @@ const make = Effect.fnUntraced(function*(options: LocalServerOptions) {
   }
 
   const shareNow = (share: ShareView) => {
-    const spread = options.isTeacher ? Roster.spread(roster, share) : undefined
+    const spread = isTeacher ? Roster.spread(roster, share) : undefined
     return { ...share, filesCount: filesCounts.get(share.root) ?? 0, ...(spread === undefined ? {} : { spread }) }
   }
 
@@ -144,10 +170,11 @@ const make = Effect.fnUntraced(function*(options: LocalServerOptions) {
     const state: LocalState = {
       header: {
         program: options.program,
-        isTeacher: options.isTeacher,
-        name: options.name,
+        isTeacher,
+        name,
         ...header,
-        ...started
+        ...started,
+        ...(starting === undefined ? {} : { start: yield* starting.defaults })
       } satisfies Header,
       shares: shares.map(shareNow),
       devices: Roster.devices(roster),
@@ -281,10 +308,36 @@ const make = Effect.fnUntraced(function*(options: LocalServerOptions) {
   // ---- the calls ---------------------------------------------------------------------------------------------------
 
   const hostOnly = Effect.suspend(() =>
-    options.isTeacher
+    isTeacher
       ? Effect.void
       : Effect.fail(new SessionRefused({ reason: "not-host", detail: "only the teacher can do this" }))
   )
+
+  /** Says to the other commands where this run is found. */
+  const announce = (stateFolder: string) =>
+    Running.announce(stateFolder, { version: 1, port, key, role: isTeacher ? "teacher" : "student" }).pipe(
+      Effect.provideService(Disk, disk),
+      Scope.provide(scope)
+    )
+
+  let isBeginning = false
+  const begin = Effect.fnUntraced(function*(choice: StartChoice) {
+    if (starting === undefined || isBeginning) return yield* new StartRefused({ reason: "started", detail: "" })
+    isBeginning = true
+    // A page that is closed meanwhile takes nothing back.
+    const beginning = yield* starting.begin(choice).pipe(
+      Effect.tap((begun) => {
+        starting = undefined
+        isTeacher = begun.isTeacher
+        name = begun.name
+        // The session runs; that other commands do not find it is no reason to end it.
+        return Effect.ignore(announce(begun.stateFolder))
+      }),
+      Effect.ensuring(Effect.sync(() => void (isBeginning = false))),
+      Effect.forkIn(scope)
+    )
+    yield* Fiber.join(beginning)
+  })
 
   const forgetDropped = (path: string | undefined) => path === undefined ? Effect.void : drops.forget(path)
 
@@ -302,6 +355,7 @@ const make = Effect.fnUntraced(function*(options: LocalServerOptions) {
       remove: ({ params }) => session.remove(params.device),
       choose: ({ payload }) => session.choose(payload.session),
       enter: ({ payload }) => session.enter(Redacted.make(payload.code, { label: "join code" })),
+      start: ({ payload }) => begin(payload),
       end: () => session.end,
       people: () => Effect.map(look, People.table)
     }))
@@ -340,12 +394,7 @@ const make = Effect.fnUntraced(function*(options: LocalServerOptions) {
       Layer.provide([HttpServer.layerServices, Layer.succeed(HttpServer.HttpServer, server)])
     )
   )
-  yield* Running.announce(options.stateFolder, {
-    version: 1,
-    port,
-    key,
-    role: options.isTeacher ? "teacher" : "student"
-  }).pipe(Effect.provideService(Disk, disk))
+  if (starting === undefined) yield* announce(options.stateFolder)
 
   return LocalServer.of({ port, link, state: look })
 })

@@ -1,6 +1,6 @@
 /** The page's line to labfx: the live state, and what can be asked for. */
 import { effect, signal } from "@preact/signals"
-import type { Change, LocalState } from "../services/LocalApi.ts"
+import type { Change, LocalState, StartChoice } from "../services/LocalApi.ts"
 import { apply } from "../services/LocalState.ts"
 import * as Language from "./language.ts"
 import { isKey, t } from "./language.ts"
@@ -134,6 +134,7 @@ export const unshare = (root: string) => call<void>("DELETE", `/shares/${encodeU
 export const remove = (peer: string) => call<void>("DELETE", `/devices/${encodeURIComponent(peer)}`)
 export const choose = (session: string) => call<void>("POST", "/choice", { session })
 export const enter = (code: string) => call<void>("POST", "/code", { code })
+export const begin = (choice: StartChoice) => call<void>("POST", "/start", choice)
 export const end = () => call<void>("POST", "/end", {})
 export const openFolder = (root: string) => call<void>("POST", "/folder", { root })
 

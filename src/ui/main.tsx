@@ -7,11 +7,20 @@ import { t } from "./language.ts"
 import { announcement, follow, line, refusedLink, state, trouble } from "./live.ts"
 import { Foreign, WithCommand } from "./parts.tsx"
 import { Reference } from "./Reference.tsx"
+import { Start } from "./Start.tsx"
 import { Student } from "./Student.tsx"
 import { EndSession, Teacher } from "./Teacher.tsx"
 
 const Masthead = ({ now }: { readonly now: LocalState }) => {
   const { header } = now
+  // Nobody has said yet who sits here.
+  if (header.start !== undefined) {
+    return (
+      <header class="masthead">
+        <span class="brand" aria-hidden="true">labfx</span>
+      </header>
+    )
+  }
   const others = now.devices.filter(({ isSelf, presence }) => !isSelf && presence !== "gone").length
   return (
     <header class="masthead">
@@ -108,6 +117,8 @@ const App = () => {
             <p>{t(line.value === "lost" ? "app.lost" : "app.connecting", { command: "labfx open" })}</p>
           </main>
         )
+        : now.header.start !== undefined
+        ? <Start defaults={now.header.start} />
         : now.header.isTeacher
         ? <Teacher now={now} />
         : <Student now={now} />}

@@ -11,7 +11,13 @@ import { FolderError, StoreError } from "../../src/services/ChunkStore.ts"
 import { ListenError } from "../../src/services/Datagrams.ts"
 import { DiskError } from "../../src/services/Disk.ts"
 import { StateError } from "../../src/services/Identity.ts"
-import { DropRefused, NothingRunning, OpenRefused, PageUnavailable } from "../../src/services/LocalErrors.ts"
+import {
+  DropRefused,
+  NothingRunning,
+  OpenRefused,
+  PageUnavailable,
+  StartRefused
+} from "../../src/services/LocalErrors.ts"
 import { WriteRefused } from "../../src/services/MessageRelay.ts"
 import { SecretError } from "../../src/services/Secrets.ts"
 import { SessionRefused } from "../../src/services/Session.ts"
@@ -42,6 +48,7 @@ const everyError: ReadonlyArray<Problems.LabfxError> = [
   ...reasonsOf(NothingRunning).map((reason) => new NothingRunning({ reason: reason as never, detail })),
   ...reasonsOf(DropRefused).map((reason) => new DropRefused({ reason: reason as never, detail })),
   ...reasonsOf(OpenRefused).map((reason) => new OpenRefused({ reason: reason as never, detail })),
+  ...reasonsOf(StartRefused).map((reason) => new StartRefused({ reason: reason as never, detail })),
   new PageUnavailable({ port: 80, detail }),
   new ListenError({ port: 24726, detail })
 ]

@@ -117,6 +117,15 @@ describe("a mistaken command line", () => {
   })
 })
 
+describe("labfx open without a terminal", () => {
+  it.each([["open"], ["open", "--print"]])("begins nothing where no session runs: %s %s", (...args) => {
+    const { status, stderr, stdout } = run(args)
+    assert.strictEqual(status, ExitCode.notRunning)
+    assert.include(stderr, "No labfx session of yours is running")
+    assert.strictEqual(stdout, "")
+  })
+})
+
 describe("help", () => {
   it.each(["teacher", "student", "keygen", "demo"])("of labfx %s has examples", (command) => {
     const { status, stdout } = run([command, "--help"])

@@ -51,8 +51,8 @@ const terminal = (line: string, cwd: string) =>
 const enter = "\r"
 const ctrlC = "\u0003"
 
-/** A command between two looks at the terminal's settings; its exit code is written down. */
-const watched = (command: string) => `stty -g > before; ${command}; echo $? > code; stty -g > after`
+/** A command between two looks at the terminal's settings; its exit code is written down, by a shell that Ctrl-C does not end. */
+const watched = (command: string) => `trap : INT; stty -g > before; ${command}; echo $? > code; stty -g > after`
 
 const outcome = (folder: string) => {
   const read = (name: string) => NodeFs.readFileSync(NodePath.join(folder, name), "utf8").trim()
@@ -97,6 +97,22 @@ describe.skipIf(missing !== undefined)(`labfx on a terminal (${missing ?? "by sc
         const lab = yield* Lab.make
         const asked = yield* terminal(watched(program(lab, role)), lab.folder)
         yield* asked.see("> ")
+        asked.press(ctrlC)
+        yield* asked.ended
+        assert.deepStrictEqual(outcome(lab.folder), { code: ExitCode.interrupted, restored: true })
+      }).pipe(Effect.scoped)
+  )
+
+  it.live.each(["", "open"])(
+    "shows the start page to whoever types nothing: labfx %s",
+    (command) =>
+      Effect.gen(function*() {
+        const lab = yield* Lab.make
+        // A machine without a desktop, wherever this runs.
+        NodeFs.writeFileSync(NodePath.join(lab.folder, "xdg-open"), "#!/bin/sh\nexit 3\n", { mode: 0o755 })
+        const line = `PATH='${lab.folder}':"$PATH" '${process.execPath}' '${lab.program}' ${command}`
+        const asked = yield* terminal(watched(line), lab.folder)
+        yield* asked.see("Open this link in your browser, it works once: http://127.0.0.1:")
         asked.press(ctrlC)
         yield* asked.ended
         assert.deepStrictEqual(outcome(lab.folder), { code: ExitCode.interrupted, restored: true })

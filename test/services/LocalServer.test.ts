@@ -1,15 +1,16 @@
 /** P12: other users of the machine and web pages in the browser can neither read nor steer labfx. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Deferred, Effect, Fiber, Layer } from "effect"
 import { FetchHttpClient } from "effect/http"
 import * as NodeFs from "node:fs"
 import * as NodeHttp from "node:http"
 import * as Limits from "../../src/protocol/Limits.ts"
-import type { LocalState } from "../../src/services/LocalApi.ts"
+import type { LocalState, StartChoice } from "../../src/services/LocalApi.ts"
 import * as LocalClient from "../../src/services/LocalClient.ts"
-import { LocalServer } from "../../src/services/LocalServer.ts"
+import { LocalServer, type Starting } from "../../src/services/LocalServer.ts"
 import { layerNode as DiskLayer } from "../../src/services/node/DiskNode.ts"
 import * as Running from "../../src/services/Running.ts"
+import { SecretError } from "../../src/services/Secrets.ts"
 import { ask, type Asked, beginning, makeDesktop, serve } from "../support/LocalLab.ts"
 import * as SessionFake from "../support/SessionFake.ts"
 import { tempFolder } from "../support/TempFolder.ts"
@@ -411,4 +412,68 @@ describe("the client of the other commands", () => {
       const error = yield* Effect.flip(LocalClient.connect([stateFolder]))
       assert.strictEqual(error._tag, "NothingRunning")
     }).pipe(Effect.provide(Layer.mergeAll(FetchHttpClient.layer, DiskLayer)), Effect.scoped))
+})
+
+describe("the start page", () => {
+  const choice: StartChoice = { _tag: "Teacher", title: "Physics", studentsMayWrite: false }
+
+  it.live("begins once, only for whom the page was opened, and again after what could not be begun", () =>
+    Effect.gen(function*() {
+      const stateFolder = yield* tempFolder
+      const fake = yield* SessionFake.make
+      const begun: Array<StartChoice> = []
+      const gate = yield* Deferred.make<void>()
+      const starting: Starting = {
+        defaults: Effect.succeed({ title: "Ada", name: "lab-07", folder: "/downloads", keyKept: false }),
+        begin: (choice) =>
+          Effect.gen(function*() {
+            begun.push(choice)
+            if (begun.length === 1) return yield* new SecretError({ reason: "weak", strengthBits: 12 })
+            yield* Deferred.await(gate)
+            return { isTeacher: true, name: "Ada", stateFolder }
+          })
+      }
+      yield* Effect.gen(function*() {
+        const server = yield* LocalServer
+        const host = `127.0.0.1:${server.port}`
+        const lab = {
+          ask: (path: string, asked: Asked = {}) =>
+            ask(server.port, path, { ...asked, headers: { host, ...asked.headers } })
+        } as Lab
+        const start = (headers: Readonly<Record<string, string>>) =>
+          lab.ask("/api/start", {
+            method: "POST",
+            headers: { "content-type": "application/json", ...headers },
+            body: JSON.stringify(choice)
+          })
+        const { headers } = yield* openLink(lab, yield* server.link)
+        const state = Effect.map(
+          lab.ask("/api/state", { headers }),
+          ({ body }) => (JSON.parse(body) as LocalState).header
+        )
+
+        assert.strictEqual((yield* start({})).status, 401)
+        assert.strictEqual((yield* start({ ...headers, origin: "http://evil.example" })).status, 403)
+        assert.strictEqual((yield* start({ ...headers, host: "evil.example" })).status, 403)
+        assert.deepStrictEqual(begun, [])
+        assert.strictEqual((yield* state).start?.title, "Ada")
+        assert.isUndefined(yield* Running.read(stateFolder))
+
+        const weak = yield* start(headers)
+        assert.deepStrictEqual([weak.status, JSON.parse(weak.body).reason], [422, "weak"])
+        const first = yield* Effect.forkChild(start(headers))
+        while (begun.length < 2) yield* Effect.sleep("5 millis")
+        const second = yield* start(headers)
+        assert.deepStrictEqual([second.status, JSON.parse(second.body).reason], [422, "started"])
+        // What was filled in stays on the page until it has begun.
+        assert.isDefined((yield* state).start)
+        yield* Deferred.succeed(gate, undefined)
+        assert.strictEqual((yield* Fiber.join(first)).status, 204)
+        assert.deepStrictEqual(begun, [choice, choice])
+        const after = yield* state
+        assert.deepStrictEqual([after.start, after.isTeacher, after.name], [undefined, true, "Ada"])
+        assert.strictEqual((yield* Running.read(stateFolder))?.port, server.port)
+        assert.strictEqual((yield* start(headers)).status, 422)
+      }).pipe(Effect.provide(serve(fake.layer, { stateFolder, isTeacher: false, starting })))
+    }).pipe(Effect.scoped))
 })

@@ -3,7 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { BrowserContextOptions, Page } from "playwright-core"
 import { buildPage } from "../../scripts/buildPage.ts"
-import { LocalServer } from "../../src/services/LocalServer.ts"
+import { StateError } from "../../src/services/Identity.ts"
+import type { StartChoice } from "../../src/services/LocalApi.ts"
+import { LocalServer, type Starting } from "../../src/services/LocalServer.ts"
 import * as Browser from "../support/Browser.ts"
 import { serve } from "../support/LocalLab.ts"
 import * as Rooms from "../support/Rooms.ts"
@@ -22,6 +24,7 @@ const scene = (
     readonly prepare: (fake: SessionFake.SessionFake) => Effect.Effect<void>
     readonly browser?: BrowserContextOptions
     readonly query?: string
+    readonly starting?: (stateFolder: string) => Starting
   },
   test: (scene: Scene) => Effect.Effect<void>
 ) =>
@@ -55,7 +58,8 @@ const scene = (
       name: options.isTeacher ? "Ms Ada" : "lab-07",
       program: "labfx 0.1.0",
       stateFolder,
-      page: files
+      page: files,
+      ...(options.starting === undefined ? {} : { starting: options.starting(stateFolder) })
     })))
   }).pipe(Effect.scoped)
 
@@ -151,6 +155,57 @@ describe.skipIf(Browser.missing !== undefined)(
             assert.deepStrictEqual(fake.asked, [`remove ${SessionFake.peer("p11")}`])
           })
       ))
+
+    it.live.each<[string, BrowserContextOptions]>([
+      ["start", {}],
+      ["start-dark-phone", { ...phone, ...dark }],
+      ["start-hindi", { locale: "hi" }]
+    ])(
+      "asks who sits here, keeps what was filled in when it cannot begin, and goes on as that session: %s",
+      ([name, browser]) => {
+        const chosen: Array<StartChoice> = []
+        const folder = "/home/kavya/Downloads/labfx"
+        const starting = (stateFolder: string): Starting => ({
+          defaults: Effect.succeed({ title: "Ada", name: "lab-07", folder, keyKept: true }),
+          begin: (choice) =>
+            Effect.suspend(() => {
+              chosen.push(choice)
+              return chosen.length === 1
+                ? Effect.fail(new StateError({ reason: "in-use", path: "/state", detail: "" }))
+                : Effect.succeed({ isTeacher: false, name: "Kavya", stateFolder })
+            })
+        })
+        const prepare = (fake: SessionFake.SessionFake) =>
+          Effect.sync(() => {
+            fake.view = SessionFake.view({ phase: "looking", title: undefined, words: undefined, session: undefined })
+          })
+        return scene({ isTeacher: false, prepare, browser, starting }, ({ page }) =>
+          Effect.gen(function*() {
+            yield* Effect.promise(() => page.locator("form").first().waitFor())
+            yield* isWithinItsWidth(page)
+            yield* isClean(page)
+            yield* Browser.picture(page, name, true)
+            yield* Effect.promise(async () => {
+              await page.locator("input[name=name]").fill("Kavya")
+              await page.keyboard.press("Enter")
+              await page.getByRole("alert").waitFor()
+            })
+            yield* isClean(page)
+            if (name === "start") {
+              yield* Effect.promise(() => page.getByText("Another labfx is running on this machine.").waitFor())
+              yield* Browser.picture(page, `${name}-error`, true)
+            }
+            yield* Effect.promise(async () => {
+              await page.locator("input[name=name]").press("Enter")
+              await page.locator(".looking").waitFor()
+            })
+            assert.deepStrictEqual(chosen, [
+              { _tag: "Student", name: "Kavya", folder },
+              { _tag: "Student", name: "Kavya", folder }
+            ])
+          }))
+      }
+    )
 
     it.live("shows the words large enough for the last row", () =>
       scene({ isTeacher: true, prepare: teacher() }, ({ page }) =>

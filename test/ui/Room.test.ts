@@ -5,6 +5,7 @@ import * as NodeChildProcess from "node:child_process"
 import * as NodeFs from "node:fs"
 import * as NodePath from "node:path"
 import type { Page } from "playwright-core"
+import * as Folders from "../../src/programs/Folders.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import * as Browser from "../support/Browser.ts"
 import * as Lab from "../support/Lab.ts"
@@ -31,6 +32,22 @@ const dropOnto = (page: Page, path: string) =>
   })
 
 const see = (page: Page, text: string | RegExp) => Effect.promise(() => page.getByText(text).first().waitFor())
+
+/** `labfx start` for somebody whose home is that folder, and the link of its page. */
+const startPage = async (lab: Lab.Lab, home: string) => {
+  const child = NodeChildProcess.spawn(
+    process.execPath,
+    [lab.program, "start", "--print", "--discovery-port", String(lab.discoveryPort)],
+    { env: { PATH: process.env["PATH"], HOME: home, USERPROFILE: home, LOCALAPPDATA: home } }
+  )
+  let complaint = ""
+  child.stderr.setEncoding("utf8").on("data", (text: string) => void (complaint += text))
+  const url = await new Promise<string>((resolve, reject) => {
+    child.stdout.setEncoding("utf8").once("data", (text: string) => resolve(text.trim()))
+    child.once("close", () => reject(new Error(complaint)))
+  })
+  return { child, url }
+}
 
 /** A room with the teacher's page and one for each student. */
 const room = (...students: ReadonlyArray<string>) =>
@@ -166,6 +183,75 @@ describe.skipIf(Browser.missing !== undefined)(
         }).pipe(Effect.scoped),
       180_000
     )
+
+    it.live("begins as a teacher and as a student on the start page, with the keyboard alone", () =>
+      Effect.gen(function*() {
+        const lab = yield* Lab.make
+        const browser = yield* Browser.launch
+        /** A machine of its own on which somebody has started labfx and types nothing. */
+        const startOn = Effect.fnUntraced(function*(name: string) {
+          const home = NodePath.join(lab.folder, name)
+          NodeFs.mkdirSync(home)
+          const { url } = yield* Effect.acquireRelease(
+            Effect.promise(() => startPage(lab, home)),
+            ({ child }) => Effect.sync(() => void child.kill("SIGKILL"))
+          )
+          return { home, page: yield* Browser.open(yield* Browser.context(browser), url) }
+        })
+        const isClean = (page: Page) =>
+          Effect.map(Browser.axeFindings(page), (findings) => assert.deepStrictEqual(findings, []))
+        const key = (page: Page, ...keys: ReadonlyArray<string>) =>
+          Effect.promise(async () => {
+            for (const each of keys) await page.keyboard.press(each)
+          })
+
+        const { home, page: teacherPage } = yield* startOn("teacher-home")
+        yield* see(teacherPage, "What are you today?")
+        yield* isClean(teacherPage)
+        yield* Effect.promise(() => teacherPage.getByLabel("What the session is called").focus())
+        yield* key(teacherPage, "Control+a")
+        yield* Effect.promise(() => teacherPage.keyboard.type("Physics"))
+        // A weak phrase is refused, in words; what was filled in is still there.
+        yield* key(teacherPage, "Tab", "ArrowDown", "ArrowDown", "Tab")
+        yield* Effect.promise(() => teacherPage.keyboard.type("hunter2"))
+        yield* key(teacherPage, "Enter")
+        yield* see(teacherPage, "That phrase is too easy to guess")
+        yield* isClean(teacherPage)
+        yield* key(teacherPage, "Shift+Tab", "ArrowUp", "ArrowUp", "Tab", "Space", "Tab")
+        yield* Effect.promise(() => teacherPage.keyboard.type("abc"))
+        yield* key(teacherPage, "Enter")
+        yield* see(teacherPage, "That join code could be guessed")
+        yield* Effect.promise(() => teacherPage.keyboard.type("def"))
+        yield* key(teacherPage, "Enter")
+        yield* see(teacherPage, "Physics")
+        yield* see(teacherPage, "Nobody has joined yet.")
+        const state = Folders.state(
+          { platform: process.platform, home, environment: { LOCALAPPDATA: home }, folderExists: () => false },
+          "teacher"
+        )
+        assert.strictEqual(NodeFs.statSync(NodePath.join(state, "teacher.key")).mode & 0o777, 0o600)
+        assert.isTrue(NodeFs.existsSync(NodePath.join(state, "running.json")))
+
+        const student = yield* startOn("student-home")
+        yield* Effect.promise(async () => {
+          await student.page.getByLabel("Your name").fill("Kavya")
+          await student.page.keyboard.press("Enter")
+          await student.page.getByRole("button", { name: "Join: Physics" }).press("Enter")
+          await student.page.getByRole("textbox", { name: "Join code" }).fill("ABC def")
+          await student.page.keyboard.press("Enter")
+        })
+        yield* see(teacherPage, "Kavya")
+        yield* Effect.promise(async () => {
+          await student.page.getByLabel("Ask the teacher; everybody can read it").fill("hello")
+          await student.page.getByRole("button", { name: "Send" }).click()
+        })
+        yield* see(teacherPage, "hello")
+        const file = yield* lab.file("data.bin", 1_000_000)
+        yield* dropOnto(teacherPage, file)
+        yield* see(student.page, "Complete")
+        const received = NodePath.join(student.home, "labfx", "data.bin")
+        assert.deepStrictEqual(Lab.digests(received), Lab.digests(file))
+      }).pipe(Effect.scoped))
 
     it.live("is used from start to end with the keyboard alone", () =>
       Effect.gen(function*() {

@@ -1,10 +1,14 @@
 /** The catalogue of the page: complete in every language, and with words for everything the API can answer. */
 import { assert, describe, it } from "@effect/vitest"
+import { FolderError } from "../../src/services/ChunkStore.ts"
 import { DiskError } from "../../src/services/Disk.ts"
-import { DropRefused, OpenRefused } from "../../src/services/LocalErrors.ts"
+import { StateError } from "../../src/services/Identity.ts"
+import { DropRefused, OpenRefused, StartRefused } from "../../src/services/LocalErrors.ts"
 import { WriteRefused } from "../../src/services/MessageRelay.ts"
+import { SecretError } from "../../src/services/Secrets.ts"
 import { SessionRefused } from "../../src/services/Session.ts"
 import { SourceError } from "../../src/services/store/Source.ts"
+import { AcceptError } from "../../src/services/Transport.ts"
 import { type Catalogue, en, type Key, type Text } from "../../src/ui/texts/en.ts"
 import { hi } from "../../src/ui/texts/hi.ts"
 import { pseudo } from "../../src/ui/texts/pseudo.ts"
@@ -45,7 +49,19 @@ it("is translated, not copied: Hindi is written in its own letters", () => {
 })
 
 it("has words for every error and reason that the API answers", () => {
-  const errors = { SourceError, WriteRefused, SessionRefused, DropRefused, OpenRefused, DiskError }
+  const errors = {
+    SourceError,
+    WriteRefused,
+    SessionRefused,
+    DropRefused,
+    OpenRefused,
+    DiskError,
+    StartRefused,
+    SecretError,
+    AcceptError,
+    StateError,
+    FolderError
+  }
   for (const [name, { fields }] of Object.entries(errors)) {
     for (const reason of fields.reason.literals) {
       const found = [`error.${name}.${reason}`, `error.${name}.other`].some((key) => key in en)
