@@ -1,5 +1,6 @@
 /** The questions that lead a newcomer into a session: every one has a default, which Enter takes. */
 import { Effect, Option, Redacted } from "effect"
+import { FolderError } from "../services/ChunkStore.ts"
 import { Secrets } from "../services/Secrets.ts"
 import * as Asking from "./Asking.ts"
 import * as Display from "./Display.ts"
@@ -13,6 +14,13 @@ import * as Typed from "./Typed.ts"
 
 /** What a session is called if nobody says: by the person who opens it. */
 export const titleDefault = Effect.map(Machine, ({ hostname, user }) => Parsing.nameOfMachine(user ?? hostname))
+
+/** The download folder, made now: that it cannot be is better said while a person can still name another. */
+export const usableFolder = Effect.fnUntraced(function*(path: string) {
+  const machine = yield* Machine
+  yield* Effect.mapError(machine.makeFolder(path), ({ detail }) => new FolderError({ reason: "io", path, detail }))
+  return path
+})
 
 /** Asks until the answer is one; what is wrong with the others is said. */
 const until = <A, R>(attempt: Effect.Effect<A, Problems.LabfxError, R>) =>
@@ -105,9 +113,9 @@ export const student = Effect.gen(function*() {
     ask(withDefault("What is your name? The others see it.", usual)),
     (text) => Parsing.name(text === "" ? usual : text)
   ))
-  const folder = yield* ask(withDefault("Where shall received files appear?", machine.downloadFolder))
-  return {
-    name,
-    downloadFolder: folder === "" ? machine.downloadFolder : machine.resolveTyped(Typed.unquote(folder))
-  }
+  const downloadFolder = yield* until(Effect.flatMap(
+    ask(withDefault("Where shall received files appear?", machine.downloadFolder)),
+    (text) => usableFolder(text === "" ? machine.downloadFolder : machine.resolveTyped(Typed.unquote(text)))
+  ))
+  return { name, downloadFolder }
 }).pipe(Effect.scoped)

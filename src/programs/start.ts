@@ -74,12 +74,13 @@ const student = Effect.fnUntraced(function*(choice: Student, { discoveryPort, po
   const stateFolder = machine.stateFolder("student")
   const name = yield* Effect.mapError(Parsing.name(choice.name), () => refuse("bad-name", choice.name))
   const folder = Typed.unquote(choice.folder.trim())
+  const code = yield* codeOf(choice.joinCode, "student")
   const session = layers.student({
     name,
     stateFolder,
-    downloadFolder: folder === "" ? machine.downloadFolder : machine.resolveTyped(folder),
+    downloadFolder: yield* Guide.usableFolder(folder === "" ? machine.downloadFolder : machine.resolveTyped(folder)),
     join: undefined,
-    joinCode: yield* codeOf(choice.joinCode, "student"),
+    joinCode: code,
     trust: [],
     connect: [],
     newSessions: "ask",

@@ -115,14 +115,21 @@ describe("a teacher without a secret", () => {
 })
 
 describe("a student", () => {
-  it.live("is asked for a name and a folder, and Enter takes what stands there", () =>
+  it.live("is asked for a name and a folder until both can be used, and Enter takes what stands there", () =>
     Effect.gen(function*() {
       const { folder, streams } = yield* setup
-      const exit = yield* answering(Guide.student, streams, "Kavyx", "backspace", "a", "return", folder, "return")
-      assert.deepStrictEqual(exit, Exit.succeed({ name: "Kavya", downloadFolder: folder }))
+      const file = NodePath.join(folder, "file")
+      NodeFs.writeFileSync(file, "in the way")
+      const wanted = NodePath.join(folder, "my files")
+      const keys = ["Kavyx", "backspace", "a", "return", `${file}/below`, "return", wanted, "return"]
+      const exit = yield* answering(Guide.student, streams, ...keys)
+      assert.deepStrictEqual(exit, Exit.succeed({ name: "Kavya", downloadFolder: wanted }))
+      assert.include(screen(streams.err).replaceAll("\n", ""), `${file}/below cannot be used`)
+      assert.isTrue(NodeFs.existsSync(wanted))
       const other = yield* setup
-      const defaults = yield* answering(Guide.student, other.streams, "x".repeat(100), "return", "return", "return")
-      assert.isTrue(Exit.isSuccess(defaults) && defaults.value.downloadFolder.endsWith("labfx"))
+      const again = ["x".repeat(100), "return", "return", other.folder, "return"]
+      const defaults = yield* answering(Guide.student, other.streams, ...again)
+      assert.isTrue(Exit.isSuccess(defaults) && defaults.value.name !== "")
       assert.include(screen(other.streams.err), "too long")
     }).pipe(Effect.scoped))
 })
