@@ -7,6 +7,8 @@
  *     node scripts/lab.ts resumed    a student killed half-way through 1 GB
  */
 import { Console, Effect } from "effect"
+import * as NodeFs from "node:fs"
+import * as NodeOs from "node:os"
 import * as NodePath from "node:path"
 import * as Lab from "../test/support/Lab.ts"
 import * as Scenarios from "../test/support/LabScenarios.ts"
@@ -14,15 +16,26 @@ import * as Scenarios from "../test/support/LabScenarios.ts"
 const MB = 1_000_000
 const seconds = 600
 
+/** A copy, because tools that run meanwhile write to the original, and what changes while it is shared never arrives. */
+const nodeModules = Effect.acquireRelease(
+  Effect.sync(() => {
+    const folder = NodeFs.mkdtempSync(NodePath.join(NodeOs.tmpdir(), "labfx-lab-"))
+    const copy = NodePath.join(folder, "node_modules")
+    NodeFs.cpSync(NodePath.resolve(import.meta.dirname, "../node_modules"), copy, { recursive: true })
+    return { folder, copy }
+  }),
+  ({ folder }) => Effect.sync(() => NodeFs.rmSync(folder, { recursive: true }))
+)
+
 const scenarios = {
-  room: Effect.flatMap(Lab.room(9), (machines) =>
-    Scenarios.classroom({
-      students: 8,
-      fileBytes: 100 * MB,
-      folder: NodePath.resolve(import.meta.dirname, "../node_modules"),
-      messages: 100,
-      seconds
-    }, machines)),
+  room: Effect.gen(function*() {
+    const machines = yield* Lab.room(9)
+    const { copy } = yield* nodeModules
+    return yield* Scenarios.classroom(
+      { students: 8, fileBytes: 100 * MB, folder: copy, messages: 100, seconds },
+      machines
+    )
+  }),
   line: Effect.flatMap(Lab.line(4), (machines) => Scenarios.line({ fileBytes: 100 * MB, seconds }, machines)),
   orphaned: Effect.flatMap(
     Lab.room(10),

@@ -282,7 +282,9 @@ const make = Effect.fnUntraced(function*(
         : cause.reason === "not-found"
         ? "is not there any more"
         : `cannot be read any more: ${cause.detail}`
-      holding.changed = `${holding.place.path} ${what}`
+      const file = holding.ownFile(index)
+      const path = file === undefined ? undefined : holding.filePath(holding.content!, file)
+      holding.changed = path === undefined ? `a small file of ${holding.place.path} ${what}` : `${path} ${what}`
       holding.have.fill(0)
       holding.verified.fill(0)
       return yield* new ChunkLost({ root, index, reason: "source-changed", detail: holding.changed })
