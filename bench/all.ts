@@ -3,7 +3,7 @@
  *
  *     npm run bench [-- --quick] [--out results.jsonl]
  *
- * The whole takes about an hour; `--quick` takes sizes that only show that everything runs. What needs root or a program
+ * By its sizes the whole takes about an hour; `--quick` takes sizes that only show that everything runs. What needs root or a program
  * that is not there says so and is left out. `--out` is where races write their lines. Nothing else should run beside it.
  */
 import { spawn } from "node:child_process"

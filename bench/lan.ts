@@ -116,6 +116,7 @@ for (const name of names) {
         console.log(`turn ${run + 1}: ${tool.name} ${lastCopies?.toFixed(3) ?? `–, ${complete} complete`}`)
         if (values.out !== undefined) Fs.appendFileSync(values.out, `${JSON.stringify(result)}\n`)
       } catch (error) {
+        process.exitCode = 1
         console.log(`turn ${run + 1}: ${tool.name} failed, ${(error as Error).message}`)
       }
     }
