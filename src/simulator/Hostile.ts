@@ -6,7 +6,7 @@ import { Clock, Effect, Queue, type Scope } from "effect"
 import * as Announcement from "../protocol/Announcement.ts"
 import type { Share } from "../protocol/Entry.ts"
 import * as Frame from "../protocol/Frame.ts"
-import type { PeerId, Root } from "../protocol/Ids.ts"
+import type { PeerId, Root, SessionId } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import * as Manifest from "../protocol/Manifest.ts"
 import type { Kind, Signed } from "../protocol/Signed.ts"
@@ -58,6 +58,8 @@ const actEveryMs = 250
 const linksMax = 64
 /** Statements of others that it remembers for replaying. */
 const heardMax = 256
+/** Teachers that it makes up: several times what anybody lists because of one address. */
+const forgedMax = 8 * Limits.sessionsPerAddressMax
 
 const jsonDepth = 5_000
 
@@ -316,12 +318,23 @@ export const run = Effect.fnUntraced(function*(
 
   // ---- harm --------------------------------------------------------------------------------------------------------
 
+  /** Certificates of made-up teachers; each announcement of one is new all the same. */
+  const forged: Array<{ readonly session: SessionId; readonly signed: Signed }> = []
   const forgedSession = (): Uint8Array => {
-    const root = crypto.keyPair(noise(32))
-    const certificate = { ...announcement!.certificate, root: root.publicKey, host: self.publicKey, title: "Lesson 2" }
-    const signed = crypto.sign(root, "certificate", "-", JSON.stringify(certificate))
-    const body = Announcement.statementBody({ port: 1 + below(65_535), epoch: certificate.epoch })
-    return Announcement.encode(signed, crypto.sign(self, "announcement", certificate.session, body))
+    if (forged.length < forgedMax) {
+      const root = crypto.keyPair(noise(32))
+      const certificate = {
+        ...announcement!.certificate,
+        root: root.publicKey,
+        host: self.publicKey,
+        title: "Lesson 2"
+      }
+      const signed = crypto.sign(root, "certificate", "-", JSON.stringify(certificate))
+      forged.push({ session: certificate.session, signed })
+    }
+    const { session, signed } = forged[below(forged.length)]!
+    const body = Announcement.statementBody({ port: 1 + below(65_535), epoch: announcement!.certificate.epoch })
+    return Announcement.encode(signed, crypto.sign(self, "announcement", session, body))
   }
 
   const bent = (bytes: Uint8Array): Uint8Array => {

@@ -90,8 +90,8 @@ describe("simulation", () => {
     () =>
       Effect.gen(function*() {
         const lines: Array<string> = []
-        const first = yield* holds(hostile(8))
-        const again = yield* simulate(hostile(8), (line) => lines.push(line))
+        const first = yield* holds(hostile(12))
+        const again = yield* simulate(hostile(12), (line) => lines.push(line))
         assert.deepStrictEqual(again, first)
         assert.notStrictEqual((yield* holds(hostile(4))).digest, first.digest)
         assert.lengthOf(lines, again.linesCount)
