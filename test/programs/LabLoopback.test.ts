@@ -170,6 +170,6 @@ describe("how a session ends", () => {
         })
       )
       assert.match(demo.stdout, /every one identical to the original/)
-      assert.deepStrictEqual(NodeFs.readdirSync(lab.folder), ["labfx.mjs"])
+      assert.deepStrictEqual(NodeFs.readdirSync(lab.folder), [])
     }), options)
 })

@@ -11,9 +11,8 @@ import * as NodeDgram from "node:dgram"
 import * as NodeFs from "node:fs"
 import * as NodeOs from "node:os"
 import * as NodePath from "node:path"
-import { rolldown } from "rolldown"
-import config from "../../rolldown.config.ts"
 import * as Child from "../../src/programs/Child.ts"
+import { bundle } from "./bundle.ts"
 
 export type Labfx = Child.Child
 
@@ -47,10 +46,12 @@ export interface LabfxOptions {
   readonly arguments?: ReadonlyArray<string>
 }
 
-const bundled = async (file: string) => {
-  const bundle = await rolldown(config as never)
-  await bundle.write({ ...(config as { output: object }).output, file })
-  await bundle.close()
+/** The bundled program: the one of this run of the tests, or, where it is not vitest that runs, one made in the folder. */
+const programIn = async (folder: string): Promise<string> => {
+  if (process.env["VITEST"] !== undefined) return (await import("vitest")).inject("program")
+  const program = NodePath.join(folder, "labfx.mjs")
+  await bundle(program)
+  return program
 }
 
 const temporaryFolder = Effect.acquireRelease(
@@ -67,11 +68,10 @@ export const freePort: Effect.Effect<number> = Effect.callback((resume) => {
   })
 })
 
-/** Builds the program as it is shipped and makes a folder for a lab. */
+/** The program as it is shipped, and a folder for a lab. */
 export const make: Effect.Effect<Lab, never, Scope.Scope> = Effect.gen(function*() {
   const folder = yield* temporaryFolder
-  const program = NodePath.join(folder, "labfx.mjs")
-  yield* Effect.promise(() => bundled(program))
+  const program = yield* Effect.promise(() => programIn(folder))
   const discoveryPort = yield* freePort
   const place = (...path: ReadonlyArray<string>) => NodePath.join(folder, ...path)
 
