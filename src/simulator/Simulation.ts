@@ -127,6 +127,8 @@ export const run = Effect.fnUntraced(function*(
   const completions = new Map<Device, Map<Root, number>>()
   const onEvent = (device: Device) => (event: SessionEvent) => {
     trace.line(device.name, tell(event))
+    // A log that cannot be read now is read later: until then, what others have to tell is news.
+    if (event.event === "session.joined" && isUnwritable(device)) observer.mayRepeat(device)
     observer.event(device, event)
     if (event.event === "share.offered" && device === teacher && !offered.has(event.root)) {
       offered.set(event.root, time.nowMs)
