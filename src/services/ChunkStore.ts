@@ -866,7 +866,8 @@ const make = Effect.fnUntraced(function*(
     )
 
   const adopt = Effect.fnUntraced(function*(holding: Holding, path: string) {
-    yield* writeRecord(holding, { _tag: "Published", path, state: "settled" })
+    // An earlier run may have written it a moment ago: what a power cut takes of it is made again here, too.
+    yield* writeRecord(holding, { _tag: "Published", path, state: "fresh" })
     yield* holding.gate.alone(
       Effect.andThen(
         handles.close(holding.folder),
@@ -878,6 +879,7 @@ const make = Effect.fnUntraced(function*(
     )
     // Served from where it was found; a second copy would only cost room.
     yield* Effect.ignore(Effect.andThen(disk.remove(holding.stagedPath), disk.remove(`${holding.folder}/journal`)))
+    yield* settle(holding)
   })
 
   /** Whether every file of the share is at `path` with the bytes that were signed. Other files there do not matter. */

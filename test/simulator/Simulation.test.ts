@@ -60,6 +60,16 @@ describe("simulation", () => {
       "after a power cut the teacher's words were taken for a student's",
       { seed: 2, peers: 9, hostile: 3, churn: 1, bytes: 300_000, minutes: 1 }
     ],
+    ["a power cut took small files of a folder that had just been found and adopted", {
+      seed: 301_115,
+      peers: 10,
+      churn: 2,
+      faults: 1,
+      loss: 0.3,
+      bytes: 5_000_000,
+      minutes: 3,
+      bytesPerSecond: 1_000_000
+    }],
     ["a log that could not be opened when the session began was never kept", {
       seed: 300_091,
       peers: 10,
