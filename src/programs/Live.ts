@@ -54,6 +54,7 @@ const problems = {
   "disk-read-only": "disk is read-only",
   "disk-failing": "disk is failing",
   "bad-names": "some names do not fit its system",
+  "source-changed": "what it hands out was changed",
   "other": "stuck"
 }
 

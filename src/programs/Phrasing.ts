@@ -13,6 +13,9 @@ export interface Said {
 const say = (text: string, tone: Said["tone"] = "plain"): Said => ({ tone, text })
 const quoted = (title: string): string => `“${Display.safeLine(title)}”`
 
+/** One more may follow it. */
+const sentence = (text: string): string => Display.safeLine(text).replace(/[^.!?]$/, "$&.")
+
 /** Later lines of a message stand under its first, so that nobody can fake another's line. */
 const message = (name: string, byHost: boolean, text: string): ReadonlyArray<Said> => {
   const [first, ...more] = Display.safeText(text).split("\n")
@@ -80,7 +83,7 @@ export const event = (event: SessionEvent, isTeacher: boolean): ReadonlyArray<Sa
     case "share.failed":
       return [
         say(
-          `${quoted(event.title)} ${event.resumes ? "is paused" : "has failed"}: ${Display.safeLine(event.reason)}` +
+          `${quoted(event.title)} ${event.resumes ? "is paused" : "has failed"}: ${sentence(event.reason)}` +
             (event.resumes ? " It goes on by itself when the cause is gone." : ""),
           "bad"
         )

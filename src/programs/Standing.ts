@@ -42,6 +42,7 @@ const reasons: Readonly<Record<string, string>> = {
   "disk-read-only": "its disk cannot be written to",
   "disk-failing": "its disk is failing",
   "bad-names": "some names do not fit its system",
+  "source-changed": "what it hands out was changed",
   other: "stuck"
 }
 
@@ -58,7 +59,8 @@ const device = (shares: ReadonlyArray<ShareNow>) => (each: DeviceNow): Said => {
         : each.presence,
       each.isHost ? "" : `has ${complete} of ${Display.plural(wanted.length, "share")}`,
       each.receiveBytesPerSecond > 0 ? Display.rate(each.receiveBytesPerSecond) : "",
-      problem === undefined ? each.slow ? "slower than the room" : "" : reasons[problem] ?? problem
+      problem === undefined ? each.slow ? "slower than the room" : "" : reasons[problem] ?? problem,
+      each.outdated ? `old version (${Display.safeLine(each.program ?? "")})` : ""
     ),
     problem === undefined ? "plain" : "bad"
   )

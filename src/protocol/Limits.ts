@@ -70,6 +70,8 @@ export const joinLinkCharactersMax = 1_024
 export const titleBytesMax = 128
 /** A person's or a device's name. Counted in UTF-8 bytes. */
 export const nameBytesMax = 64
+/** Name and version of a device's program. Counted in UTF-8 bytes. */
+export const programBytesMax = 64
 /** One message of a person. Counted in UTF-8 bytes. */
 export const messageTextBytesMax = 16 * KiB
 

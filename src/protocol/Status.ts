@@ -4,8 +4,9 @@
  * The newest statement of a peer replaces its older ones.
  */
 import { Schema } from "effect"
-import { Root } from "./Ids.ts"
+import { type PublicKey, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
+import { Program } from "./Program.ts"
 import { shortText } from "./Text.ts"
 
 export const ShareStatus = Schema.Struct({
@@ -15,15 +16,38 @@ export const ShareStatus = Schema.Struct({
   /** Whether it is published in the download folder. */
   complete: Schema.Boolean,
   /** Why this share does not go on, in a word of the catalogue; absent while it does. */
-  problem: Schema.optionalKey(Schema.Literals(["disk-full", "disk-read-only", "disk-failing", "bad-names", "other"]))
+  problem: Schema.optionalKey(
+    Schema.Literals([
+      "disk-full",
+      "disk-read-only",
+      "disk-failing",
+      "bad-names",
+      // The host's own copy was changed while it was handed out: who lacks a part gets it from others or not at all.
+      "source-changed",
+      "other"
+    ])
+  )
 })
 
 export const Status = Schema.Struct({
   /** Of two statements of one peer, the one with the larger number counts. */
   number: Schema.Natural,
   name: shortText(Limits.nameBytesMax),
+  /** What it runs, e.g. `labfx 0.1.0`. */
+  program: Schema.optionalKey(Program),
   links: Schema.Natural,
   receiveBytesPerSecond: Schema.Natural,
   shares: Schema.Array(ShareStatus).check(Schema.isMaxLength(Limits.statusSharesMax))
 })
 export type Status = typeof Status.Type
+
+/** What the host says of each share: whether its own copy was changed. No other device's word on that counts. */
+export const sourcesChanged = (
+  statuses: ReadonlyArray<{ readonly key: PublicKey; readonly status: Status }>,
+  host: PublicKey
+): ReadonlyMap<Root, boolean> =>
+  new Map(
+    statuses.filter(({ key }) => key === host).flatMap(({ status }) =>
+      status.shares.map(({ problem, root }) => [root, problem === "source-changed"] as const)
+    )
+  )

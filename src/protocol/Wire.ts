@@ -8,6 +8,7 @@
 import { Schema } from "effect"
 import { ChunkIndex, PeerId, PublicKey, Root, SessionId } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
+import { Program } from "./Program.ts"
 import { Signed } from "./Signed.ts"
 import { shortText } from "./Text.ts"
 
@@ -45,7 +46,7 @@ export const Hello = Schema.TaggedStruct("Hello", {
   /** Where this peer listens, on the address the link comes from; 0 if it accepts no links. */
   listenPort: Port,
   /** For people and logs only, e.g. `labfx 0.1.0`. */
-  program: shortText(64)
+  program: Program
 })
 export type Hello = typeof Hello.Type
 

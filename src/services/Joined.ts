@@ -6,8 +6,8 @@ import { Effect, PubSub, Queue, Schedule, type Scope } from "effect"
 import type { Share } from "../protocol/Entry.ts"
 import type { PeerId, Root } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
-import { type ShareStatus } from "../protocol/Status.ts"
-import { ChunkScheduler, type TransferEvent } from "./ChunkScheduler.ts"
+import { type ShareStatus, sourcesChanged } from "../protocol/Status.ts"
+import { ChunkScheduler, type ShareProgress, type TransferEvent } from "./ChunkScheduler.ts"
 import { ChunkStore, type StoreError } from "./ChunkStore.ts"
 import { Crypto } from "./Crypto.ts"
 import { type Delivered, MessageRelay } from "./MessageRelay.ts"
@@ -27,6 +27,8 @@ interface Known {
   path: string | undefined
   problem: string | undefined
   problemCode: Problem | undefined
+  /** The person has been told that the host's copy was changed; not true any more once the host says otherwise. */
+  sourceChanged: boolean
 }
 
 export interface Joined {
@@ -50,6 +52,13 @@ const storeProblem: Record<StoreError["reason"], readonly [Problem, string]> = {
   "bad-manifest": ["other", "its description is not valid"]
 }
 
+const sourceChanged =
+  "the teacher's copy was changed while it was handed out; the missing part comes when the teacher shares it again"
+
+/** Incomplete, with nobody at hand who sends more of it. */
+const isStuck = ({ state }: Known, progress: ShareProgress | undefined): boolean =>
+  (state === "waiting" || state === "receiving") && (progress?.sources ?? 0) === 0
+
 /** How a person is told what kept two devices apart. */
 export const warning = ({ address, detail, reason }: Pick<PeerNotice, "reason" | "address" | "detail">) => {
   const [code, text] = {
@@ -57,11 +66,13 @@ export const warning = ({ address, detail, reason }: Pick<PeerNotice, "reason" |
     "refused": ["refused", `No link to ${address.host}: ${detail}.`],
     "closed": [
       "join-code-needed",
-      "This session is closed: start again with --join-code and the code that the teacher has given to the class."
+      "This session is closed. Give labfx the join code that the teacher has given to the class: its page asks for it " +
+      "(labfx open shows the page), or start again with --join-code."
     ],
     "wrong-code": [
       "join-code-wrong",
-      "This is not the join code of this session. Ask the teacher, and start again with --join-code."
+      "This is not the join code of this session. Ask the teacher, and try another one on the page (labfx open shows " +
+      "it), or start again with --join-code."
     ],
     "later": [
       "join-code-later",
@@ -80,9 +91,10 @@ export const tellNotices = (publish: (event: SessionEvent) => Effect.Effect<void
     return yield* Effect.forever(Effect.flatMap(PubSub.take(notices), (notice) => publish(warning(notice))))
   })
 
-/** Runs until the scope closes. `publish` takes every event a person may see. */
+/** Runs until the scope closes. `publish` takes every event a person may see; `program` is what others are told it runs. */
 export const make = Effect.fnUntraced(function*(
-  publish: (event: SessionEvent) => Effect.Effect<void>
+  publish: (event: SessionEvent) => Effect.Effect<void>,
+  program: string
 ): Effect.fn.Return<
   Joined,
   never,
@@ -149,7 +161,8 @@ export const make = Effect.fnUntraced(function*(
       state: "waiting",
       path: undefined,
       problem: undefined,
-      problemCode: undefined
+      problemCode: undefined,
+      sourceChanged: false
     })
     yield* publish({
       event: "share.offered",
@@ -237,6 +250,7 @@ export const make = Effect.fnUntraced(function*(
         if (known.state === "failed") return Effect.void
         known.state = "failed"
         known.problem = `its source was changed while it was shared (${event.detail}); share it again`
+        known.problemCode = "source-changed"
         return publish({ event: "share.failed", root, title, reason: known.problem, resumes: false })
     }
   }
@@ -246,10 +260,32 @@ export const make = Effect.fnUntraced(function*(
   const linkChange = (info: { readonly peer: PeerId; readonly name: string }, up: SessionEvent | undefined) =>
     publish(up ?? { event: "peer.down", peer: info.peer, name: info.name })
 
+  /** Shares that nobody sent anything of when it was last looked. */
+  let stuck: ReadonlySet<Root> = new Set()
+
+  /** Whoever lacks a part of what the host does not hand out any more is told so, once nobody else sends it either. */
+  const watchSources = Effect.fnUntraced(function*(progress: ReadonlyArray<ShareProgress>) {
+    if (context.isHost) return
+    const moving = new Map(progress.map((each) => [each.root, each]))
+    const before = stuck
+    stuck = new Set([...shares].filter(([root, known]) => isStuck(known, moving.get(root))).map(([root]) => root))
+    for (const [root, changed] of sourcesChanged(yield* relay.statuses, context.certificate().host)) {
+      const known = shares.get(root)
+      if (known === undefined || known.sourceChanged === changed) continue
+      if (changed && !(before.has(root) && stuck.has(root))) continue
+      known.sourceChanged = changed
+      if (!changed) continue
+      const { title } = known.share
+      yield* publish({ event: "share.failed", root, title, reason: sourceChanged, resumes: true })
+    }
+  })
+
   const sayStatus = Effect.gen(function*() {
     const progress = yield* scheduler.progress
     const links = yield* peers.peers
+    yield* watchSources(progress)
     yield* relay.setStatus({
+      program,
       links: links.length,
       receiveBytesPerSecond: progress.reduce((sum, share) => sum + share.receiveBytesPerSecond, 0),
       // The newest shares, if there are more than a status holds.
@@ -267,8 +303,10 @@ export const make = Effect.fnUntraced(function*(
 
   const shareViews = Effect.gen(function*() {
     const progress = new Map((yield* scheduler.progress).map((each) => [each.root, each]))
-    return Array.from(shares.values(), ({ path, problem, share, state }): ShareView => {
+    return Array.from(shares.values(), (known): ShareView => {
+      const { path, problem, share, state } = known
       const moving = progress.get(share.root)
+      const waitsForSource = known.sourceChanged && isStuck(known, moving)
       return {
         root: share.root,
         title: share.title,
@@ -278,9 +316,9 @@ export const make = Effect.fnUntraced(function*(
         receiveBytesPerSecond: moving?.receiveBytesPerSecond ?? 0,
         sendBytesPerSecond: moving?.sendBytesPerSecond ?? 0,
         sources: moving?.sources ?? 0,
-        state,
+        state: waitsForSource ? "paused" : state,
         path,
-        problem
+        problem: waitsForSource ? sourceChanged : problem
       }
     })
   })
@@ -326,15 +364,21 @@ export const make = Effect.fnUntraced(function*(
 
   const share = Effect.fn("Session.share")(function*(path: string) {
     yield* hostOnly
-    const imported = yield* store.importSource(path, () => Effect.void)
+    const look = store.importSource(path, () => Effect.void)
+    let imported = yield* look
+    const before = shares.get(imported.share.root)
+    if (before?.state === "failed") {
+      // It is again what was signed. Taking the failed share back forgets where it lies, so it is looked at once more.
+      yield* withdrawn(imported.share.root)
+      imported = yield* look
+    }
     if (imported.skipped.length > 0) {
       const examples = imported.skipped.slice(0, 3).map((each) => `${each.path} (${each.reason})`).join(", ")
       const text = `${imported.skipped.length} files of "${imported.share.title}" are not shared: ${examples}`
       yield* publish({ event: "warning", code: "files-not-shared", text })
     }
-    const before = shares.get(imported.share.root)
-    if (before !== undefined && before.state !== "withdrawn" && before.state !== "failed") return imported.share.root
-    if (before?.state === "failed") yield* withdrawn(imported.share.root)
+    const known = shares.get(imported.share.root)
+    if (known !== undefined && known.state !== "withdrawn") return imported.share.root
     yield* relay.write(imported.share)
     return imported.share.root
   })

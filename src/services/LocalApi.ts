@@ -69,6 +69,10 @@ export const DeviceNow = Schema.Struct({
   receiveBytesPerSecond: Schema.Finite,
   /** Far slower than most of the room, while something is being received. */
   slow: Schema.Boolean,
+  /** What it runs, by its own word; absent until it has said so. */
+  program: Schema.optional(Schema.String),
+  /** Whether that is an older labfx than this device's. */
+  outdated: Schema.Boolean,
   /** Its own word on each share; absent until it has said anything. */
   shares: Schema.optional(Schema.Array(ShareStatus))
 })

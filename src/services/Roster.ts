@@ -10,6 +10,7 @@
 import type { PeerId, Root } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import { chunkSizeFor } from "../protocol/Manifest.ts"
+import { isOlder } from "../protocol/Program.ts"
 import type { DeviceNow, Spread } from "./LocalApi.ts"
 import type { DeviceView, SessionView, ShareView } from "./Session.ts"
 
@@ -133,6 +134,7 @@ export const devices = (roster: Roster): ReadonlyArray<DeviceNow> => {
     .map(({ view }) => view.status!.receiveBytesPerSecond)
     .filter((rate) => rate > 0)
   const slowBelow = rates.length < 3 ? 0 : slowShare * median(rates)
+  const ownProgram = [...roster.known.values()].find(({ view }) => view.isSelf)?.view.status?.program
   return [...roster.known.values()]
     .map(({ present, seenAtMs, view }): DeviceNow => {
       const { isHost, isSelf, linked, name, peer, status } = view
@@ -147,6 +149,8 @@ export const devices = (roster: Roster): ReadonlyArray<DeviceNow> => {
         seenAtMs,
         receiveBytesPerSecond: rate,
         slow: rate > 0 && rate < slowBelow,
+        ...(status?.program === undefined ? {} : { program: status.program }),
+        outdated: status?.program !== undefined && ownProgram !== undefined && isOlder(status.program, ownProgram),
         ...(status === undefined ? {} : { shares: status.shares })
       }
     })

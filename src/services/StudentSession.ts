@@ -258,7 +258,10 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
 
     // Until a closed session has let this device in, it is in no session, and nothing happens there.
     const begun = Deferred.makeUnsafe<void>()
-    const joined = yield* Joined.make((event) => Effect.andThen(Deferred.await(begun), publish(event))).pipe(
+    const joined = yield* Joined.make(
+      (event) => Effect.andThen(Deferred.await(begun), publish(event)),
+      options.program
+    ).pipe(
       Effect.provide(services)
     )
     const begin = Effect.gen(function*() {

@@ -121,7 +121,7 @@ const make = Effect.fnUntraced(function*(options: TeacherOptions) {
     link: JoinLink.encode({ root: root.publicKey, session, addresses })
   })
 
-  const joined = yield* Joined.make(publish).pipe(Effect.provide(services))
+  const joined = yield* Joined.make(publish, options.program).pipe(Effect.provide(services))
   yield* Effect.forkScoped(Joined.tellNotices(publish).pipe(Effect.provide(services)))
   yield* Effect.forkScoped(DiscoveryNotices.run(discovery, publish))
   const sightings = yield* discovery.sightings

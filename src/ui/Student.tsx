@@ -55,6 +55,13 @@ const Looking = ({ found }: { readonly found: ReadonlyArray<Found> }) => (
 const reason = (share: ShareNow, problem: Problem | undefined): string =>
   problem === undefined || problem === "other" ? share.problem ?? "" : t(`device.${problem}`)
 
+const problemIn = (device: DeviceNow | undefined, { root }: ShareNow): Problem | undefined =>
+  device?.shares?.find((share) => share.root === root)?.problem
+
+/** Of what is wrong on the teacher's side, this alone keeps a share from going on here. */
+const sourceProblemIn = (host: DeviceNow | undefined, share: ShareNow): Problem | undefined =>
+  problemIn(host, share) === "source-changed" ? "source-changed" : undefined
+
 const standing = (share: ShareNow, problem: Problem | undefined): string => {
   switch (share.state) {
     case "complete":
@@ -62,7 +69,9 @@ const standing = (share: ShareNow, problem: Problem | undefined): string => {
     case "withdrawn":
       return t("shares.withdrawn")
     case "paused":
-      return `${t("files.paused", { problem: reason(share, problem) })} · ${t("files.resumes")}`
+      return problem === "source-changed"
+        ? t("files.source-changed")
+        : `${t("files.paused", { problem: reason(share, problem) })} · ${t("files.resumes")}`
     case "failed":
       return t("files.failed", { problem: reason(share, problem) })
     case "waiting":
@@ -125,6 +134,7 @@ class FileRow extends Steady<
 export const Student = ({ now }: { readonly now: LocalState }) => {
   const { devices, found, header, messages, shares } = now
   const self = devices.find(({ isSelf }) => isSelf)
+  const host = devices.find(({ isHost }) => isHost)
   if (header.phase === "looking") {
     return (
       <main id="content" class="finding">
@@ -142,7 +152,7 @@ export const Student = ({ now }: { readonly now: LocalState }) => {
             <FileRow
               key={share.root}
               share={share}
-              problem={self?.shares?.find(({ root }) => root === share.root)?.problem}
+              problem={problemIn(self, share) ?? sourceProblemIn(host, share)}
               language={Language.language.value.tag}
             />
           ))}

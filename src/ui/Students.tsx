@@ -11,7 +11,9 @@ const view = signal<"cards" | "table">("cards")
 /** Whom the teacher is about to remove. */
 const leaving = signal<Standing["device"] | undefined>(undefined)
 
-const wordsOf = ({ device, key }: Standing): string => t(key, { rate: Language.rate(device.receiveBytesPerSecond) })
+const wordsOf = ({ device, key }: Standing): string =>
+  [t(key, { rate: Language.rate(device.receiveBytesPerSecond) }), device.outdated ? t("device.outdated") : ""]
+    .filter((part) => part !== "").join(" · ")
 
 const toneOf = ({ tone }: Standing) => tone === "done" ? "done" : tone === "stuck" ? "bad" : "plain"
 

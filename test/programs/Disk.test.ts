@@ -311,6 +311,9 @@ describe("a source that changes while it is shared", () => {
             const { reason, resumes } = yield* failed(teacher, name)
             assert.match(reason, /its source was changed while it was shared .*share it again/)
             assert.isFalse(resumes)
+            const told = yield* failed(student, name)
+            assert.match(told.reason, /^the teacher's copy was changed .* when the teacher shares it again$/)
+            assert.isTrue(told.resumes)
           }
           // What was signed is still there at the beginning of the grown one.
           for (const name of ["grown.bin", "untouched.bin"]) {

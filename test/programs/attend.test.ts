@@ -81,6 +81,16 @@ describe("typing while a session runs", () => {
       assert.isUndefined(ended())
     }))
 
+  it.effect("ends the sentence with which a share waits, before the one that follows", () =>
+    Effect.gen(function*() {
+      const { session, streams } = yield* start({})
+      const failed = examples["share.failed"]
+      yield* session.happen(failed, { ...failed, reason: "the disk is full: 2 bytes are needed and 1 are free" })
+      yield* tick()
+      assert.include(streams.out, "“lab.bin” is paused: The disk is full. It goes on by itself when the cause is gone.")
+      assert.include(streams.out, "2 bytes are needed and 1 are free. It goes on by itself when the cause is gone.")
+    }))
+
   it.effect("ends with /quit, and not with the end of standard input", () =>
     Effect.gen(function*() {
       const { ended, fiber, streams } = yield* start({})

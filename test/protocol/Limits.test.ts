@@ -155,6 +155,7 @@ describe("Limits, together", () => {
     const status: Status = {
       number: most,
       name: widest.repeat(Limits.nameBytesMax),
+      program: widest.repeat(Limits.programBytesMax),
       links: Limits.linksMax,
       receiveBytesPerSecond: most,
       shares: times(Limits.statusSharesMax, {

@@ -1,10 +1,10 @@
 /** The status machine on any connected mesh: everybody learns how everybody stands, at a bounded price. */
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import type { PublicKey, Signature } from "../../src/protocol/Ids.ts"
+import type { PublicKey, Root, Signature } from "../../src/protocol/Ids.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import type { Signed } from "../../src/protocol/Signed.ts"
-import type { Status } from "../../src/protocol/Status.ts"
+import { sourcesChanged, type Status } from "../../src/protocol/Status.ts"
 import * as Statuses from "../../src/protocol/Statuses.ts"
 import type { Statuses as Message } from "../../src/protocol/Wire.ts"
 import { type Edge, keyOf, line, mesh, MeshDraws, peerOf } from "../support/GossipSimulator.ts"
@@ -234,6 +234,27 @@ describe("Statuses", () => {
     room.pass(3)
     assert.isAbove(room.machines[0].number, before)
     assert.strictEqual(room.view(1)[keyOf(0)], 555)
+  })
+
+  it("tell of changed sources where they are the host's, and where they are of anybody else tell nothing of that", () => {
+    const share = (index: number, problem?: "source-changed" | "disk-full"): Status["shares"][number] => ({
+      root: keyOf(index) as string as Root,
+      verifiedBytes: 0,
+      complete: false,
+      ...(problem === undefined ? {} : { problem })
+    })
+    const said = (index: number, shares: Status["shares"]) => ({
+      key: keyOf(index),
+      status: { ...statusOf(keyOf(index), 1, 0).status, shares }
+    })
+    const all = [
+      said(1, [share(7, "source-changed"), share(8, "source-changed")]),
+      said(0, [share(7, "source-changed"), share(8), share(9, "disk-full")]),
+      said(2, [share(7)])
+    ]
+    const roots = [7, 8, 9].map((index) => share(index).root)
+    assert.deepStrictEqual([...sourcesChanged(all, keyOf(0))], [[roots[0], true], [roots[1], false], [roots[2], false]])
+    assert.deepStrictEqual([...sourcesChanged(all, keyOf(3))], [])
   })
 
   it("of made-up devices do not take more than their room, and a flood of them is not looked at", () => {

@@ -63,6 +63,18 @@ describe("Wire", () => {
     for (const message of Golden.messages) {
       assert.deepStrictEqual(Result.getOrThrow(decoders.Message(decorate(message))), message)
     }
+    for (const message of Golden.messages) {
+      if (message._tag !== "Statuses") continue
+      for (const { body } of message.statuses) {
+        const status: unknown = JSON.parse(body)
+        assert.deepStrictEqual<unknown>(Result.getOrThrow(decoders.Status(decorate(status))), status)
+      }
+    }
+  })
+
+  it("takes a status of a program that does not say what it is", () => {
+    const { program: _, ...earlier } = JSON.parse(Golden.statusSigned.body)
+    assert.deepStrictEqual<unknown>(Result.getOrThrow(decoders.Status(earlier)), earlier)
   })
 
   it("takes no message without one of its fields, and none with a field of another type", () => {
@@ -193,7 +205,7 @@ const fields: ReadonlyArray<readonly [base: string, path: string, field: Field]>
   ["Hello", "session", characters(22)],
   ["Hello", "name", short(Limits.nameBytesMax)],
   ["Hello", "listenPort", integers(0, 65_535)],
-  ["Hello", "program", short(64)],
+  ["Hello", "program", short(Limits.programBytesMax)],
   ["Hello", "certificates.0.key", characters(43)],
   ["Hello", "certificates.0.signature", characters(86)],
   ["Hello", "membership.key", characters(43)],
@@ -277,12 +289,17 @@ const fields: ReadonlyArray<readonly [base: string, path: string, field: Field]>
   ["End", "content._tag", { yes: ["End"], no: ["end", "Ended", "", null] }],
   ["Status", "number", natural],
   ["Status", "name", short(Limits.nameBytesMax)],
+  ["Status", "program", short(Limits.programBytesMax)],
   ["Status", "links", natural],
   ["Status", "receiveBytesPerSecond", natural],
   ["Status", "shares.0.root", characters(43)],
   ["Status", "shares.0.verifiedBytes", natural],
   ["Status", "shares.0.complete", truth],
-  ["Status", "shares.0.problem", oneOf("disk-full", "disk-read-only", "disk-failing", "bad-names", "other")]
+  [
+    "Status",
+    "shares.0.problem",
+    oneOf("disk-full", "disk-read-only", "disk-failing", "bad-names", "source-changed", "other")
+  ]
 ]
 
 const lists: ReadonlyArray<readonly [base: string, path: string, limits: ReturnType<typeof items>]> = [

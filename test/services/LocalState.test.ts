@@ -43,7 +43,8 @@ const make = (
       presence: "here",
       seenAtMs: title,
       receiveBytesPerSecond: device,
-      slow: false
+      slow: false,
+      outdated: false
     })),
     messages: Array.from({ length: heard[1] }, (_, index) => ({
       author: id("p", 1),

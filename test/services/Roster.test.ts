@@ -88,6 +88,31 @@ describe("the roster", () => {
     assert.deepStrictEqual(Roster.devices(roster).filter(({ slow }) => slow).map(({ name }) => name), ["Diego"])
   })
 
+  it("calls outdated whose labfx is older than this device's, and nobody while one of the two is unknown", () => {
+    const running = (index: number, program: string | undefined, isSelf = false): DeviceView => {
+      const { status, ...view } = device(index, 1)
+      return { ...view, isSelf, status: { ...status!, ...(program === undefined ? {} : { program }) } }
+    }
+    const others = [
+      running(1, "labfx 0.9.0"),
+      running(2, "labfx 0.10.0"),
+      running(3, "labfx 0.11.0"),
+      running(4, undefined)
+    ]
+    const seen = (own: DeviceView) => {
+      const view = SessionFake.view({ devices: [own, ...others] })
+      return Roster.devices(Roster.step(Roster.make(0), view, 0)).map(({ outdated, program }) => [program, outdated])
+    }
+    assert.deepStrictEqual(seen(running(0, "labfx 0.10.0", true)), [
+      ["labfx 0.10.0", false],
+      ["labfx 0.9.0", true],
+      ["labfx 0.10.0", false],
+      ["labfx 0.11.0", false],
+      [undefined, false]
+    ])
+    assert.isTrue(seen(running(0, undefined, true)).every(([, outdated]) => outdated === false))
+  })
+
   it("names the physical limit: one copy and what the last chunk costs on its way", () => {
     const { devices, shares } = Rooms.teacherView()
     const view = Rooms.teacherView({ devices: [devices[0]!, ...Rooms.students(50, 1)] })

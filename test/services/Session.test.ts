@@ -119,6 +119,73 @@ describe("Session", () => {
       yield* stop(lab)
     }).pipe(lesson("resume")))
 
+  it.effect("tells a student why a share stays incomplete when the teacher's copy is changed, once, until it is shared again", () =>
+    Effect.gen(function*() {
+      const lab = yield* VirtualLab.make({ ...lan, bytesPerSecond: 1_000_000 })
+      const bytes = content(8_000_000, 7)
+      lab.teacher.disk.put("/lesson/data.bin", bytes)
+      yield* lab.teacher.start()
+      const students = [lab.student(), lab.student()]
+      for (const student of students) yield* student.start()
+      yield* until(() => students.every(isJoined), 5_000)
+      yield* inTime(lab.teacher.session.share("/lesson/data.bin"))
+      yield* TestClock.adjust("3 seconds")
+      lab.teacher.disk.put("/lesson/data.bin", content(8_000_000, 8))
+      const told = (device: Device) => device.of("share.failed").map(({ reason, resumes }) => [reason, resumes])
+      yield* until(() => students.every((student) => told(student).length > 0), 60_000)
+      yield* TestClock.adjust("2 minutes")
+
+      assert.match(String(told(lab.teacher)), /its source was changed while it was shared .*; share it again,false$/)
+      for (const student of students) {
+        const [[reason, resumes], ...more] = told(student) as [[string, boolean], ...ReadonlyArray<unknown>]
+        assert.strictEqual(
+          reason,
+          "the teacher's copy was changed while it was handed out; the missing part comes when the teacher shares it again"
+        )
+        assert.isTrue(resumes)
+        assert.isEmpty(more)
+        const [share] = (yield* student.session.view).shares
+        assert.deepStrictEqual([share!.state, share!.problem], ["paused", reason])
+        assert.isEmpty(student.downloaded)
+        // What runs on the devices is known, and what the students lack is nobody's fault but the source's.
+        const devices = (yield* student.session.view).devices
+        assert.deepStrictEqual(devices.map(({ status }) => status?.program), ["test", "test", "test"])
+        const problems = devices.map(({ isHost, status }) => [isHost, status?.shares.map(({ problem }) => problem)])
+        assert.sameDeepMembers(problems, [[true, ["source-changed"]], [false, [undefined]], [false, [undefined]]])
+      }
+
+      // What was signed is there again: the same share goes on.
+      lab.teacher.disk.put("/lesson/data.bin", bytes)
+      yield* inTime(lab.teacher.session.share("/lesson/data.bin"))
+      yield* until(() => students.every((student) => completed(student) === 1), 60_000)
+      for (const student of students) {
+        assert.deepStrictEqual(student.downloaded.get("data.bin"), bytes)
+        assert.lengthOf(told(student), 1)
+      }
+      yield* stop(lab)
+    }).pipe(lesson("edited")))
+
+  it.effect("says nothing of the teacher's changed copy where the room completes the share without it", () =>
+    Effect.gen(function*() {
+      const lab = yield* VirtualLab.make(lan)
+      const bytes = content(2_000_000, 9)
+      lab.teacher.disk.put("/lesson/data.bin", bytes)
+      yield* lab.teacher.start()
+      const first = lab.student()
+      yield* first.start()
+      yield* until(() => isJoined(first), 5_000)
+      yield* inTime(lab.teacher.session.share("/lesson/data.bin"))
+      yield* until(() => completed(first) === 1, 20_000)
+      lab.teacher.disk.put("/lesson/data.bin", content(2_000_000, 10))
+      const late = lab.student()
+      yield* late.start()
+      yield* until(() => completed(late) === 1, 30_000)
+      yield* TestClock.adjust("30 seconds")
+      assert.deepStrictEqual(late.downloaded.get("data.bin"), bytes)
+      assert.isEmpty([...first.of("share.failed"), ...late.of("share.failed")])
+      yield* stop(lab)
+    }).pipe(lesson("edited late")))
+
   const Room = {
     students: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 8 })),
     sizes: Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 400_000 }))).check(

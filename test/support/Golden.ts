@@ -127,11 +127,12 @@ const entries = [
 const status: Status = {
   number: 7,
   name: "lab-07",
+  program: "labfx 0.1.0",
   links: 9,
   receiveBytesPerSecond: 1_250_000,
   shares: [{ root: share.root, verifiedBytes: 1_024, complete: false, problem: "disk-full" }]
 }
-const statusSigned = crypto.sign(student, "status", session, JSON.stringify(status))
+export const statusSigned = crypto.sign(student, "status", session, JSON.stringify(status))
 
 /** The student's, by the host. */
 export const membershipSigned = crypto.sign(

@@ -304,6 +304,38 @@ describe.skipIf(Browser.missing !== undefined)(
           })
       ))
 
+    it.live("keeps a student at the door of a closed session until the code is right, and says when it is tried again", () => {
+      const at = (state: "wrong-code" | "later") =>
+        SessionFake.view({
+          phase: "looking",
+          title: undefined,
+          words: undefined,
+          session: undefined,
+          mayWrite: false,
+          door: { session: SessionFake.sessionId("a"), title: "Algorithms, group B", words: Rooms.words, state }
+        })
+      const prepare = (fake: SessionFake.SessionFake) => Effect.sync(() => void (fake.view = at("wrong-code")))
+      return scene({ isTeacher: false, prepare }, ({ fake, page }) =>
+        Effect.gen(function*() {
+          yield* Effect.promise(async () => {
+            await page.getByText("This is not the join code.").waitFor()
+            await page.getByRole("textbox", { name: "Join code" }).fill(" BLUE Whale42 ")
+            await page.keyboard.press("Enter")
+          })
+          while (fake.asked.length === 0) yield* Effect.promise(() => page.waitForTimeout(20))
+          assert.deepStrictEqual(fake.asked, ["enter BLUE Whale42"])
+          fake.view = at("later")
+          yield* Effect.promise(() =>
+            page.getByText("Too many wrong codes were tried. labfx tries yours again by itself, within 75 seconds.")
+              .waitFor()
+          )
+          yield* isWithinItsWidth(page)
+          yield* isClean(page)
+          fake.view = SessionFake.view({})
+          yield* Effect.promise(() => page.getByText("The teacher has not shared anything yet.").waitFor())
+        }))
+    })
+
     const student = (fake: SessionFake.SessionFake) =>
       Effect.suspend(() => {
         const [lab, data] = Rooms.shares
@@ -381,6 +413,58 @@ describe.skipIf(Browser.missing !== undefined)(
         )
       }
     )
+
+    it.live("says on a student's card that its labfx is older than the teacher's", () => {
+      const view = Rooms.teacherView()
+      const status = { number: 1, name: "", links: 1, receiveBytesPerSecond: 0, shares: [] }
+      const programs = ["labfx 0.10.0", "labfx 0.9.0", "labfx 0.10.0"]
+      const devices = view.devices.map((device, index) => {
+        const program = programs[index]
+        return program === undefined ? device : { ...device, status: { ...status, ...device.status, program } }
+      })
+      return scene({ isTeacher: true, prepare: teacher({ ...view, devices }) }, ({ page }) =>
+        Effect.gen(function*() {
+          const old = page.locator(".card").filter({ hasText: "old version of labfx" })
+          yield* Effect.promise(() => old.first().waitFor())
+          assert.deepStrictEqual(yield* Effect.promise(() => old.locator(".name").allTextContents()), [
+            devices[1]!.name
+          ])
+          yield* isClean(page)
+        }))
+    })
+
+    it.live.each(
+      [
+        ["en", "Paused: the teacher's copy was changed while it was handed out."],
+        ["hi", "रुका हुआ: बाँटते समय शिक्षक की प्रति बदल दी गई।"]
+      ] as const
+    )("says why a share stays incomplete when the teacher's copy was changed: %s", ([locale, text]) => {
+      const share = SessionFake.share({ state: "paused", verifiedBytes: 400_000, problem: "in labfx's own words" })
+      const [host] = Rooms.teacherView().devices
+      const prepare = (fake: SessionFake.SessionFake) =>
+        Effect.sync(() => {
+          fake.view = SessionFake.view({
+            shares: [share],
+            devices: [{
+              ...host!,
+              isSelf: false,
+              status: {
+                number: 1,
+                name: host!.name,
+                links: 1,
+                receiveBytesPerSecond: 0,
+                shares: [{ root: share.root, verifiedBytes: 1_000_000, complete: false, problem: "source-changed" }]
+              }
+            }]
+          })
+        })
+      return scene({ isTeacher: false, prepare, browser: { locale } }, ({ page }) =>
+        Effect.gen(function*() {
+          yield* Effect.promise(() => page.getByText(text).waitFor())
+          assert.strictEqual(yield* Effect.promise(() => page.getByText("in labfx's own words").count()), 0)
+          yield* isClean(page)
+        }))
+    })
 
     it.live("keeps its layout in a language from right to left, and longer than English", () =>
       scene({ isTeacher: true, prepare: teacher(), query: "?lang=xr" }, ({ page }) =>

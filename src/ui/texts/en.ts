@@ -98,6 +98,8 @@ export const en = {
   "device.disk-read-only": "Disk cannot be written to",
   "device.disk-failing": "Disk reports errors",
   "device.bad-names": "Some names do not fit its system",
+  "device.source-changed": "What it hands out was changed",
+  "device.outdated": "old version of labfx",
   "device.other": "Stuck",
   "device.seenNow": "now",
   "device.progress": "{name}: {percent}",
@@ -170,6 +172,8 @@ export const en = {
   "files.paused": "Paused: {problem}",
   "files.failed": "Failed: {problem}",
   "files.resumes": "It goes on by itself when the cause is gone.",
+  "files.source-changed":
+    "Paused: the teacher's copy was changed while it was handed out. The missing part comes when the teacher shares it again.",
   "files.arrived": "{title} is complete.",
   "you.ended": "The teacher has ended the session. What is complete stays in your folder.",
   "you.others": { one: "{count} other device", other: "{count} other devices" },

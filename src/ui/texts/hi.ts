@@ -87,6 +87,8 @@ export const hi: Catalogue = {
   "device.disk-read-only": "डिस्क पर लिखा नहीं जा सकता",
   "device.disk-failing": "डिस्क में त्रुटियाँ हैं",
   "device.bad-names": "कुछ नाम उसकी प्रणाली में नहीं चलते",
+  "device.source-changed": "जो वह बाँट रहा है, वह बदल दिया गया",
+  "device.outdated": "labfx का पुराना संस्करण",
   "device.other": "अटका हुआ",
   "device.seenNow": "अभी",
   "device.progress": "{name}: {percent}",
@@ -154,6 +156,8 @@ export const hi: Catalogue = {
   "files.paused": "रुका हुआ: {problem}",
   "files.failed": "असफल: {problem}",
   "files.resumes": "कारण दूर होते ही यह अपने आप आगे बढ़ेगा।",
+  "files.source-changed":
+    "रुका हुआ: बाँटते समय शिक्षक की प्रति बदल दी गई। शिक्षक इसे फिर से साझा करेंगे, तो बचा हुआ हिस्सा भी मिल जाएगा।",
   "files.arrived": "{title} पूरा मिल गया।",
   "you.ended": "शिक्षक ने सत्र समाप्त कर दिया है। जो पूरा मिल चुका है, वह आपके फ़ोल्डर में रहेगा।",
   "you.others": { one: "{count} अन्य यंत्र", other: "{count} अन्य यंत्र" },
