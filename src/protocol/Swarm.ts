@@ -98,7 +98,8 @@ export type Input =
   | { readonly _tag: "Tick" }
 
 export type Output =
-  | { readonly _tag: "Send"; readonly peer: PeerId; readonly message: SwarmMessage }
+  /** `patient`: nobody waits for it, so it may go along with whatever leaves next. */
+  | { readonly _tag: "Send"; readonly peer: PeerId; readonly message: SwarmMessage; readonly patient: boolean }
   /** Read the chunk and send it; answered by exactly one `Served` or `ServeFailed`. */
   | { readonly _tag: "Serve"; readonly peer: PeerId; readonly root: Root; readonly index: number }
   | { readonly _tag: "Disconnect"; readonly peer: PeerId; readonly code: GoodbyeCode; readonly detail: string }
@@ -121,8 +122,9 @@ export const make = (options: Options, policy: Policy = defaultPolicy): Swarm =>
     openBytes: 0,
     unservedBytes: 0,
     ackedBytes: 0,
-    busyMs: 0,
-    sinceMs: 0,
+    ackedAtMs: -Infinity,
+    ackedStartMs: -Infinity,
+    rates: [],
     freeAtMs: 0
   },
   inFlightBytes: 0,

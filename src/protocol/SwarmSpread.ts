@@ -46,7 +46,7 @@ export const sendBitfield = (swarm: Swarm, link: Link, share: Share): void => {
 
 /** A chunk is here: its source is told at once, the others soon. */
 export const gained = (swarm: Swarm, share: Share, index: number, source: Link | undefined): void => {
-  if (source !== undefined) sendHave(swarm, source, share, [index])
+  if (source !== undefined) sendHave(swarm, source, share, [index], false)
   share.fresh.push(index)
   swarm.announcing.add(share)
 }
@@ -64,7 +64,7 @@ export const announce = (swarm: Swarm): void => {
       const news = view === undefined || swarm.policy.announceToHolders ?
         fresh :
         fresh.filter((index) => !Bitfield.has(view.bits, index))
-      if (news.length > 0) sendHave(swarm, link, share, news)
+      if (news.length > 0) sendHave(swarm, link, share, news, true)
     }
   }
 }
@@ -76,10 +76,16 @@ export const nextAnnouncementMs = (swarm: Swarm): number => {
   return next
 }
 
-const sendHave = (swarm: Swarm, link: Link, share: Share, indexes: ReadonlyArray<number>): void => {
+const sendHave = (
+  swarm: Swarm,
+  link: Link,
+  share: Share,
+  indexes: ReadonlyArray<number>,
+  patient: boolean
+): void => {
   for (let from = 0; from < indexes.length; from += Limits.haveIndexesMax) {
     const part = indexes.slice(from, from + Limits.haveIndexesMax)
-    send(swarm, link, { _tag: "Have", share: share.root, indexes: part as never })
+    send(swarm, link, { _tag: "Have", share: share.root, indexes: part as never }, patient)
   }
 }
 
@@ -197,7 +203,7 @@ const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
     if (indexes === undefined) revealed.set(view, [index])
     else indexes.push(index)
   }
-  for (const [view, indexes] of revealed) sendHave(swarm, view.link, share, indexes)
+  for (const [view, indexes] of revealed) sendHave(swarm, view.link, share, indexes, false)
 }
 
 /**

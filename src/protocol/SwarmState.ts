@@ -209,11 +209,13 @@ export interface Uplink {
   openBytes: number
   /** Bytes the system has not taken yet. */
   unservedBytes: number
-  /** Decaying sums over acknowledgements: what was sent, and how long that took. */
+  /** All that was ever acknowledged, and when the last of it was, or the first upload after a pause began. */
   ackedBytes: number
-  busyMs: number
-  /** When the last acknowledgement came, or the first upload after a pause began. */
-  sinceMs: number
+  ackedAtMs: number
+  /** When the upload that was acknowledged last had started, or the first one after a pause. */
+  ackedStartMs: number
+  /** Bytes a millisecond, as the latest acknowledgements show it, newest last. */
+  readonly rates: Array<number>
   /** When all that was started will have left, at the rate that was measured. */
   freeAtMs: number
 }
@@ -223,6 +225,11 @@ export interface Upload {
   readonly view: View
   readonly index: number
   readonly bytes: number
+  readonly startedAtMs: number
+  /** `Uplink.ackedBytes`, `ackedAtMs` and `ackedStartMs` when it started: what left since then shows the rate. */
+  readonly ackedBytes: number
+  readonly ackedAtMs: number
+  readonly ackedStartMs: number
   /** From then on its receiver is slow and holds up nobody. */
   readonly staleAtMs: number
   /** The system has taken its last byte, or will never. */
@@ -254,10 +261,10 @@ export const countArrival = (arrivals: Arrivals, bytes: number, nowMs: number): 
 }
 
 /** Bytes a millisecond that leave when there is enough to send; 0 while nothing is known. */
-export const departureRate = (uplink: Uplink): number => uplink.busyMs === 0 ? 0 : uplink.ackedBytes / uplink.busyMs
+export const departureRate = (uplink: Uplink): number => Math.max(0, ...uplink.rates)
 
-export const send = (swarm: Swarm, link: Link, message: SwarmMessage): void => {
-  swarm.outputs.push({ _tag: "Send", peer: link.peer, message })
+export const send = (swarm: Swarm, link: Link, message: SwarmMessage, patient = false): void => {
+  swarm.outputs.push({ _tag: "Send", peer: link.peer, message, patient })
 }
 
 export const makeView = (link: Link, share: Share): View => ({

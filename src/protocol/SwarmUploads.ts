@@ -27,11 +27,10 @@ const openMs = 50
 /** An upload that needs this many times its expected time goes to a slow receiver: it no longer holds up the next. */
 const staleFactor = 4
 const staleMinMs = 500
-/** The rate is a mean over about this many acknowledgements. */
-const acksRemembered = 10
-/** While few are under way, uploads start faster than measured, so that a rate that was underestimated is found out. */
-const gain = 1.2
-const gainUploadsMax = 4
+/** The rate is the best that this many acknowledgements have shown: any of them may have waited for a request. */
+const ratesKept = 10
+/** Uploads start a little faster than measured, so that a rate that was underestimated is found out. */
+const gain = 1.1
 
 /** Puts a request into the queue. */
 export const enqueue = (swarm: Swarm, view: View, index: number): void => {
@@ -144,17 +143,28 @@ const start = (swarm: Swarm, view: View, index: number): void => {
   view.link.claim.unservedCount++
   view.link.claim.unservedBytes += bytes
   view.share.claim.servedBytes += bytes
-  if (uplink.openCount === 0) uplink.sinceMs = swarm.nowMs
+  if (uplink.openCount === 0) uplink.ackedAtMs = uplink.ackedStartMs = swarm.nowMs
   view.uploadsCount++
   uplink.openCount++
   uplink.openBytes += bytes
   uplink.unservedBytes += bytes
   const rate = departureRate(uplink)
-  const pace = uplink.openCount <= gainUploadsMax ? rate * gain : rate
-  if (rate > 0) uplink.freeAtMs = Math.max(uplink.freeAtMs, swarm.nowMs) + bytes / pace
+  if (rate > 0) uplink.freeAtMs = Math.max(uplink.freeAtMs, swarm.nowMs) + bytes / (rate * gain)
   const allowedMs = rate === 0 ? 0 : staleFactor * uplink.openBytes / rate
   const staleAtMs = swarm.nowMs + Math.max(allowedMs, staleMinMs)
-  uplink.uploads.add({ view, index, bytes, staleAtMs, served: false, open: true })
+  const { ackedAtMs, ackedBytes, ackedStartMs } = uplink
+  uplink.uploads.add({
+    view,
+    index,
+    bytes,
+    startedAtMs: swarm.nowMs,
+    ackedBytes,
+    ackedAtMs,
+    ackedStartMs,
+    staleAtMs,
+    served: false,
+    open: true
+  })
   swarm.outputs.push({ _tag: "Serve", peer: view.link.peer, root: view.share.root, index })
 }
 
@@ -163,10 +173,14 @@ export const acknowledged = (swarm: Swarm, view: View, index: number): void => {
   const { uplink } = swarm
   for (const upload of uplink.uploads) {
     if (upload.view !== view || upload.index !== index || !upload.open) continue
-    const keep = 1 - 1 / acksRemembered
-    uplink.ackedBytes = uplink.ackedBytes * keep + upload.bytes
-    uplink.busyMs = uplink.busyMs * keep + Math.max(swarm.nowMs - uplink.sinceMs, 0)
-    uplink.sinceMs = swarm.nowMs
+    uplink.ackedBytes += upload.bytes
+    uplink.ackedAtMs = swarm.nowMs
+    uplink.ackedStartMs = upload.startedAtMs
+    // Neither faster than it was started nor faster than it was acknowledged: acknowledgements may come in a bunch. So
+    // does BBR measure (draft-cheng-iccrg-delivery-rate-estimation); it takes the best of the latest for the rate, too.
+    const ms = Math.max(upload.startedAtMs - upload.ackedStartMs, swarm.nowMs - upload.ackedAtMs)
+    if (ms > 0) uplink.rates.push((uplink.ackedBytes - upload.ackedBytes) / ms)
+    if (uplink.rates.length > ratesKept) uplink.rates.shift()
     close(swarm, upload)
   }
 }

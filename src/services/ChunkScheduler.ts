@@ -146,7 +146,7 @@ const make = Effect.fnUntraced(function*() {
     switch (output._tag) {
       case "Send":
         if (output.message._tag === "Request") expect(output.peer, output.message.share, output.message.index)
-        return peers.send(output.peer, output.message)
+        return peers.send(output.peer, output.message, output.patient)
       case "Serve":
         return void fork(serve(output.peer, output.root, output.index))
       case "Disconnect":

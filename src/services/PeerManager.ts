@@ -75,9 +75,9 @@ export class PeerManager extends Context.Service<PeerManager, {
   /**
    * Puts a message into the peer's outbox. Never waits and never fails: to a peer that is gone it is dropped, and a
    * peer whose outbox is over `Limits.outboxBytesMax` is disconnected (`slow`). Log messages overtake swarm messages, and
-   * `Have` waits a moment for company. A plain call: chunks are a matter of microseconds.
+   * what is `patient` waits a moment for company. A plain call: chunks are a matter of microseconds.
    */
-  readonly send: (peer: PeerId, message: LogMessage | SwarmMessage) => void
+  readonly send: (peer: PeerId, message: LogMessage | SwarmMessage, patient?: boolean) => void
   /**
    * Sends a chunk as data frames behind all waiting messages; messages that come meanwhile go between its frames.
    * Completes when the last byte has been handed to the system (true) or the link has ended (false). `bytes` must not
@@ -106,7 +106,6 @@ export class PeerManager extends Context.Service<PeerManager, {
 const laneOf = (message: LogMessage | SwarmMessage): Link.Lane => {
   switch (message._tag) {
     case "Have":
-      return "lazy"
     case "Bitfield":
     case "Request":
     case "Cancel":
@@ -520,7 +519,7 @@ const make = Effect.fnUntraced(function*(
       Effect.sync(() => {
         sink = given
       }),
-    send: (peer, message) => post(peer, laneOf(message), message),
+    send: (peer, message, patient = false) => post(peer, patient ? "lazy" : laneOf(message), message),
     sendChunk: (peer, share, index, bytes) =>
       Effect.suspend(() => live.get(peer)?.link.sendChunk(share, index, bytes) ?? Effect.succeed(false)),
     disconnect: (peer, code, detail) =>
