@@ -4,7 +4,7 @@
  * Above it nobody sees a socket. A peer has at most one link; `PeerUp` comes after both hellos, `PeerDown` when the link
  * has ended, and in between every message of the peer in the order it was sent.
  */
-import { Clock, Context, Deferred, Effect, Layer, PubSub, Queue, Random, Redacted, type Scope } from "effect"
+import { Clock, Context, Deferred, Effect, Exit, Layer, PubSub, Queue, Random, Redacted, type Scope } from "effect"
 import * as Frame from "../protocol/Frame.ts"
 import * as Guesses from "../protocol/Guesses.ts"
 import * as Handshake from "../protocol/Handshake.ts"
@@ -379,10 +379,13 @@ const make = Effect.fnUntraced(function*(
       tellAddresses(me)
       yield* PubSub.publish<LinkChange>(linkChanges, { _tag: "PeerUp", info })
     })
-    const down = Effect.gen(function*() {
+    /** `closing`: this device leaves, and nobody may be there any more to make room in a full queue. */
+    const down = Effect.fnUntraced(function*(closing: boolean) {
       if (live.get(peer) === me) live.delete(peer)
-      yield* Queue.offer(logEvents, { _tag: "PeerDown", peer })
-      yield* Queue.offer(swarmEvents, { _tag: "PeerDown", peer })
+      for (const events of [logEvents, swarmEvents] as ReadonlyArray<Queue.Enqueue<PeerEvent<never>>>) {
+        if (closing) Queue.offerUnsafe(events, { _tag: "PeerDown", peer })
+        else yield* Queue.offer(events, { _tag: "PeerDown", peer })
+      }
       yield* advance({ _tag: "LinkDown", peer, code: goodbye ?? (yield* link.ended).code })
       yield* Deferred.succeed(gone, undefined)
       yield* PubSub.publish<LinkChange>(linkChanges, { _tag: "PeerDown", info })
@@ -401,10 +404,10 @@ const make = Effect.fnUntraced(function*(
             link.caughtUp()
           }
         }).pipe(Effect.catchTag("Done", () => Effect.void)),
-      () => {
+      (_, exit) => {
         link.setTaker(undefined)
         link.end("leaving", "")
-        return down
+        return down(Exit.hasInterrupts(exit))
       }
     )
   }, Effect.scoped)
