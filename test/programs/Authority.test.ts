@@ -24,7 +24,7 @@ const events = <Name extends Lab.Labfx["events"][number]["event"]>(labfx: Lab.La
 const stop = (labfx: Lab.Labfx, signal: "SIGTERM" | "SIGKILL" = "SIGTERM") =>
   Effect.andThen(labfx.signal(signal), labfx.ended)
 
-describe.skipIf(reason !== undefined)("announcements", () => {
+describe.skipIf(reason !== undefined)("announcements", { concurrent: true }, () => {
   it.live(
     "that are forged, replayed or spliced are joined by nobody and make no student leave its session",
     () =>
@@ -96,7 +96,7 @@ const forger = (machine: Lab.Machine, ...args: ReadonlyArray<string>) =>
     })
   )
 
-describe("a teacher who comes back", () => {
+describe.concurrent("a teacher who comes back", () => {
   const lesson = Effect.gen(function*() {
     const lab = yield* Lab.make
     const key = yield* lab.key("teacher")
@@ -176,7 +176,7 @@ describe("a teacher who comes back", () => {
   )
 })
 
-describe.skipIf(reason !== undefined)("a cloned machine", () => {
+describe.skipIf(reason !== undefined)("a cloned machine", { concurrent: true }, () => {
   it.live("is a device of its own on each of them, and all get everything (P13)", () =>
     Effect.gen(function*() {
       const lab = yield* Lab.make

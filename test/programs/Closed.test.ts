@@ -24,7 +24,7 @@ const warned = (labfx: Lab.Labfx, code: string) => labfx.event("warning", (event
 const learned = (labfx: Lab.Labfx) =>
   labfx.events.filter(({ event }) => !["session.found", "warning"].includes(event)).map(({ event }) => event)
 
-describe("a closed session", () => {
+describe.concurrent("a closed session", () => {
   it.live("lets in who has the code, and tells others nothing but that it is there", () =>
     Effect.gen(function*() {
       const { lab, student, teacher } = yield* closed

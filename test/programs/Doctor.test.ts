@@ -128,7 +128,7 @@ const faults: ReadonlyArray<
 
 describe.skipIf(missing !== undefined)(
   `labfx doctor (${missing ?? "in network namespaces"})`,
-  { timeout: 60_000 },
+  { timeout: 60_000, concurrent: true },
   () => {
     it.live("finds nothing wrong in a room where nothing is", () =>
       Effect.gen(function*() {

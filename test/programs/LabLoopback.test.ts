@@ -18,7 +18,7 @@ const run = promisify(NodeChildProcess.execFile)
 
 const print = (title: string) => (figures: object) => Console.log(`${title}: ${JSON.stringify(figures)}`)
 
-describe("several labfx on one machine", () => {
+describe.concurrent("several labfx on one machine", () => {
   it.live("share a file, a folder and messages, byte for byte, once and in order", () => {
     const size = { students: 3, fileBytes: 20 * MB, folder: smallFiles, messages: 30, seconds: 120 }
     return Effect.flatMap(Scenarios.classroom(size, []), print("one machine, 3 students"))
@@ -49,7 +49,7 @@ describe("several labfx on one machine", () => {
   )
 })
 
-describe("a secret on the command line", () => {
+describe.concurrent("a secret on the command line", () => {
   it.live.skipIf(process.platform !== "linux")(
     "is gone from the list of processes while the session runs",
     () =>
@@ -81,7 +81,7 @@ describe("a secret on the command line", () => {
   )
 })
 
-describe("how a session ends", () => {
+describe.concurrent("how a session ends", () => {
   const started = Effect.gen(function*() {
     const lab = yield* Lab.make
     const teacher = yield* lab.teacher({ name: "teacher", key: yield* lab.key("teacher") })

@@ -114,13 +114,14 @@ export const make: Effect.Effect<Lab, never, Scope.Scope> = Effect.gen(function*
     student: (options) => start("student", options, ["--yes", "--dir", place("downloads", options.name)]),
     downloads: (name) => place("downloads", name),
     file: (name, sizeBytes) =>
-      Effect.sync(() => {
+      Effect.promise(async () => {
         const path = place(name)
-        const handle = NodeFs.openSync(path, "wx")
+        // In steps: other tests of the same process have their turn in between.
+        const handle = await NodeFs.promises.open(path, "wx")
         for (let left = sizeBytes; left > 0; left -= 2 ** 20) {
-          NodeFs.writeSync(handle, NodeCrypto.randomBytes(Math.min(left, 2 ** 20)))
+          await handle.write(NodeCrypto.randomBytes(Math.min(left, 2 ** 20)))
         }
-        NodeFs.closeSync(handle)
+        await handle.close()
         return path
       })
   }
