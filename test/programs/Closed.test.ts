@@ -30,7 +30,8 @@ describe.concurrent("a closed session", () => {
       const { lab, student, teacher } = yield* closed
       const without = yield* lab.student({ name: "without" })
       const wrong = yield* lab.student({ name: "wrong", arguments: ["--join-code", "red whale 42"] })
-      yield* warned(without, "join-code-needed").pipe(Lab.within(20, without))
+      const { text } = yield* warned(without, "join-code-needed").pipe(Lab.within(20, without))
+      assert.match(text, /its page asks for it .* or start again with --join-code\.$/)
       yield* warned(wrong, "join-code-wrong").pipe(Lab.within(20, wrong))
       yield* warned(teacher, "join-code-guess").pipe(Lab.within(20, teacher))
       yield* student.type("for members only")
