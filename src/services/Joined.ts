@@ -378,7 +378,14 @@ export const make = Effect.fnUntraced(function*(
       yield* publish({ event: "warning", code: "files-not-shared", text })
     }
     const known = shares.get(imported.share.root)
-    if (known !== undefined && known.state !== "withdrawn") return imported.share.root
+    if (known !== undefined && known.state !== "withdrawn") {
+      const { title } = known.share
+      const text = imported.share.title === title
+        ? `"${title}" is shared already, and has not changed since.`
+        : `"${imported.share.title}" has the same content as "${title}", which is shared already; it is not handed out again.`
+      yield* publish({ event: "warning", code: "already-shared", text })
+      return known.share.root
+    }
     yield* relay.write(imported.share)
     return imported.share.root
   })

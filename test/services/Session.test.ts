@@ -74,6 +74,27 @@ describe("Session", () => {
       assert.strictEqual(lab.network.connectionsCount, 0)
     }).pipe(lesson("first")))
 
+  it.effect("says so when what is shared is there already, under its own name or another", () =>
+    Effect.gen(function*() {
+      const lab = yield* VirtualLab.make(lan)
+      for (const name of ["a.bin", "b.bin"]) lab.teacher.disk.put(`/lesson/${name}`, content(50_000, 1))
+      yield* lab.teacher.start()
+      const student = lab.student()
+      yield* student.start()
+      yield* until(() => isJoined(student), 5_000)
+      for (const name of ["a.bin", "a.bin", "b.bin"]) yield* inTime(lab.teacher.session.share(`/lesson/${name}`))
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(
+        lab.teacher.of("warning").filter(({ code }) => code === "already-shared").map(({ text }) => text),
+        [
+          "\"a.bin\" is shared already, and has not changed since.",
+          "\"b.bin\" has the same content as \"a.bin\", which is shared already; it is not handed out again."
+        ]
+      )
+      assert.deepStrictEqual([...student.downloaded.keys()], ["a.bin"])
+      yield* stop(lab)
+    }).pipe(lesson("twice")))
+
   it.effect("goes on without the teacher once a copy is in the room, also for somebody who joins later", () =>
     Effect.gen(function*() {
       const lab = yield* VirtualLab.make(lan)
