@@ -209,9 +209,12 @@ const takeOfShare = (
       }
       swarm.allHungry = true
       return completed(swarm, share)
-    case "ChunkStored":
-      if (gain(swarm, share, input.index, swarm.links.get(input.peer))) completed(swarm, share)
+    case "ChunkStored": {
+      const source = swarm.links.get(input.peer)
+      if (source !== undefined) Requests.proven(swarm, source)
+      if (gain(swarm, share, input.index, source)) completed(swarm, share)
       return
+    }
     case "ChunkCorrupt":
       Requests.wasted(swarm, share, input.index, input.peer)
       return disconnect(swarm, input.peer, "poison", `chunk ${input.index} of ${share.root} is not what was signed`)
@@ -241,7 +244,8 @@ const peerUp = (swarm: Swarm, peer: PeerId): void => {
     askedBytes: 0,
     aliveAtMs: swarm.nowMs,
     avoidUntilMs: 0,
-    stalls: 0
+    stalls: 0,
+    proven: false
   }
   swarm.links.set(peer, link)
   for (const share of swarm.shares.values()) {

@@ -27,6 +27,8 @@ const sourcesMax = 3
 /** Requests at one link at first: where there are few links, more at each. */
 const asksPerLinkMin = 1
 const asksPerLinkFew = 4
+/** Chunks of a share that a source may have on their way or unverified before one of it has passed its hash. */
+export const unprovenChunksMax = 3
 /** The endgame asks a further source when a chunk takes this many times the usual time in flight, and this. */
 const overdueFactor = 3
 const overdueMinMs = 200
@@ -83,12 +85,29 @@ const urgency = (share: Share): number => share.small || !share.manifestKnown ? 
 const isWanting = (share: Share): boolean => !share.paused && (share.picker.size > 0 || share.flights.size > 0)
 
 const hasRoom = (swarm: Swarm, view: View): boolean => {
+  if (!view.link.proven && view.asks.size + unverifiedCount(view) >= unprovenChunksMax) return false
   const bytes = chunkBytes(view.share, view.share.manifestKnown ? view.share.chunksCount : 0)
   if (swarm.inFlightBytes + bytes > Limits.inFlightBytesMax) return false
   const { asksMin, asksAheadMs } = swarm.policy
   const asks = Math.min(Math.max(Math.floor(asksMin / view.share.views.size), asksPerLinkMin), asksPerLinkFew)
   return view.asks.size < asks ||
     view.link.askedBytes + bytes <= arrivalRate(view.link.arrivals, swarm.nowMs) * asksAheadMs
+}
+
+/** Chunks that have come from this source and whose hash is not known yet. */
+const unverifiedCount = (view: View): number => {
+  let count = 0
+  for (const asks of view.share.flights.values()) {
+    for (const ask of asks) if (ask.arrived && ask.view === view) count++
+  }
+  return count
+}
+
+/** A chunk of this source has passed its hash. */
+export const proven = (swarm: Swarm, link: Link): void => {
+  if (link.proven) return
+  link.proven = true
+  swarm.hungry.add(link)
 }
 
 /** The chunk in flight with the fewest sources, the oldest of them, that this link could deliver as well; or -1. */

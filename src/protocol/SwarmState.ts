@@ -94,6 +94,8 @@ export interface Source {
   avoidUntilMs: number
   /** How often in a row it was silent. */
   stalls: number
+  /** A chunk of it has passed its hash. */
+  proven: boolean
 }
 
 export interface Link extends Source {

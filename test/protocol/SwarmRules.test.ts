@@ -196,6 +196,21 @@ describe("Swarm, asking", () => {
     assert.strictEqual(sent(more, "Request").length, 1)
   })
 
+  it("asks three chunks of a source at most before one of them has passed its hash, and more from then on", () => {
+    const device = new Device()
+    device.open()
+    device.up(a)
+    const asked = indexesOf(sent(device.claim(a, upTo(41)), "Request"))
+    assert.strictEqual(asked.length, 3)
+    const arrive = (index: number) =>
+      device.step({ _tag: "DataArrived", peer: a, root: bulk, index, bytes: 64 * KiB, last: true })
+    for (const index of asked) assert.isEmpty(sent(arrive(index), "Request"))
+    assert.isAbove(
+      sent(device.step({ _tag: "ChunkStored", peer: a, root: bulk, index: asked[0]! }), "Request").length,
+      1
+    )
+  })
+
   it("knows what a neighbor has, whichever side opened the share first, and after it was closed", () => {
     const device = new Device()
     device.up(a)
