@@ -27,8 +27,8 @@ const sourcesMax = 3
 /** Requests at one link at first: where there are few links, more at each. */
 const asksPerLinkMin = 1
 const asksPerLinkFew = 4
-/** Chunks of a share that a source may have on their way or unverified before one of it has passed its hash. */
-export const unprovenChunksMax = 3
+/** Chunks that a source may have on their way or unverified before one of it has passed its hash. */
+const unprovenChunksMax = 3
 /** The endgame asks a further source when a chunk takes this many times the usual time in flight, and this. */
 const overdueFactor = 3
 const overdueMinMs = 200
@@ -85,7 +85,7 @@ const urgency = (share: Share): number => share.small || !share.manifestKnown ? 
 const isWanting = (share: Share): boolean => !share.paused && (share.picker.size > 0 || share.flights.size > 0)
 
 const hasRoom = (swarm: Swarm, view: View): boolean => {
-  if (!view.link.proven && view.asks.size + unverifiedCount(view) >= unprovenChunksMax) return false
+  if (!view.link.proven && unprovenCount(view.link) >= unprovenChunksMax) return false
   const bytes = chunkBytes(view.share, view.share.manifestKnown ? view.share.chunksCount : 0)
   if (swarm.inFlightBytes + bytes > Limits.inFlightBytesMax) return false
   const { asksMin, asksAheadMs } = swarm.policy
@@ -94,11 +94,13 @@ const hasRoom = (swarm: Swarm, view: View): boolean => {
     view.link.askedBytes + bytes <= arrivalRate(view.link.arrivals, swarm.nowMs) * asksAheadMs
 }
 
-/** Chunks that have come from this source and whose hash is not known yet. */
-const unverifiedCount = (view: View): number => {
-  let count = 0
-  for (const asks of view.share.flights.values()) {
-    for (const ask of asks) if (ask.arrived && ask.view === view) count++
+/** Chunks that were asked of this source and whose hash is not known yet. */
+const unprovenCount = (link: Link): number => {
+  let count = link.asksCount
+  for (const { share } of link.views.values()) {
+    for (const asks of share.flights.values()) {
+      for (const ask of asks) if (ask.arrived && ask.view.link === link) count++
+    }
   }
   return count
 }

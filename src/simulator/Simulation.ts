@@ -545,7 +545,13 @@ export const run = Effect.fnUntraced(function*(
       if (warning.code === "poisoned") named.add(/\((\S+)\)/.exec(warning.text)?.[1] ?? "")
     }
   }
-  const poisoners = hostile.filter(({ poisoned }) => poisoned.some(({ chunks }) => chunks > 0))
+  const isHostile = new Set(hostile.map(({ peer }) => peer))
+  /** False chunks by victim; the hostile flood each other with requests, and that is nobody's loss. */
+  const falseChunks = hostile.map(({ peer, poisoned }) => ({
+    peer,
+    counts: poisoned.flatMap(({ chunks, victim }) => isHostile.has(victim) || chunks === 0 ? [] : [chunks])
+  }))
+  const poisoners = falseChunks.filter(({ counts }) => counts.length > 0)
   return {
     seed: options.seed,
     digest: trace.digest,
@@ -570,7 +576,7 @@ export const run = Effect.fnUntraced(function*(
       )),
     teacherCopies: copies(teacher.port.sentBytes),
     studentCopies: copies(students.reduce((sum, { port }) => sum + port.receivedBytes, 0) / students.length),
-    poisonedChunksMax: Math.max(0, ...poisoners.flatMap(({ poisoned }) => poisoned.map(({ chunks }) => chunks))),
+    poisonedChunksMax: Math.max(0, ...poisoners.flatMap(({ counts }) => counts)),
     poisoners: poisoners.length,
     poisonersNamed: poisoners.filter(({ peer }) => named.has(peer.slice(0, 8))).length
   }

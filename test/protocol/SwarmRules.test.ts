@@ -226,7 +226,11 @@ describe("Swarm, asking", () => {
 
   it("remembers only so much about shares it has not opened", () => {
     const device = new Device()
+    device.open()
     device.up(a)
+    // Proven by a chunk, so that as much is asked of it as there is.
+    device.claim(a, [1])
+    device.deliver(a, 1)
     const chunksCount = 8 * Limits.rememberedBytesMax / 4
     for (let i = 0; i < 5; i++) device.claim(a, [3], chunksCount, root(`s${i}`))
     const outputs = upTo(5).map((i) => device.open({ share: root(`s${i}`), chunksCount }))

@@ -38,7 +38,12 @@ describe("simulation", () => {
   // Each lesson has the next four roles of `Hostile.roles`: together, all of them.
   it.live.each([4, 8, 12])(
     "P4 P7: nor do the hostile make a difference to that, seed %i",
-    (seed) => Effect.asVoid(holds(hostile(seed))),
+    (seed) =>
+      Effect.gen(function*() {
+        const { poisonedChunksMax, poisoners, poisonersNamed } = yield* holds(hostile(seed))
+        assert.isAtMost(poisonedChunksMax, 3, "false chunks that an honest device takes of one device")
+        assert.strictEqual(poisonersNamed, poisoners)
+      }),
     120_000
   )
 
