@@ -37,7 +37,8 @@ const bench = Effect.gen(function*() {
     files: 10_000
   })
   const browser = yield* Browser.launch
-  const context = yield* Browser.context(browser)
+  // Most people have not asked for less motion, and motion costs.
+  const context = yield* Browser.context(browser, { reducedMotion: "no-preference" })
   yield* Effect.gen(function*() {
     const server = yield* LocalServer
     const link = yield* server.link

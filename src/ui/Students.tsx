@@ -1,5 +1,6 @@
 /** The grid of students: who has what, and who needs help, without scrolling in a room of usual size. */
 import { signal } from "@preact/signals"
+import { Component } from "preact"
 import type { ShareNow } from "../services/LocalApi.ts"
 import * as Language from "./language.ts"
 import { t } from "./language.ts"
@@ -15,7 +16,50 @@ const wordsOf = ({ device, key }: Standing): string =>
   [t(key, { rate: Language.rate(device.receiveBytesPerSecond) }), device.outdated ? t("device.outdated") : ""]
     .filter((part) => part !== "").join(" · ")
 
-const toneOf = ({ tone }: Standing) => tone === "done" ? "done" : tone === "stuck" ? "bad" : "plain"
+const barTone = { done: "done", stuck: "bad", busy: "plain", idle: "plain", away: "plain" } as const
+
+interface CardProps {
+  readonly name: string
+  readonly words: string
+  /** When it was last heard, of one that is away. */
+  readonly seen: string | undefined
+  /** Of everything; nothing where nothing is shared. */
+  readonly percent: number | undefined
+  readonly tone: Standing["tone"]
+  readonly language: string
+}
+
+/** Made of what is seen on it and of nothing else: a device is another value every second, its card hardly ever. */
+class Card extends Steady<CardProps> {
+  override render() {
+    const { name, percent, seen, tone, words } = this.props
+    return (
+      <li class={`card ${tone}`}>
+        <div class="line">
+          <strong class="name" title={name}>
+            <Foreign>{name}</Foreign>
+          </strong>
+          {percent !== undefined && <span class="figures">{Language.percent(percent)}</span>}
+        </div>
+        {percent !== undefined && <Bar label={name} value={percent} tone={barTone[tone]} />}
+        <p class="hint">{words}{seen !== undefined && <span class="seen">{seen}</span>}</p>
+      </li>
+    )
+  }
+}
+
+const seenOf = ({ device }: Standing): string =>
+  device.presence === "here" ? t("device.seenNow") : Language.ago(device.seenAtMs, now.value)
+
+const cardProps = (standing: Standing): CardProps & { readonly key: string } => ({
+  key: standing.device.peer,
+  name: standing.device.name,
+  words: wordsOf(standing),
+  seen: standing.tone === "away" ? seenOf(standing) : undefined,
+  percent: standing.each.length > 0 ? standing.percent : undefined,
+  tone: standing.tone,
+  language: Language.language.value.tag
+})
 
 interface RowProps {
   readonly standing: Standing
@@ -26,35 +70,14 @@ interface RowProps {
   readonly seen: string
 }
 
-abstract class Row extends Steady<RowProps> {
+class TableRow extends Component<RowProps> {
   override shouldComponentUpdate(next: Readonly<RowProps>): boolean {
     const { standing: _, ...before } = this.props
     const { standing: __, ...after } = next
     return (Object.keys(after) as ReadonlyArray<keyof typeof after>).some((key) => before[key] !== after[key]) ||
       this.props.standing.percent !== next.standing.percent || this.props.standing.key !== next.standing.key
   }
-}
 
-class Card extends Row {
-  override render() {
-    const { seen, standing } = this.props
-    const { device, each, percent, tone } = standing
-    return (
-      <li class={`card ${tone}`}>
-        <div class="line">
-          <strong class="name" title={device.name}>
-            <Foreign>{device.name}</Foreign>
-          </strong>
-          {each.length > 0 && <span class="figures">{Language.percent(percent)}</span>}
-        </div>
-        {each.length > 0 && <Bar label={device.name} value={percent} tone={toneOf(standing)} />}
-        <p class="hint">{wordsOf(standing)}{tone === "away" && <span class="seen">{seen}</span>}</p>
-      </li>
-    )
-  }
-}
-
-class TableRow extends Row {
   override render() {
     const { seen, standing } = this.props
     const { device, each, tone } = standing
@@ -90,9 +113,7 @@ const rowProps = (standing: Standing, shares: number): RowProps & { readonly key
   device: standing.device,
   shares,
   language: Language.language.value.tag,
-  seen: standing.device.presence === "here"
-    ? t("device.seenNow")
-    : Language.ago(standing.device.seenAtMs, now.value)
+  seen: seenOf(standing)
 })
 
 const Summary = ({ standings }: { readonly standings: ReadonlyArray<Standing> }) => {
@@ -156,7 +177,7 @@ export const Students = (
         : view.value === "cards"
         ? (
           <ul class="grid">
-            {standings.map((standing) => <Card {...rowProps(standing, wanted.length)} />)}
+            {standings.map((standing) => <Card {...cardProps(standing)} />)}
           </ul>
         )
         : (

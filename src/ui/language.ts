@@ -1,5 +1,5 @@
 /** The language of the page: which one, and how texts, numbers, sizes and times are written in it. */
-import { signal } from "@preact/signals"
+import { computed, signal } from "@preact/signals"
 import { type Catalogue, en, type Key, type Text } from "./texts/en.ts"
 import { hi } from "./texts/hi.ts"
 import { pseudo } from "./texts/pseudo.ts"
@@ -50,17 +50,20 @@ export const choose = (tag: string) => {
 export type Values = Readonly<Record<string, string | number | undefined>>
 
 /** The person's own variant of the language, which decides about dates and figures: British English, Indian Hindi. */
-const locale = (): string => {
+const locale = computed((): string => {
   const tag = language.value.tag === trial.tag ? "en" : language.value.tag
   return navigator.languages.find((variant) => variant.split("-")[0] === tag) ?? tag
-}
+})
 
-/** A format costs a hundred times what using it costs, so each is made once. */
-const made = new Map<string, unknown>()
+/** A format costs a hundred times what using it costs, so each is made once a language. */
+const formats = computed(() => ({ locale: locale.value, made: new Map<string, unknown>() }))
 const once = <A>(name: string, make: (locale: string) => A): A => {
-  const key = `${locale()} ${name}`
-  if (!made.has(key)) made.set(key, make(locale()))
-  return made.get(key) as A
+  const { locale, made } = formats.value
+  const known = made.get(name)
+  if (known !== undefined) return known as A
+  const format = make(locale)
+  made.set(name, format)
+  return format
 }
 
 const numberFormat = (name: string, options: Intl.NumberFormatOptions): Intl.NumberFormat =>

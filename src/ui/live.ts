@@ -52,8 +52,8 @@ export const follow = async (): Promise<never> => {
       const response = await fetch("/api/live", { headers })
       if (response.status === 401) line.value = "locked"
       else if (response.ok && response.body !== null) {
-        for await (const change of changes(response.body)) {
-          state.value = apply(state.value, change)
+        for await (const heard of changes(response.body)) {
+          state.value = heard.reduce(apply, state.value)
           line.value = "live"
           pauseMs = pauseMsMin
         }
@@ -67,8 +67,8 @@ export const follow = async (): Promise<never> => {
   }
 }
 
-/** Server-sent events, each one change. */
-async function* changes(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<Change> {
+/** Server-sent events, each one change: those that came together, so that they are drawn together. */
+async function* changes(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<ReadonlyArray<Change>> {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader()
   let text = ""
   while (true) {
@@ -77,10 +77,11 @@ async function* changes(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGen
     text += value
     const events = text.split("\n\n")
     text = events.pop() ?? ""
-    for (const event of events) {
-      const data = event.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart())
-      if (data.length > 0) yield JSON.parse(data.join("\n")) as Change
-    }
+    const heard = events
+      .map((event) => event.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5)))
+      .filter((data) => data.length > 0)
+      .map((data) => JSON.parse(data.join("\n")) as Change)
+    if (heard.length > 0) yield heard
   }
 }
 
