@@ -3,8 +3,8 @@
  * there.
  *
  * A drop is begun, filled by any number of uploads, then finished or discarded. Uploads are records: a line of JSON, then
- * the bytes of the file. Nothing is held in memory beyond a batch of small files, and nothing is written outside the
- * drop's own folder: every name passes the portable profile first.
+ * the bytes of the file. Nothing is held in memory beyond a batch of small files or a piece of a large one, and nothing is
+ * written outside the drop's own folder: every name passes the portable profile first.
  */
 import { Context, Effect, Exit, Layer, Result, Schema, Scope, Stream } from "effect"
 import * as Limits from "../protocol/Limits.ts"
@@ -33,6 +33,14 @@ export class Drops extends Context.Service<Drops, {
 }>()("labfx/services/Drops") {
   /** Keeps drops below `stateFolder`. */
   static readonly layer = (stateFolder: string) => Layer.effect(Drops, make(stateFolder))
+}
+
+/** A file that is written as it comes: browsers send small pieces, and each write costs as much as 64 KiB of it. */
+interface Large {
+  readonly file: DiskFile
+  readonly scope: Scope.Closeable
+  readonly buffer: Uint8Array
+  filled: number
 }
 
 const Line = Schema.Union([
@@ -73,7 +81,7 @@ const make = Effect.fnUntraced(function*(stateFolder: string) {
     let line = new Uint8Array(0)
     let current: {
       readonly small: Uint8Array | undefined
-      readonly large: { readonly file: DiskFile; readonly scope: Scope.Closeable } | undefined
+      readonly large: Large | undefined
       readonly path: string
       readonly size: number
       done: number
@@ -114,7 +122,8 @@ const make = Effect.fnUntraced(function*(stateFolder: string) {
       } else {
         const scope = yield* Scope.make()
         const file = yield* disk.open(path, "create", 0o600).pipe(Scope.provide(scope))
-        current = { small, large: { file, scope }, path, size: record.size, done: 0 }
+        const buffer = new Uint8Array(Math.min(record.size, Limits.dropBatchBytes))
+        current = { small, large: { file, scope, buffer, filled: 0 }, path, size: record.size, done: 0 }
       }
       if (record.size === 0) yield* ended
     })
@@ -149,11 +158,20 @@ const make = Effect.fnUntraced(function*(stateFolder: string) {
           yield* begun(text)
           continue
         }
-        const part = chunk.subarray(at, at + current.size - current.done)
-        if (current.large !== undefined) yield* current.large.file.write(part, current.done)
-        else current.small?.set(part, current.done)
+        const { large, size, small } = current
+        const room = large === undefined ? size - current.done : large.buffer.length - large.filled
+        const part = chunk.subarray(at, at + Math.min(size - current.done, room))
+        small?.set(part, current.done)
         current.done += part.length
         at += part.length
+        if (large !== undefined) {
+          large.buffer.set(part, large.filled)
+          large.filled += part.length
+          if (large.filled === large.buffer.length || current.done === size) {
+            yield* large.file.write(large.buffer.subarray(0, large.filled), current.done - large.filled)
+            large.filled = 0
+          }
+        }
         if (current.done === current.size) yield* ended
       }
     })

@@ -97,4 +97,37 @@ describe("Drops", () => {
       )
       assert.deepStrictEqual(batches.map(({ length }) => length), [full, full, 1])
     }))
+
+  it.effect("write a large file in pieces of dropBatchBytes, byte for byte, however small it comes", () =>
+    Effect.gen(function*() {
+      const disk = yield* Disk
+      const writes: Array<number> = []
+      const watched = Layer.succeed(Disk, {
+        ...disk,
+        open: (...given) =>
+          Effect.map(disk.open(...given), (file) => ({
+            ...file,
+            write: (bytes: Uint8Array, position: number) => {
+              writes.push(bytes.length)
+              return file.write(bytes, position)
+            }
+          }))
+      })
+      const content = Uint8Array.from({ length: 2 * Limits.dropBatchBytes + 1 }, (_, at) => (at * 7 + (at >> 8)) % 251)
+      const line = bytesOf(`${JSON.stringify({ path: "a", size: content.length })}\n`)
+      const pieces = Array.from(
+        { length: Math.ceil(content.length / 10_007) },
+        (_, i) => content.subarray(10_007 * i, 10_007 * (i + 1))
+      )
+      const [path] = yield* Effect.flatMap(Drops, (drops) =>
+        Effect.gen(function*() {
+          const drop = yield* drops.begin
+          yield* drops.write(drop, upload(line, ...pieces, ...file("b", 1)))
+          return yield* drops.finish(drop)
+        })).pipe(Effect.provide(Drops.layer("/state").pipe(Layer.provide(watched))))
+      assert.deepStrictEqual(writes, [Limits.dropBatchBytes, Limits.dropBatchBytes, 1])
+      const copy = new Uint8Array(content.length + 1)
+      const count = yield* Effect.flatMap(disk.open(path!, "read"), (file) => file.read(copy, 0))
+      assert.isTrue(Buffer.from(copy.subarray(0, count)).equals(content))
+    }).pipe(Effect.scoped, Effect.provide(new DiskMemory().layer)))
 })
