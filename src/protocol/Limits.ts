@@ -299,6 +299,6 @@ export const dropsMax = 8
 export const dropRecordBytesMax = 8 * KiB
 /** Files of a drop that were left out and are named one by one. */
 export const dropSkippedListedMax = 20
-/** Dropped files up to this size are written together, and this much of them at a go. */
+/** Dropped files up to this size are written together; of these and of larger ones, this much at a go. */
 export const dropSmallFileBytes = 64 * KiB
 export const dropBatchBytes = 2 * MiB
