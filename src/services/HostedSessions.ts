@@ -19,7 +19,8 @@ const Hosted = Schema.Struct({
   sessions: Schema.Array(Schema.Struct({
     root: PublicKey,
     session: SessionId,
-    epoch: Schema.Natural,
+    /** There is a larger one: a file that says otherwise is damaged. */
+    epoch: Schema.Natural.check(Schema.isLessThan(Number.MAX_SAFE_INTEGER)),
     /** Certificates signed for this session so far. */
     certificates: Schema.optionalKey(Schema.Natural)
   })).check(Schema.isMaxLength(hostedMax))
