@@ -33,13 +33,21 @@ const serve = Effect.fnUntraced(function*(options: PageOptions) {
   streams.write(`The page: ${yield* server.link} (opens once; labfx open shows it again)\n`)
 })
 
+/** Sends counters and traces of a session where the standard variables of OpenTelemetry say, if they do. */
+export const withTelemetry = <A, E, R>(attended: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Machine> =>
+  Effect.gen(function*() {
+    const { environment } = yield* Machine
+    if (!Object.keys(environment).some((name) => name.startsWith("OTEL_EXPORTER_OTLP"))) return yield* attended
+    const { telemetry } = yield* Effect.promise(() => import("./Telemetry.ts"))
+    return yield* Effect.provide(attended, telemetry)
+  })
+
 /** Runs a session with its page. Without one it goes on, unless the page was asked for at a certain port. */
 export const withPage = <A, E, R>(
   options: PageOptions,
   attended: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | PageUnavailable, Exclude<R, Scope.Scope> | Session | Machine | Streams> =>
   Effect.gen(function*() {
-    const machine = yield* Machine
     const streams = yield* Streams
     if (!options.noUi) {
       yield* Effect.catchIf(
@@ -51,8 +59,5 @@ export const withPage = <A, E, R>(
           )
       )
     }
-    const watched = Object.keys(machine.environment).some((name) => name.startsWith("OTEL_EXPORTER_OTLP"))
-    if (!watched) return yield* attended
-    const { telemetry } = yield* Effect.promise(() => import("./Telemetry.ts"))
-    return yield* Effect.provide(attended, telemetry)
+    return yield* withTelemetry(attended)
   }).pipe(Effect.scoped)

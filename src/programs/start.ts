@@ -15,6 +15,7 @@ import * as joinCode from "./joinCode.ts"
 import * as KeptKey from "./KeptKey.ts"
 import { Layers } from "./layers.ts"
 import { Machine } from "./Machine.ts"
+import { withTelemetry } from "./Page.ts"
 import * as Parsing from "./Parsing.ts"
 import { program } from "./program.ts"
 import { reporting } from "./reporting.ts"
@@ -163,7 +164,7 @@ export const runStart = Effect.fnUntraced(function*(options: StartOptions) {
     resolvePath: machine.resolveTyped,
     asks: streams.inIsTerminal && streams.outIsTerminal,
     once: false
-  }).pipe(Effect.provideService(Session, later.session))
+  }).pipe(withTelemetry, Effect.provideService(Session, later.session))
 }, Effect.scoped)
 
 export const start = Command.make("start", {
