@@ -104,6 +104,8 @@ export const linksWantedMin = 8
 export const linksWantedMax = 12
 /** Links that the device dialled itself, so that nobody can surround it. */
 export const linksDialledMin = 3
+/** Links that a device that has just come dials before it waits for others to dial it: half of what it wants. */
+export const linksDialledFirst = linksWantedMin / 2
 /** Addresses known beyond the linked ones. */
 export const peersKnownMax = 256
 /** Peers remembered for having lied; the oldest is forgotten first. */

@@ -25,7 +25,10 @@ export const redialMsMax = 15_000
 export const surplusRestMs = 60_000
 /** A peer that ended the link because of what this device did will hardly change its mind. */
 export const refusedRestMs = 60_000
-/** In a full mesh the smaller PeerId dials at once and the larger after this, so that few pairs dial twice. */
+/**
+ * In a full mesh the smaller PeerId dials at once and the larger after this, so that few pairs dial twice. And a device
+ * that has just come dials `linksDialledFirst` others for so long: where all come at once, as many dial it.
+ */
 export const politenessMs = 1_500
 /** Links younger than this are never given up as surplus: a room that has just met is still sorting itself out. */
 export const settledMs = 20_000
@@ -69,6 +72,8 @@ export interface Membership {
   readonly banned: Set<PeerId>
   /** How often each machine was dialled since a moment ago. */
   readonly recent: Map<string, { sinceMs: number; count: number }>
+  /** Until when it has just come: `politenessMs` after it heard of anybody. */
+  newUntilMs: number
 }
 
 export const make = (self: PeerId, random: () => number): Membership => ({
@@ -78,7 +83,8 @@ export const make = (self: PeerId, random: () => number): Membership => ({
   links: new Map(),
   typed: [],
   banned: new Set(),
-  recent: new Map()
+  recent: new Map(),
+  newUntilMs: Infinity
 })
 
 export type Input =
@@ -142,6 +148,7 @@ export const toTell = (
 export const step = (state: Membership, input: Input, nowMs: number): ReadonlyArray<Output> => {
   switch (input._tag) {
     case "Heard":
+      state.newUntilMs = Math.min(state.newUntilMs, nowMs + politenessMs)
       for (const { address, peer } of input.heard) hear(state, peer, address, nowMs)
       return dials(state, nowMs)
     case "Typed":
@@ -296,6 +303,7 @@ const dials = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
   let dialled = dialling
   for (const link of state.links.values()) if (link.dialled) dialled++
   const short = links < Limits.linksDialledMin
+  const isNew = nowMs < state.newUntilMs
 
   shuffle(candidates, state.random)
   // Whoever has failed least goes first.
@@ -304,7 +312,7 @@ const dials = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
     const wanted = small
       ? state.links.size + dialling < Limits.fullMeshPeersMax
       : links < Limits.linksWantedMin || (dialled < Limits.linksDialledMin && links < Limits.linksWantedMax)
-    if (!wanted) break
+    if (!wanted || (isNew && dialled >= Limits.linksDialledFirst)) break
     if (nowMs < known.notBeforeMs || (nowMs < known.restUntilMs && !short)) continue
     if (!mayDial(state, known.addresses[0]!.host, nowMs)) continue
     known.dialling = true

@@ -104,11 +104,27 @@ describe("Membership", () => {
     }
   )
 
-  it("dials everybody in a room of fullMeshPeersMax and no more than it wants in a larger one", () => {
-    const small = Membership.make(peer(0), draws(1))
-    assert.strictEqual(hears(small, Limits.fullMeshPeersMax - 1, 0).length, Limits.fullMeshPeersMax - 1)
-    const large = Membership.make(peer(0), draws(1))
-    assert.strictEqual(hears(large, 50, 0).length, Limits.linksWantedMin)
+  it("dials everybody in a room of fullMeshPeersMax and no more than it wants in a larger one, a few of them at first", () => {
+    for (
+      const [others, wanted] of [[Limits.fullMeshPeersMax - 1, Limits.fullMeshPeersMax - 1], [
+        50,
+        Limits.linksWantedMin
+      ]]
+    ) {
+      const machine = Membership.make(peer(0), draws(1))
+      const tick = (nowMs: number) => Membership.step(machine, { _tag: "Tick" }, nowMs).length
+      assert.strictEqual(hears(machine, others!, 0).length, Limits.linksDialledFirst)
+      assert.strictEqual(tick(Membership.politenessMs - 1), 0)
+      assert.strictEqual(tick(Membership.politenessMs), wanted! - Limits.linksDialledFirst)
+    }
+  })
+
+  it("waits to be dialled no longer than politenessMs, and dials no more than it is short of then", () => {
+    const machine = Membership.make(peer(0), draws(1))
+    hears(machine, 50, 0)
+    for (const n of [1, 2, 3]) Membership.step(machine, up(n, false), 0)
+    const dialled = Membership.step(machine, { _tag: "Tick" }, Membership.politenessMs).length
+    assert.strictEqual(dialled, Limits.linksWantedMin - Limits.linksDialledFirst - 3)
   })
 
   it("lets the smaller PeerId dial first in a small room once it has links of its own", () => {
