@@ -11,7 +11,8 @@
  *    machine at most `dialsPerIntervalMax` times in `dialIntervalMs`, however many peers are said to be there.
  * 3. **Not surrounded:** while it knows enough addresses, a device dials at least `linksDialledMin` of its links itself.
  * 4. **Never alone by choice:** a link is given up as surplus only by a device with more than `linksWantedMax` of them,
- *    towards a peer that has said it has more than `linksWantedMin`.
+ *    towards a peer that has said it has more than `linksWantedMin`; and never one between the host and anybody, so that a
+ *    usual room stays one hop from its teacher.
  * 5. **Bounded:** at most `peersKnownMax` peers are known; those never reached and longest unheard of go first.
  * 6. **Banned stays banned:** a peer that lied is neither dialled nor accepted again in this session.
  */
@@ -47,6 +48,7 @@ interface Known {
 
 interface Link {
   readonly dialled: boolean
+  readonly isHost: boolean
   /** Whether the peer is on this machine. */
   readonly local: boolean
   readonly sinceMs: number
@@ -65,6 +67,7 @@ interface Typed {
 
 export interface Membership {
   readonly self: PeerId
+  readonly isHost: boolean
   readonly random: () => number
   readonly known: Map<PeerId, Known>
   readonly links: Map<PeerId, Link>
@@ -76,8 +79,9 @@ export interface Membership {
   newUntilMs: number
 }
 
-export const make = (self: PeerId, random: () => number): Membership => ({
+export const make = (self: PeerId, isHost: boolean, random: () => number): Membership => ({
   self,
+  isHost,
   random,
   known: new Map(),
   links: new Map(),
@@ -102,6 +106,7 @@ export type Input =
   | {
     readonly _tag: "LinkUp"
     readonly peer: PeerId
+    readonly isHost: boolean
     readonly dialled: boolean
     readonly remote: Address
     readonly address: Address | undefined
@@ -125,16 +130,17 @@ const isLoopback = ({ host }: Address): boolean => host.startsWith("127.") || ho
 export const keepsDialled = (self: PeerId, peer: PeerId): boolean => self < peer
 
 /**
- * Addresses worth telling a peer about: of linked peers first, then of others that were reached, newest first. Loopback
- * addresses mean another machine at every machine, so only a peer on this one hears of them.
+ * Addresses worth telling a peer about that it was not `told` of: of linked peers first, then of others that were reached,
+ * newest first. Loopback addresses mean another machine at every machine, so only a peer on this one hears of them.
  */
 export const toTell = (
   state: Membership,
-  to: PeerId
+  to: PeerId,
+  told: ReadonlySet<PeerId>
 ): ReadonlyArray<{ readonly peer: PeerId; readonly addresses: ReadonlyArray<Address> }> => {
   const local = state.links.get(to)?.local === true
   return Array.from(state.known)
-    .filter(([peer, known]) => peer !== to && (known.reached || state.links.has(peer)))
+    .filter(([peer, known]) => peer !== to && !told.has(peer) && (known.reached || state.links.has(peer)))
     .toSorted(([a, x], [b, y]) => Number(state.links.has(b)) - Number(state.links.has(a)) || y.heardMs - x.heardMs)
     .map(([peer, { addresses }]) => ({
       peer,
@@ -245,6 +251,7 @@ const dialFailed = (state: Membership, input: Input & { _tag: "DialFailed" }, no
 const linkUp = (state: Membership, input: Input & { _tag: "LinkUp" }, nowMs: number): void => {
   state.links.set(input.peer, {
     dialled: input.dialled,
+    isHost: input.isHost,
     local: isLoopback(input.remote),
     sinceMs: nowMs,
     links: undefined
@@ -304,15 +311,18 @@ const dials = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
   for (const link of state.links.values()) if (link.dialled) dialled++
   const short = links < Limits.linksDialledMin
   const isNew = nowMs < state.newUntilMs
+  const isWanted = (): boolean =>
+    !(isNew && dialled >= Limits.linksDialledFirst) && (small
+      ? state.links.size + dialling < Limits.fullMeshPeersMax
+      : links < Limits.linksWantedMin || (dialled < Limits.linksDialledMin && links < Limits.linksWantedMax))
+  // Most of the time a device has all the links it wants, and this is asked every second.
+  if (candidates.length === 0 || !isWanted()) return outputs
 
   shuffle(candidates, state.random)
   // Whoever has failed least goes first.
   candidates.sort(([, a], [, b]) => a.failures - b.failures)
   for (const [peer, known] of candidates) {
-    const wanted = small
-      ? state.links.size + dialling < Limits.fullMeshPeersMax
-      : links < Limits.linksWantedMin || (dialled < Limits.linksDialledMin && links < Limits.linksWantedMax)
-    if (!wanted || (isNew && dialled >= Limits.linksDialledFirst)) break
+    if (!isWanted()) break
     if (nowMs < known.notBeforeMs || (nowMs < known.restUntilMs && !short)) continue
     if (!mayDial(state, known.addresses[0]!.host, nowMs)) continue
     known.dialling = true
@@ -347,11 +357,12 @@ const shuffle = <A>(items: Array<A>, random: () => number): void => {
 
 /** Gives up the link to the peer that has most others, one at a tick, so that a crowded device empties gently. */
 const surplus = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
-  if (state.known.size < Limits.fullMeshPeersMax || state.links.size <= Limits.linksWantedMax) return []
+  const isCrowded = state.known.size >= Limits.fullMeshPeersMax && state.links.size > Limits.linksWantedMax
+  if (state.isHost || !isCrowded) return []
   let richest: PeerId | undefined
   let most = Limits.linksWantedMin
   for (const [peer, link] of state.links) {
-    if (nowMs - link.sinceMs < settledMs || link.links === undefined || link.links <= most) continue
+    if (link.isHost || nowMs - link.sinceMs < settledMs || link.links === undefined || link.links <= most) continue
     most = link.links
     richest = peer
   }

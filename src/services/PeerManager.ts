@@ -144,7 +144,7 @@ const make = Effect.fnUntraced(function*(
     heardAddressesMs: number
   }
   const live = new Map<PeerId, Live>()
-  const membership = Membership.make(context.peer, () => random.nextDoubleUnsafe())
+  const membership = Membership.make(context.peer, context.isHost, () => random.nextDoubleUnsafe())
   const guesses = Guesses.make()
   const admitted = Deferred.makeUnsafe<void>()
   /** The host that did not take the code: it is asked again only after it has started anew. */
@@ -375,7 +375,7 @@ const make = Effect.fnUntraced(function*(
     const up = Effect.gen(function*() {
       yield* Queue.offer(logEvents, { _tag: "PeerUp", info })
       yield* Queue.offer(swarmEvents, { _tag: "PeerUp", info })
-      yield* advance({ _tag: "LinkUp", peer, dialled, remote, address })
+      yield* advance({ _tag: "LinkUp", peer, isHost: info.isHost, dialled, remote, address })
       tellAddresses(me)
       yield* PubSub.publish<LinkChange>(linkChanges, { _tag: "PeerUp", info })
     })
@@ -478,9 +478,9 @@ const make = Effect.fnUntraced(function*(
 
   /** Tells what is new: in a crowd that has just met everything changes all the time, and nobody can listen to all of it. */
   const tellAddresses = (to: Live): void => {
-    const news = Membership.toTell(membership, to.info.peer).filter(({ peer }) => !to.told.has(peer))
-    if (news.length === 0 && Math.abs(live.size - to.toldLinks) < linksWorthTelling) return
+    const news = Membership.toTell(membership, to.info.peer, to.told)
     to.toldMs = nowMs()
+    if (news.length === 0 && Math.abs(live.size - to.toldLinks) < linksWorthTelling) return
     to.toldLinks = live.size
     for (const { peer } of news) to.told.add(peer)
     to.link.post("link", Frame.encodeControl({ _tag: "Peers", links: live.size, peers: news }))

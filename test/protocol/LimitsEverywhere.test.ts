@@ -46,7 +46,7 @@ const peer = (n: number) => `${n}`.padStart(43, "P") as PeerId
 
 describe("Limits of the mesh", () => {
   it("let one machine be dialled as often as allowed in an interval, however many peers are said to be there", () => {
-    const mesh = Membership.make(peer(0), () => 0)
+    const mesh = Membership.make(peer(0), false, () => 0)
     const heard = Array.from({ length: 200 }, (_, n) => ({
       peer: peer(n + 1),
       address: { host: "10.0.0.9", port: 1_000 + n }
@@ -60,7 +60,7 @@ describe("Limits of the mesh", () => {
   })
 
   it("forget the oldest of the banned when there are more than allowed, and no other", () => {
-    const mesh = Membership.make(peer(0), () => 0)
+    const mesh = Membership.make(peer(0), false, () => 0)
     for (let n = 1; n <= Limits.peersBannedMax; n++) Membership.step(mesh, { _tag: "Banned", peer: peer(n) }, 0)
     assert.isTrue(mesh.banned.has(peer(1)))
     Membership.step(mesh, { _tag: "Banned", peer: peer(0x7fff_ffff) }, 0)

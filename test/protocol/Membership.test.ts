@@ -22,9 +22,10 @@ const hears = (machine: Membership.Membership, count: number, nowMs: number) =>
     nowMs
   )
 
-const up = (n: number, dialled: boolean): Membership.Input => ({
+const up = (n: number, dialled: boolean, isHost = false): Membership.Input => ({
   _tag: "LinkUp",
   peer: peer(n),
+  isHost,
   dialled,
   remote: address(n),
   address: address(n)
@@ -57,7 +58,7 @@ describe("Membership", () => {
       seed: Schema.Natural
     },
     ({ known, seed, steps }) => {
-      const machine = Membership.make(peer(0), draws(seed))
+      const machine = Membership.make(peer(0), false, draws(seed))
       const linked = new Set<PeerId>()
       const banned = new Set<PeerId>()
       const dialling = new Set<PeerId>()
@@ -111,7 +112,7 @@ describe("Membership", () => {
         Limits.linksWantedMin
       ]]
     ) {
-      const machine = Membership.make(peer(0), draws(1))
+      const machine = Membership.make(peer(0), false, draws(1))
       const tick = (nowMs: number) => Membership.step(machine, { _tag: "Tick" }, nowMs).length
       assert.strictEqual(hears(machine, others!, 0).length, Limits.linksDialledFirst)
       assert.strictEqual(tick(Membership.politenessMs - 1), 0)
@@ -120,7 +121,7 @@ describe("Membership", () => {
   })
 
   it("waits to be dialled no longer than politenessMs, and dials no more than it is short of then", () => {
-    const machine = Membership.make(peer(0), draws(1))
+    const machine = Membership.make(peer(0), false, draws(1))
     hears(machine, 50, 0)
     for (const n of [1, 2, 3]) Membership.step(machine, up(n, false), 0)
     const dialled = Membership.step(machine, { _tag: "Tick" }, Membership.politenessMs).length
@@ -128,7 +129,7 @@ describe("Membership", () => {
   })
 
   it("lets the smaller PeerId dial first in a small room once it has links of its own", () => {
-    const machine = Membership.make(peer(5), draws(1))
+    const machine = Membership.make(peer(5), false, draws(1))
     for (const n of [1, 2, 3]) Membership.step(machine, up(n, true), 0)
     const heard = (n: number) =>
       Membership.step(machine, { _tag: "Heard", heard: [{ peer: peer(n), address: address(n) }] }, 0)
@@ -140,7 +141,7 @@ describe("Membership", () => {
   })
 
   it("dials linksDialledMin itself even when others have dialled it often enough (invariant 3)", () => {
-    const machine = Membership.make(peer(0), draws(1))
+    const machine = Membership.make(peer(0), false, draws(1))
     hears(machine, 50, 0)
     for (let n = 1; n <= 50; n++) {
       Membership.step(machine, { _tag: "DialFailed", address: address(n), expected: peer(n), self: false }, 0)
@@ -151,7 +152,7 @@ describe("Membership", () => {
   })
 
   it("gives up a link only with too many of its own, towards a peer that has enough (invariant 4)", () => {
-    const machine = Membership.make(peer(0), draws(1))
+    const machine = Membership.make(peer(0), false, draws(1))
     hears(machine, 30, 0)
     for (let n = 1; n <= Limits.linksWantedMax; n++) Membership.step(machine, up(n, true), 0)
     Membership.step(machine, { _tag: "PeerLinks", peer: peer(3), links: 40 }, 0)
@@ -164,8 +165,22 @@ describe("Membership", () => {
     assert.deepStrictEqual(closes(), [])
   })
 
+  it("gives up no link between the host and anybody (invariant 4)", () => {
+    for (const isHost of [true, false]) {
+      const machine = Membership.make(peer(0), isHost, draws(1))
+      hears(machine, 30, 0)
+      for (let n = 1; n <= Limits.linksWantedMax + 3; n++) Membership.step(machine, up(n, true, n === 3), 0)
+      Membership.step(machine, { _tag: "PeerLinks", peer: peer(3), links: 40 }, 0)
+      Membership.step(machine, { _tag: "PeerLinks", peer: peer(4), links: Limits.linksWantedMin + 1 }, 0)
+      const closed = Membership.step(machine, { _tag: "Tick" }, Membership.settledMs).flatMap((output) =>
+        output._tag === "Close" ? [output.peer] : []
+      )
+      assert.deepStrictEqual(closed, isHost ? [] : [peer(4)])
+    }
+  })
+
   it("knows at most peersKnownMax peers and forgets those it never reached first (invariant 5)", () => {
-    const machine = Membership.make(peer(0), draws(1))
+    const machine = Membership.make(peer(0), false, draws(1))
     for (let n = 1; n <= 5; n++) Membership.step(machine, up(n, true), n)
     hears(machine, 2 * Limits.peersKnownMax, 100)
     assert.strictEqual(machine.known.size, Limits.peersKnownMax)
@@ -173,7 +188,7 @@ describe("Membership", () => {
   })
 
   it("tries a typed address for as long as it fails, and never again once it is this device itself", () => {
-    const machine = Membership.make(peer(0), draws(1))
+    const machine = Membership.make(peer(0), false, draws(1))
     const typed = address(9)
     const dial: ReadonlyArray<Membership.Output> = [{ _tag: "Dial", address: typed, expected: undefined }]
     assert.deepStrictEqual(Membership.step(machine, { _tag: "Typed", address: typed }, 0), dial)
@@ -190,21 +205,36 @@ describe("Membership", () => {
   })
 
   it("tells a peer of others it has reached, never of the peer itself", () => {
-    const machine = Membership.make(peer(0), draws(1))
+    const machine = Membership.make(peer(0), false, draws(1))
     hears(machine, 3, 0)
     Membership.step(machine, up(1, true), 0)
     Membership.step(machine, up(2, false), 0)
-    const told = Membership.toTell(machine, peer(1)).map(({ peer }) => peer)
+    const told = Membership.toTell(machine, peer(1), new Set()).map(({ peer }) => peer)
     assert.deepStrictEqual(told, [peer(2)])
+    assert.deepStrictEqual(Membership.toTell(machine, peer(1), new Set(told)), [])
   })
 
   it("tells of loopback addresses only on the same machine", () => {
-    const machine = Membership.make(peer(0), draws(1))
+    const machine = Membership.make(peer(0), false, draws(1))
     const here = { host: "127.0.0.1", port: 9_001 }
-    Membership.step(machine, { _tag: "LinkUp", peer: peer(1), dialled: true, remote: here, address: here }, 0)
+    Membership.step(machine, {
+      _tag: "LinkUp",
+      peer: peer(1),
+      isHost: false,
+      dialled: true,
+      remote: here,
+      address: here
+    }, 0)
     Membership.step(machine, { ...up(2, true) }, 0)
-    Membership.step(machine, { _tag: "LinkUp", peer: peer(3), dialled: true, remote: here, address: here }, 0)
-    const told = (to: number) => Membership.toTell(machine, peer(to)).map(({ peer }) => peer)
+    Membership.step(machine, {
+      _tag: "LinkUp",
+      peer: peer(3),
+      isHost: false,
+      dialled: true,
+      remote: here,
+      address: here
+    }, 0)
+    const told = (to: number) => Membership.toTell(machine, peer(to), new Set()).map(({ peer }) => peer)
     assert.deepStrictEqual(told(2), [])
     assert.sameMembers([...told(3)], [peer(1), peer(2)])
   })
