@@ -1,10 +1,11 @@
 /**
  * The session's log as an IO-less state machine: one numbered log an author, spread over whatever mesh there is.
  *
- * An entry goes to every link at once on first sight. Links compare how far their logs go (`Heads`) when they come up
- * and now and then after; each side then sends what the other lacks. Signatures are checked outside: {@link sight} says
- * beforehand whether an entry is worth it, so a duplicate costs a lookup. State is changed in place; time comes in with
- * every input.
+ * An entry goes on as soon as it is seen first: to every link at once from its author and from the host, whom most devices
+ * are linked to; from anybody else to a few, and to the rest a moment later, if they have not sent it by then. Links compare
+ * how far their logs go (`Heads`) when they come up and now and then after; each side then sends what the other lacks.
+ * Signatures are checked outside: {@link sight} says beforehand whether an entry is worth it, so a duplicate costs a lookup.
+ * State is changed in place; time comes in with every input.
  *
  * Invariants, named by `test/protocol/Gossip.test.ts`:
  *
@@ -47,6 +48,13 @@ const entriesOverheadBytes = 64
 const acknowledgeAfterChars = 32 * 1024
 /** How often a peer may ask for what it was sent before: a gap is rare, and asking must not multiply traffic. */
 const rewindIntervalMs = 5_000
+/** A device that relays sends to so many links at once, and with no more links than that to all. */
+const relaysAtOnceMax = 3
+/**
+ * Then, after this, to those it has dialled, and to those that have dialled it after twice as long: of the two ends of a link
+ * one sends, and the other one knows by then that it need not.
+ */
+const relaysLaterMs = 100
 /** How long own entries that another device claims to have are waited for: a claim is no proof. */
 const ownClaimMs = 3_000
 
@@ -81,6 +89,8 @@ interface Log {
 
 interface Link {
   readonly peer: PeerId
+  readonly isHost: boolean
+  readonly dialled: boolean
   readonly upMs: number
   /** Whether the other side's first heads are here; nothing is sent before. */
   ready: boolean
@@ -88,6 +98,8 @@ interface Link {
   readonly cursors: Map<PublicKey, number>
   /** Logs of which it lacks something, the next to be served first. */
   readonly behind: Set<Log>
+  /** When that is sent. */
+  dueMs: number
   inFlight: Array<{ readonly author: PublicKey; readonly number: number; readonly bytes: number }>
   inFlightBytes: number
   sentCount: number
@@ -132,7 +144,7 @@ export interface Item {
 }
 
 export type Input =
-  | { readonly _tag: "NeighborUp"; readonly peer: PeerId }
+  | { readonly _tag: "NeighborUp"; readonly peer: PeerId; readonly isHost: boolean; readonly dialled: boolean }
   | { readonly _tag: "NeighborDown"; readonly peer: PeerId }
   | { readonly _tag: "Heads"; readonly peer: PeerId; readonly heads: Heads }
   | { readonly _tag: "Entries"; readonly peer: PeerId; readonly items: ReadonlyArray<Item> }
@@ -142,7 +154,7 @@ export type Input =
   | { readonly _tag: "Restored"; readonly items: ReadonlyArray<{ readonly signed: Signed; readonly entry: Entry }> }
   /** An entry of this device, allowed by {@link refusal}, numbered {@link nextNumber}, signed and on disk. */
   | { readonly _tag: "Wrote"; readonly signed: Signed; readonly entry: Entry }
-  /** Time passes; about once a second. */
+  /** Time passes; about once a second, and at {@link wakeAtMs}. */
   | { readonly _tag: "Tick" }
 
 export type Output =
@@ -221,6 +233,13 @@ export const refusal = (
 /** A teacher who hands out forty files or ends the session at once is not flooding anybody. */
 const limited = (content: Content, byHost: boolean): boolean => !byHost || content._tag === "Text"
 
+/** When the machine wants a `Tick` at the latest, besides the regular ones; `Infinity` if it waits for others. */
+export const wakeAtMs = (state: State): number => {
+  let next = Infinity
+  for (const link of state.links.values()) if (mayServe(link)) next = Math.min(next, link.dueMs)
+  return next
+}
+
 // ---- Steps ---------------------------------------------------------------------------------------------------------
 
 /** What one step leads to, in the order in which it is carried out: say and send, keep, deliver. */
@@ -234,7 +253,7 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
   const effects: Effects = { outputs: [], persist: [], deliver: [] }
   switch (input._tag) {
     case "NeighborUp":
-      neighborUp(state, input.peer, nowMs, effects)
+      neighborUp(state, input, nowMs, effects)
       break
     case "NeighborDown":
       state.links.delete(input.peer)
@@ -260,17 +279,17 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
       const log = ownLog(state)
       if (limited(input.entry.content, state.hosts.has(state.self))) TokenBucket.take(log.bucket, nowMs)
       append(state, log, input.signed, input.entry)
-      release(state, log, nowMs, effects)
+      release(state, log, undefined, nowMs, effects)
       effects.persist.length = 0
       break
     }
     case "Tick":
-      for (const log of state.logs.values()) if (log.waiting.length > 0) release(state, log, nowMs, effects)
+      for (const log of state.logs.values()) if (log.waiting.length > 0) release(state, log, undefined, nowMs, effects)
       break
   }
   for (const link of state.links.values()) {
     if (nowMs - link.upMs >= Limits.historyMs) link.history.clear()
-    serve(link, effects)
+    if (nowMs >= link.dueMs) serve(link, effects)
     if (headsWanted(state, link, nowMs)) sendHeads(state, link, false, nowMs, effects)
     else if (link.unacknowledgedChars >= acknowledgeAfterChars) acknowledge(link, [], effects)
   }
@@ -278,13 +297,21 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
   return effects.deliver.length > 0 ? [...effects.outputs, ...effects.deliver] : effects.outputs
 }
 
-const neighborUp = (state: State, peer: PeerId, nowMs: number, effects: Effects): void => {
+const neighborUp = (
+  state: State,
+  { dialled, isHost, peer }: Extract<Input, { readonly _tag: "NeighborUp" }>,
+  nowMs: number,
+  effects: Effects
+): void => {
   const link: Link = {
     peer,
+    isHost,
+    dialled,
     upMs: nowMs,
     ready: false,
     cursors: new Map(),
     behind: new Set(),
+    dueMs: nowMs,
     inFlight: [],
     inFlightBytes: 0,
     sentCount: 0,
@@ -327,6 +354,8 @@ const takeAuthority = (state: State, hosts: ReadonlySet<PublicKey>, policies: Re
 
 /** After a reconnection, messages meant for the earlier link may come first: they are never a reason to end this one. */
 const takeHeads = (state: State, link: Link, message: Heads, nowMs: number): void => {
+  // What heads show to be missing is missing.
+  link.dueMs = nowMs
   if (message.first) {
     link.receivedCount = 0
     link.unacknowledgedChars = 0
@@ -472,7 +501,7 @@ const takeEntry = (
     return undefined
   }
   append(state, log, signed, entry)
-  release(state, log, nowMs, effects)
+  release(state, log, link, nowMs, effects)
   return undefined
 }
 
@@ -482,7 +511,7 @@ const restore = (state: State, signed: Signed, entry: Entry, nowMs: number, effe
   if (entry.number !== log.entries.length + 1 || !fits(state, log, utf8Bytes(signed.body) + entryOverheadBytes)) return
   log.historyTo = entry.number
   append(state, log, signed, entry)
-  release(state, log, nowMs, effects)
+  release(state, log, undefined, nowMs, effects)
 }
 
 // ---- Logs ----------------------------------------------------------------------------------------------------------
@@ -543,8 +572,11 @@ const append = (state: State, log: Log, signed: Signed, entry: Entry): void => {
   state.edition++
 }
 
-/** Delivers and sends on what may go: history, the teacher's, this device's own, and fresh entries that have a token. */
-const release = (state: State, log: Log, nowMs: number, effects: Effects): void => {
+/**
+ * Delivers and sends on what may go: history, the teacher's, this device's own, and fresh entries that have a token. The
+ * newest of it has come `from` this link, if from any.
+ */
+const release = (state: State, log: Log, from: Link | undefined, nowMs: number, effects: Effects): void => {
   const free = state.hosts.has(log.author) || log.author === state.self
   let count = 0
   for (; count < log.waiting.length && !state.ended; count++) {
@@ -556,13 +588,36 @@ const release = (state: State, log: Log, nowMs: number, effects: Effects): void 
     if (kept.end) state.ended = true
   }
   const released = log.waiting.splice(0, count)
-  if (count > 0) { for (const link of state.links.values()) compare(link, log) }
+  if (count > 0) relay(state, log, from, nowMs)
   closeRemoved(log)
   for (const { content } of released) {
     if (content._tag === "Remove" && state.hosts.has(log.author)) {
       remove(state, content.key, content.after)
     }
   }
+}
+
+/** Lets every link that lacks something of this log have it, now or a moment later. */
+const relay = (state: State, log: Log, from: Link | undefined, nowMs: number): void => {
+  // The few are others each time, so that no link always comes late.
+  let place = state.edition
+  for (const link of state.links.values()) {
+    const waited = link.behind.size > 0
+    compare(link, log)
+    if (link.behind.size === 0) continue
+    const dueMs = nowMs + relayDelayMs(state, link, log, from, place++ % state.links.size)
+    link.dueMs = waited ? Math.min(link.dueMs, dueMs) : dueMs
+  }
+}
+
+const relayDelayMs = (state: State, link: Link, log: Log, from: Link | undefined, place: number): number => {
+  const isAuthor = log.author === state.self
+  // The host has what a host has written.
+  const isNewToHost = link.isHost && !state.hosts.has(log.author)
+  if (isAuthor || isNewToHost || state.hosts.has(state.self) || state.links.size <= relaysAtOnceMax) return 0
+  // What comes from the host comes to the others at the same time.
+  if (from?.isHost !== true && place < relaysAtOnceMax) return 0
+  return link.dialled ? relaysLaterMs : 2 * relaysLaterMs
 }
 
 /** Takes no more of an author than `after`: what waits beyond it is forgotten. */
@@ -600,9 +655,11 @@ const compare = (link: Link, log: Log): void => {
   else link.behind.delete(log)
 }
 
+const mayServe = (link: Link): boolean => link.behind.size > 0 && link.inFlightBytes < Limits.catchUpWindowBytes
+
 /** Sends what the other side lacks, an entry of each author in turn, as far as the window allows. */
 const serve = (link: Link, effects: Effects): void => {
-  while (link.behind.size > 0 && link.inFlightBytes < Limits.catchUpWindowBytes) {
+  while (mayServe(link)) {
     const batch = nextBatch(link)
     const last = effects.outputs.at(-1)
     // The same value for link after link lets it be encoded once.

@@ -104,6 +104,10 @@ const make = Effect.fnUntraced(function*() {
   // Every input is worked off, with everything it leads to, before the next one: one at a time for both machines.
   const one = yield* Semaphore.make(1)
 
+  /** When time is looked at next unless `wake` brings it forward. */
+  let wakeAtMs = 0
+  const wake = yield* Queue.sliding<void>(1)
+
   // ---- disk --------------------------------------------------------------------------------------------------------
 
   const scope = yield* Effect.scope
@@ -202,7 +206,11 @@ const make = Effect.fnUntraced(function*() {
   }
 
   const stepGossip = (input: Gossip.Input): Effect.Effect<void> =>
-    Effect.suspend(() => Effect.forEach(Gossip.step(gossip, input, nowMs()), performGossip, { discard: true }))
+    Effect.suspend(() => {
+      const outputs = Gossip.step(gossip, input, nowMs())
+      if (Gossip.wakeAtMs(gossip) < wakeAtMs) Queue.offerUnsafe(wake, undefined)
+      return Effect.forEach(outputs, performGossip, { discard: true })
+    })
 
   const stepStatuses = (input: Statuses.Input): Effect.Effect<void> =>
     Effect.suspend(() => Effect.forEach(Statuses.step(statuses, input, nowMs()), performStatuses, { discard: true }))
@@ -358,11 +366,11 @@ const make = Effect.fnUntraced(function*() {
     yield* refreshAuthority(undefined)
     switch (event._tag) {
       case "PeerUp": {
-        const { peer } = event.info
+        const { dialled, isHost, peer } = event.info
         neighbors.add(peer)
         // Its hello may have crossed with a certificate that came meanwhile.
         if (certificates.length > 1) peers.send(peer, certificatesMessage())
-        yield* stepGossip({ _tag: "NeighborUp", peer })
+        yield* stepGossip({ _tag: "NeighborUp", peer, isHost, dialled })
         return yield* stepStatuses({ _tag: "NeighborUp", peer })
       }
       case "PeerDown":
@@ -430,11 +438,15 @@ const make = Effect.fnUntraced(function*() {
     Effect.forever,
     Effect.forkScoped
   )
-  yield* Effect.sleep(tickMs).pipe(
-    Effect.andThen(one.withPermit(Effect.uninterruptible(onTick))),
-    Effect.forever,
-    Effect.forkScoped
-  )
+  let tickAtMs = nowMs() + tickMs
+  yield* Effect.gen(function*() {
+    wakeAtMs = Math.min(tickAtMs, Gossip.wakeAtMs(gossip))
+    yield* Effect.timeoutOption(Queue.take(wake), Math.max(1, wakeAtMs - nowMs()))
+    if (nowMs() >= tickAtMs) {
+      tickAtMs = nowMs() + tickMs
+      yield* one.withPermit(Effect.uninterruptible(onTick))
+    } else if (nowMs() >= wakeAtMs) yield* one.withPermit(Effect.uninterruptible(stepGossip({ _tag: "Tick" })))
+  }).pipe(Effect.forever, Effect.forkScoped)
 
   return MessageRelay.of({
     delivered,

@@ -8,7 +8,17 @@ import { Schema } from "effect"
 import type { Entry } from "../../src/protocol/Entry.ts"
 import * as Gossip from "../../src/protocol/Gossip.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
-import { entryOf, GossipSimulator, keyOf, line, mesh, MeshDraws, peerOf, text } from "../support/GossipSimulator.ts"
+import {
+  type Edge,
+  entryOf,
+  GossipSimulator,
+  keyOf,
+  line,
+  mesh,
+  MeshDraws,
+  peerOf,
+  text
+} from "../support/GossipSimulator.ts"
 
 const Index = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 10_000 }))
 const Picks = Schema.Array(Index).check(Schema.isMaxLength(64))
@@ -94,6 +104,34 @@ describe("Gossip", () => {
     },
     { arbitrary: { runs: 300 } }
   )
+
+  it("goes from the host to everybody at once, and over every other link once, a moment later (invariant 3)", () => {
+    const students = Array.from({ length: 20 }, (_, i) => i + 1)
+    const toHost = students.map((i): Edge => [i, 0])
+    const between = students.flatMap((i) => [1, 2, 5].map((far): Edge => [i, 1 + ((i + far) % 20)]))
+    const simulator = new GossipSimulator(21, [...toHost, ...between])
+    simulator.runToQuiet(() => 0, 1_000)
+    const startedMs = simulator.nowMs
+    simulator.write(0, text("good morning"))
+    while (simulator.move(0)) { /* no time passes */ }
+    assert.isTrue(students.every((i) => simulator.delivered[i]!.length === 1))
+    assert.strictEqual(simulator.entriesCrossed, toHost.length)
+    simulator.runToQuiet(() => 0, 1_000)
+    assert.strictEqual(simulator.entriesCrossed, toHost.length + between.length)
+    assert.isAtMost(simulator.nowMs - startedMs, 250)
+  })
+
+  it("goes from a student to the host at once, and by it to everybody", () => {
+    const students = Array.from({ length: 20 }, (_, i) => i + 1)
+    const simulator = new GossipSimulator(21, [
+      ...students.map((i): Edge => [i, 0]),
+      ...students.flatMap((i) => [1, 2, 5].map((far): Edge => [i, 1 + ((i + far) % 20)]))
+    ])
+    simulator.runToQuiet(() => 0, 1_000)
+    simulator.write(7, text("here"))
+    while (simulator.move(0)) { /* no time passes */ }
+    assert.isTrue(students.every((i) => simulator.delivered[i]!.length === 1))
+  })
 
   it("brings a late joiner up to date with 16 MiB, paced, without waiting for time to pass (invariant 4)", () => {
     const simulator = new GossipSimulator(3, [[0, 1]])

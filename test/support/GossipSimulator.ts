@@ -130,8 +130,9 @@ export class GossipSimulator {
         acknowledged: 0
       })
     }
-    this.input(a, { _tag: "NeighborUp", peer: peerOf(b) })
-    this.input(b, { _tag: "NeighborUp", peer: peerOf(a) })
+    const isHost = (index: number) => this.#authority.hosts.has(keyOf(index))
+    this.input(a, { _tag: "NeighborUp", peer: peerOf(b), isHost: isHost(b), dialled: true })
+    this.input(b, { _tag: "NeighborUp", peer: peerOf(a), isHost: isHost(a), dialled: false })
   }
 
   cut([a, b]: Edge): void {
@@ -186,11 +187,22 @@ export class GossipSimulator {
     for (let i = 0; i < this.machines.length; i++) this.input(i, { _tag: "Tick" })
   }
 
-  /** Moves until nothing is under way. Throws past `messagesMax`, so that a storm fails instead of hanging. */
+  /**
+   * Moves until nothing is under way and no device waits for a moment to pass. Throws past `messagesMax`, so that a storm
+   * fails instead of hanging.
+   */
   runToQuiet(pick: () => number, messagesMax: number): void {
-    for (const start = this.messagesSent; this.move(pick());) {
+    for (const start = this.messagesSent; this.move(pick()) || this.#waitForMachines();) {
       if (this.messagesSent - start > messagesMax) throw new Error(`not quiet after ${messagesMax} messages`)
     }
+  }
+
+  /** Lets the time pass that the next device waits for; false if none does. */
+  #waitForMachines(): boolean {
+    const next = Math.min(...this.machines.map(Gossip.wakeAtMs))
+    if (next === Infinity) return false
+    this.tick(Math.max(0, next - this.nowMs))
+    return true
   }
 
   /** Lets time pass in seconds, each to quiet. */
