@@ -41,6 +41,20 @@ const contract = (
         assert.strictEqual((yield* file.stat).sizeBytes, 5)
       })))
 
+    it.effect("reads and writes runs of any length alike", () =>
+      provided(Effect.fnUntraced(function*(folder) {
+        const disk = yield* Disk
+        const file = yield* disk.open(`${folder}/a`, "create")
+        // Synchronous on the real disk, and asynchronous.
+        for (const length of [1, 256 * 1024, 256 * 1024 + 1]) {
+          const there = Uint8Array.from({ length }, (_, i) => i * 7 + length)
+          yield* file.write(there, 3)
+          const found = new Uint8Array(length)
+          assert.strictEqual(yield* file.read(found, 3), length)
+          assert.deepStrictEqual(found, there)
+        }
+      })))
+
     it.effect("creates only what is not there and reads only what is", () =>
       provided(Effect.fnUntraced(function*(folder) {
         const disk = yield* Disk

@@ -2,9 +2,9 @@
  * {@link Disk} over `node:fs`.
  *
  * Plain callbacks on file descriptors: they cost 10 to 30 µs less a call than `FileHandle` promises. An asynchronous call
- * costs 75 to 120 µs whatever it does and a synchronous one 2 to 20, so large reads and writes are asynchronous, and the
- * calls for thousands of small files (`entries`, `readFiles`, `writeFiles`) are synchronous in slices of a few
- * milliseconds, and asynchronous again while the disk is slow.
+ * costs 75 to 120 µs whatever it does and a synchronous one 2 to 20, so large reads and writes are asynchronous, and those
+ * of small chunks and of thousands of small files (`entries`, `readFiles`, `writeFiles`, the latter in slices of a few
+ * milliseconds) are synchronous, and asynchronous again while the disk is slow.
  *
  * On Windows: there is no `O_NOFOLLOW`, so a link is looked for before a file is opened, which leaves a moment between
  * the two; folders cannot be synced; and a virus scanner that holds a fresh file open for a moment makes renaming and
@@ -23,6 +23,7 @@ import {
   placeholder,
   type Stat
 } from "../Disk.ts"
+import { Patience } from "./Patience.ts"
 
 const isWindows = process.platform === "win32"
 
@@ -78,6 +79,14 @@ const call = <A>(path: string, register: (done: Callback<A>) => void): Effect.Ef
       register((error, value) => resume(error ? Effect.fail(toDiskError(path, error)) : Effect.succeed(value)))
     )
   )
+
+const attempt = <A>(path: string, body: () => A): A | DiskError => {
+  try {
+    return body()
+  } catch (cause) {
+    return cause instanceof DiskError ? cause : toDiskError(path, cause)
+  }
+}
 
 // ---- Small pieces --------------------------------------------------------------------------------------------------
 
@@ -162,6 +171,43 @@ const writeAll = (path: string, descriptor: number, bytes: Uint8Array, position:
     more(0)
   })
 
+/** Gives how many bytes there were. */
+const readAllSync = (descriptor: number, into: Uint8Array, position: number): number => {
+  let filled = 0
+  while (filled < into.length) {
+    const count = NodeFs.readSync(descriptor, into, filled, into.length - filled, position + filled)
+    if (count === 0) break
+    filled += count
+  }
+  return filled
+}
+
+const writeAllSync = (descriptor: number, bytes: Uint8Array, position: number): undefined => {
+  for (let written = 0; written < bytes.length;) {
+    written += NodeFs.writeSync(descriptor, bytes, written, bytes.length - written, position + written)
+  }
+  return undefined
+}
+
+/** A run of bytes of a chunk that is read or written at once: to the system's cache and back, that takes less than a millisecond. */
+const promptBytesMax = 256 * 1024
+const runsPatience = new Patience(5)
+
+/** Does `sync` if it is short and the disk is not slow, else `patient`, which is the same asynchronously. */
+const promptly = <A>(
+  path: string,
+  bytes: number,
+  sync: () => A,
+  patient: Effect.Effect<A, DiskError>
+): Effect.Effect<A, DiskError> =>
+  Effect.suspend(() => {
+    if (bytes > promptBytesMax || runsPatience.isNeeded()) return patient
+    const before = performance.now()
+    const result = attempt(path, sync)
+    runsPatience.took(performance.now() - before)
+    return result instanceof DiskError ? Effect.fail(result) : Effect.succeed(result)
+  })
+
 const syncDescriptor = (path: string, descriptor: number) =>
   call<void>(path, (done) => NodeFs.fsync(descriptor, (error) => done(error ?? null)))
 
@@ -191,8 +237,20 @@ const rename = (from: string, to: string) =>
 
 const fileOf = (path: string, descriptor: number): DiskFile => ({
   path,
-  read: (buffer, position) => readAll(path, descriptor, buffer, position),
-  write: (bytes, position) => writeAll(path, descriptor, bytes, position),
+  read: (buffer, position) =>
+    promptly(
+      path,
+      buffer.length,
+      () => readAllSync(descriptor, buffer, position),
+      readAll(path, descriptor, buffer, position)
+    ),
+  write: (bytes, position) =>
+    promptly(
+      path,
+      bytes.length,
+      () => writeAllSync(descriptor, bytes, position),
+      writeAll(path, descriptor, bytes, position)
+    ),
   truncate: (sizeBytes) =>
     call<void>(path, (done) => NodeFs.ftruncate(descriptor, sizeBytes, (error) => done(error ?? null))),
   sync: syncDescriptor(path, descriptor),
@@ -203,15 +261,7 @@ const fileOf = (path: string, descriptor: number): DiskFile => ({
 
 /** How long synchronous calls follow one another before the program gets its turn. */
 const sliceMs = 4
-/** A synchronous call that takes longer waits for the disk, and not only for its turn on a busy processor. */
-const slowMs = 30
-/**
- * Then this many calls are asynchronous, at about four times the processor time, before a synchronous one tries again;
- * twice as many each time that this one is slow too. Counted over all calls: most packs have fewer files than that.
- */
-const patientCallsMin = 32
-const patientCallsMax = 2_048
-const patience = { callsLeft: 0, callsNext: patientCallsMin }
+const filesPatience = new Patience(30)
 
 /**
  * Does `sync(i)` for each index in slices, and `patient(i)`, the same asynchronously, for a while after a slow one. The
@@ -223,8 +273,7 @@ const inSlices = Effect.fnUntraced(function*<E>(
   patient: (index: number) => Effect.Effect<void, E>
 ) {
   for (let i = 0; i < count;) {
-    if (patience.callsLeft > 0) {
-      patience.callsLeft--
+    if (filesPatience.isNeeded()) {
       yield* patient(i++)
       continue
     }
@@ -234,26 +283,13 @@ const inSlices = Effect.fnUntraced(function*<E>(
       const error = sync(i++)
       if (error !== undefined) return yield* Effect.fail(error)
       const after = performance.now()
-      if (after - before > slowMs) {
-        patience.callsLeft = patience.callsNext
-        patience.callsNext = Math.min(2 * patience.callsNext, patientCallsMax)
-        break
-      }
+      if (filesPatience.took(after - before)) break
       before = after
     }
-    if (patience.callsLeft === 0) patience.callsNext = patientCallsMin
     // After the last one too: callers with thousands of small batches do not hold up the program either.
     yield* Effect.yieldNow
   }
 })
-
-const attempt = <A>(path: string, body: () => A): A | DiskError => {
-  try {
-    return body()
-  } catch (cause) {
-    return cause instanceof DiskError ? cause : toDiskError(path, cause)
-  }
-}
 
 const withDescriptorSync = <A>(
   path: string,
@@ -282,11 +318,7 @@ const readFiles = Effect.fnUntraced(function*(
       const { into, path } = files[index]!
       results[index] = attempt(path, () =>
         withDescriptorSync(path, "read", 0, (descriptor) => {
-          for (let filled = 0; filled < into.length;) {
-            const count = NodeFs.readSync(descriptor, into, filled, into.length - filled, filled)
-            if (count === 0) throw shorter(path)
-            filled += count
-          }
+          if (readAllSync(descriptor, into, 0) < into.length) throw shorter(path)
           return toStat(NodeFs.fstatSync(descriptor, { bigint: true }))
         }))
       return undefined
@@ -317,17 +349,13 @@ const writeFiles = (
     (index) => {
       const { bytes, path } = files[index]!
       const result = attempt(path, () =>
-        withDescriptorSync(path, "replace", mode, (descriptor) => {
-          for (let written = 0; written < bytes.length;) {
-            written += NodeFs.writeSync(descriptor, bytes, written, bytes.length - written, written)
-          }
-          return undefined
-        }))
+        withDescriptorSync(path, "replace", mode, (descriptor) => writeAllSync(descriptor, bytes, 0)))
       return result
     },
     (index) => {
       const { bytes, path } = files[index]!
-      return withDescriptor(path, "replace", mode, (descriptor) => writeAll(path, descriptor, bytes, 0))
+      return withDescriptor(path, "replace", mode, (descriptor) =>
+        writeAll(path, descriptor, bytes, 0))
     }
   )
 

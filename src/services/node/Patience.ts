@@ -1,0 +1,35 @@
+/** When a synchronous call of the system is worth its stall: while the disk is quick. */
+
+/** After a slow synchronous call so many are asynchronous, at about four times the processor time. */
+export const patientCallsMin = 32
+export const patientCallsMax = 2_048
+
+/**
+ * Whether the next call may be synchronous. One that takes longer than `slowMs` waits for the disk, and not only for its
+ * turn on a busy processor: then a number of calls are asynchronous before a synchronous one tries again, twice as many
+ * each time that this one is slow too.
+ */
+export class Patience {
+  readonly #slowMs: number
+  #callsLeft = 0
+  #callsNext = patientCallsMin
+
+  constructor(slowMs: number) {
+    this.#slowMs = slowMs
+  }
+
+  /** Asked once for each call. */
+  isNeeded(): boolean {
+    if (this.#callsLeft === 0) return false
+    this.#callsLeft--
+    return true
+  }
+
+  /** A synchronous call has taken so long; says whether that was slow. */
+  took(ms: number): boolean {
+    const isSlow = ms > this.#slowMs
+    if (isSlow) this.#callsLeft = this.#callsNext
+    this.#callsNext = isSlow ? Math.min(2 * this.#callsNext, patientCallsMax) : patientCallsMin
+    return isSlow
+  }
+}

@@ -1,0 +1,38 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Patience, patientCallsMax, patientCallsMin } from "../../src/services/node/Patience.ts"
+
+/** How many calls are asynchronous until a synchronous one may try again. */
+const callsUntilNext = (patience: Patience): number => {
+  let calls = 0
+  while (patience.isNeeded()) calls++
+  return calls
+}
+
+describe("Patience", () => {
+  it("is not needed as long as calls are quick", () => {
+    const patience = new Patience(5)
+    for (let i = 0; i < 100; i++) {
+      assert.isFalse(patience.isNeeded())
+      assert.isFalse(patience.took(5))
+    }
+  })
+
+  it("is needed for a number of calls after a slow one, twice as many each time in a row, up to a maximum", () => {
+    const patience = new Patience(5)
+    for (let calls = patientCallsMin; calls <= patientCallsMax; calls *= 2) {
+      assert.isTrue(patience.took(5.1))
+      assert.strictEqual(callsUntilNext(patience), calls)
+    }
+    assert.isTrue(patience.took(5.1))
+    assert.strictEqual(callsUntilNext(patience), patientCallsMax)
+  })
+
+  it("begins anew after a quick call", () => {
+    const patience = new Patience(5)
+    patience.took(6)
+    callsUntilNext(patience)
+    patience.took(1)
+    patience.took(6)
+    assert.strictEqual(callsUntilNext(patience), patientCallsMin)
+  })
+})
