@@ -280,6 +280,8 @@ export const haveIndexesMax = 1_024
 
 /** Teachers a device trusts: forty courses a year for a lab machine's life. The oldest goes first. */
 export const pinsMax = 1_024
+/** Peers of the last session that a new run asks at once: one is enough, and that all of eight are gone is rare. */
+export const peersRememberedMax = 8
 /** Hardware addresses by which a device knows its machine: cards come and go, the last ones count. */
 export const hardwareKnownMax = 32
 /** Damaged files kept for whoever wants to look at them; further ones are removed. */

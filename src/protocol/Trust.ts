@@ -9,6 +9,8 @@
  * - **Trusted** roots (a link, a provisioned key) and **pinned** ones are joined by themselves. What a person has asked
  *   for in this run, a trusted root, goes before a pin of an earlier day.
  * - A **new** root is asked about, or, with `first-use`, joined, but only while it is the only session in reach.
+ * - A known session in which the last run was cut short is **resumed**: the choice has been made, and a kill does not undo
+ *   it. Hearing of it is not enough for that; a peer of it must have proven its key.
  *
  * Every host announces once a second, so after `Limits.settleFromStartMs` of listening all of them have been heard.
  * Nothing that the next announcement could change is decided before: so the order of arrival decides nothing. Where only
@@ -19,7 +21,7 @@
  * 1. **Authorised:** a session is joined only if its root is trusted, pinned, meant by the words, chosen by a person who
  *    was shown it, or, with `first-use`, the only one in reach.
  * 2. **Known means joined:** with one known root in reach and no words given, it is joined, whatever else is in reach.
- * 3. **Order decides nothing:** with several known roots in reach, a person chooses.
+ * 3. **Order decides nothing:** with several known roots in reach, a person chooses, unless one is resumed.
  * 4. **Alarm:** a new root under the title of a pinned one is never joined, not even by choice: only its words or its
  *    key, given at the start, can vouch for it.
  * 5. **Once:** after a `Join` there is no other output.
@@ -48,8 +50,13 @@ export interface Options {
 }
 
 export type Input =
-  /** A session is in reach. */
-  | { readonly _tag: "Seen"; readonly certificate: VerifiedCertificate; readonly nowMs: number }
+  /** A session is in reach. `resumes`: the last run was in it when it was cut short, and a peer has proven to be there. */
+  | {
+    readonly _tag: "Seen"
+    readonly certificate: VerifiedCertificate
+    readonly resumes?: boolean
+    readonly nowMs: number
+  }
   /** A person's answer to an `Ask` or a `List`. */
   | { readonly _tag: "Chosen"; readonly session: SessionId; readonly nowMs: number }
   /** Time passes; needed at {@link wakeMs}. */
@@ -79,6 +86,7 @@ type Standing = "words" | "trusted" | "pinned" | "new" | "alarm"
 interface Candidate {
   readonly certificate: VerifiedCertificate
   readonly standing: Standing
+  readonly resumes: boolean
   readonly seenMs: number
 }
 
@@ -199,6 +207,9 @@ const decide = (state: State, nowMs: number): Step => {
     const [meant] = standing("words")
     return meant === undefined ? [state, []] : join(state, meant.certificate, "words")
   }
+  const best = options.trusted.length > 0 ? "trusted" : "pinned"
+  const resumed = standing(best).find(({ resumes }) => resumes)
+  if (resumed !== undefined) return join(state, resumed.certificate, best)
   const isSettled = nowMs >= settledMs(state)
   for (const reason of ["trusted", "pinned"] as const) {
     const [first, ...others] = standing(reason)
@@ -230,7 +241,7 @@ const place = (state: State, root: PublicKey, candidate: Candidate): State["cand
   return candidates.set(root, candidate)
 }
 
-const see = (state: State, certificate: VerifiedCertificate, nowMs: number): Step => {
+const see = (state: State, { certificate, nowMs, resumes = false }: Input & { readonly _tag: "Seen" }): Step => {
   const { options } = state
   const root = certificate.certificate.root
   const before = state.candidates.get(root)
@@ -242,7 +253,12 @@ const see = (state: State, certificate: VerifiedCertificate, nowMs: number): Ste
   const next = {
     ...state,
     firstSeenMs,
-    candidates: place(state, root, { certificate: newest, standing, seenMs: nowMs })
+    candidates: place(state, root, {
+      certificate: newest,
+      standing,
+      resumes: resumes && newest === certificate,
+      seenMs: nowMs
+    })
   }
   const pin = standing === "alarm" ? pinOfTitle(options, newest.certificate.title) : undefined
   if (pin === undefined || state.alarmed.has(root) || state.alarmed.size >= Limits.sessionsListedMax) return [next, []]
@@ -265,7 +281,7 @@ const choose = (state: State, session: SessionId): Step => {
 export const step = (state: State, input: Input): Step => {
   if (state.joined) return [state, []]
   const [next, outputs] = input._tag === "Seen"
-    ? see(state, input.certificate, input.nowMs)
+    ? see(state, input)
     : input._tag === "Chosen"
     ? choose(state, input.session)
     : [state, []] as const

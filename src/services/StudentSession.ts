@@ -1,7 +1,7 @@
 /** The student's side of a session: looks for one, decides whom to trust, joins, and takes part until its scope closes. */
 import { Clock, Context, Deferred, Effect, Layer, PubSub, Queue } from "effect"
 import { supersedes, type VerifiedCertificate } from "../protocol/Certificate.ts"
-import type { PublicKey, SessionId } from "../protocol/Ids.ts"
+import type { PeerId, PublicKey, SessionId } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import * as Trust from "../protocol/Trust.ts"
 import type { Address } from "../protocol/Wire.ts"
@@ -14,6 +14,7 @@ import * as DiscoveryNotices from "./DiscoveryNotices.ts"
 import { Disk } from "./Disk.ts"
 import { Identity } from "./Identity.ts"
 import * as Joined from "./Joined.ts"
+import { type Kept, LastSession } from "./LastSession.ts"
 import * as Link from "./Link.ts"
 import { Memberships } from "./Memberships.ts"
 import { MessageRelay } from "./MessageRelay.ts"
@@ -33,6 +34,8 @@ import { Transport } from "./Transport.ts"
 
 /** How long a typed address that gave nothing rests before it is asked again. */
 const probeIntervalMs = 1_500
+/** How often it is written down where the peers are, at most. */
+const rememberIntervalMs = 2_000
 
 interface JoinedSession {
   readonly joined: Joined.Joined
@@ -44,6 +47,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
   const identity = yield* Identity
   const discovery = yield* Discovery
   const memberships = yield* Memberships
+  const lastSession = yield* LastSession
   const transport = yield* Transport
   const clock = yield* Clock.Clock
   // These and nothing else: the scope among what surrounds this would keep every session of a run until its end.
@@ -88,7 +92,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     root
   })
 
-  const seen = Effect.fnUntraced(function*(certificate: VerifiedCertificate, address: Address) {
+  const seen = Effect.fnUntraced(function*(certificate: VerifiedCertificate, address: Address, resumes = false) {
     const { root, title } = certificate.certificate
     if (!found.has(root) && found.size < Limits.sessionsListedMax) {
       found.add(root)
@@ -99,7 +103,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
         trust: Trust.isKnown(trustOptions, root) ? "pinned" : Trust.isAlarming(trustOptions, title) ? "alarm" : "new"
       })
     }
-    yield* Queue.offer(inputs, { _tag: "Seen", certificate, nowMs: nowMs() })
+    yield* Queue.offer(inputs, { _tag: "Seen", certificate, resumes, nowMs: nowMs() })
   })
 
   const decide = (output: Trust.Output): Effect.Effect<void, SessionFailure> => {
@@ -154,18 +158,43 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     }
   })
 
-  /** Asks a typed address which session it is in: reads the hello that every peer begins with, and leaves. */
-  const probe = (address: Address) =>
+  /** Asks whoever is at an address which session it is in: reads the hello that every peer begins with, and leaves. */
+  const ask = (address: Address) =>
     Effect.gen(function*() {
       const connection = yield* transport.dial(self, address, undefined)
       const link = yield* Link.make(connection, () => () => undefined)
       const first = yield* Effect.timeout(Queue.take(link.inbox), Limits.handshakeTimeoutMs)
-      if (first._tag !== "Message" || first.message._tag !== "Hello") return
-      for (const signed of first.message.certificates) {
-        const certificate = verifyCertificate(crypto, signed)
-        if (certificate !== undefined) yield* seen(certificate, address)
+      const signed = first._tag === "Message" && first.message._tag === "Hello" ? first.message.certificates : []
+      return {
+        key: connection.key,
+        peer: connection.peer,
+        certificates: signed.flatMap((each) => verifyCertificate(crypto, each) ?? [])
       }
-    }).pipe(Effect.scoped, Effect.ignore)
+    }).pipe(Effect.scoped)
+
+  const probe = (address: Address) =>
+    ask(address).pipe(
+      Effect.flatMap(({ certificates }) => Effect.forEach(certificates, (each) => seen(each, address))),
+      Effect.ignore
+    )
+
+  const last = yield* lastSession.kept
+  /** Where peers of the last session were, and who has been found there now. */
+  const remembered = new Map<PeerId, Address>(last?.peers.map(({ address, peer }) => [peer, address]))
+
+  /**
+   * Asks a peer of the last session whether it is still there. Only its own key or that of the session's host can say so:
+   * whoever else has come to the address is not listened to.
+   */
+  const recall = (last: Kept, { address, peer }: Kept["peers"][number]) =>
+    Effect.gen(function*() {
+      const answer = yield* ask(address)
+      const newest = answer.certificates.at(-1)
+      if (newest?.certificate.session !== last.session || newest.certificate.root !== last.root) return
+      if (answer.peer !== peer && answer.key !== newest.certificate.host) return
+      remembered.set(answer.peer, address)
+      yield* seen(newest, address, last.cutShort)
+    }).pipe(Effect.ignore)
 
   // ---- joining -----------------------------------------------------------------------------------------------------
 
@@ -259,11 +288,27 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     // Until a closed session has let this device in, it is in no session, and nothing happens there.
     const begun = Deferred.makeUnsafe<void>()
     const joined = yield* Joined.make(
-      (event) => Effect.andThen(Deferred.await(begun), publish(event)),
+      (event) =>
+        Deferred.await(begun).pipe(
+          Effect.andThen(event.event === "session.ended" ? Effect.ignore(lastSession.forget) : Effect.void),
+          Effect.andThen(publish(event))
+        ),
       options.program
     ).pipe(
       Effect.provide(services)
     )
+    const links = yield* peers.linkChanges
+    /** For a run that follows upon a kill: the teacher first, for it is there the longest. */
+    const rememberPeers = Effect.gen(function*() {
+      yield* PubSub.takeAll(links)
+      const linked = (yield* peers.peers)
+        .toSorted((a, b) => Number(b.isHost) - Number(a.isHost))
+        .map(({ address, peer }) => ({ peer, address }))
+      if (linked.length > 0 && !joined.isEnded()) {
+        yield* Effect.ignore(lastSession.keep({ root, session, peers: linked }))
+      }
+      yield* Effect.sleep(rememberIntervalMs)
+    })
     const begin = Effect.gen(function*() {
       yield* peers.admitted
       const shown = context.membership()
@@ -286,6 +331,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
         // An ended session is not announced: nobody is to join it any more.
         listenPort: joined.isEnded() ? 0 : peers.listenPort
       })))
+      yield* Effect.forever(rememberPeers)
     })
     yield* Effect.forkScoped(Joined.tellNotices(publish).pipe(Effect.provide(services)))
     if (context.isClosed() && context.membership() === undefined && joinCode === undefined) {
@@ -293,6 +339,9 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     }
     yield* Effect.forkScoped(begin)
     const sightings = yield* discovery.sightings
+    if (session === last?.session) {
+      yield* Effect.forEach(remembered, ([peer, address]) => peers.heard(peer, address), { discard: true })
+    }
     yield* Effect.forEach(yield* discovery.sighted, heard, { discard: true })
     yield* Effect.forkScoped(Effect.forever(Effect.flatMap(PubSub.take(sightings), heard)))
     yield* Effect.forEach(options.connect, peers.connect, { discard: true })
@@ -309,6 +358,13 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     Effect.forever,
     Effect.forkScoped
   )
+  // After the fibers that keep it have ended: finalizers run in the order opposite to that of their making.
+  yield* Effect.addFinalizer(() => Effect.ignore(lastSession.leave))
+  if (last !== undefined && Trust.isKnown(trustOptions, last.root)) {
+    for (const peer of last.peers) {
+      yield* recall(last, peer).pipe(Effect.raceFirst(Deferred.await(decided)), Effect.forkScoped)
+    }
+  }
   for (const address of options.connect) {
     yield* probe(address).pipe(
       Effect.andThen(Effect.sleep(probeIntervalMs)),
@@ -402,6 +458,7 @@ export const layer = (options: StudentOptions) =>
     Layer.provide(Layer.mergeAll(
       Identity.layer(options.stateFolder),
       Memberships.layer(options.stateFolder),
+      LastSession.layer(options.stateFolder),
       Discovery.layer({ port: options.discoveryPort })
     ))
   )

@@ -25,6 +25,7 @@ import type { Crypto } from "../../src/services/Crypto.ts"
 import type { Disk } from "../../src/services/Disk.ts"
 import { HostedSessions } from "../../src/services/HostedSessions.ts"
 import { Identity } from "../../src/services/Identity.ts"
+import { LastSession } from "../../src/services/LastSession.ts"
 import { LogStore } from "../../src/services/LogStore.ts"
 import { MachineId } from "../../src/services/MachineId.ts"
 import { Memberships } from "../../src/services/Memberships.ts"
@@ -443,6 +444,21 @@ export const targets: ReadonlyArray<Target> = [
           memberships.keep(Golden.session, Golden.membershipSigned)
         )),
       Memberships.layer(state)
+    )
+  ),
+  stateTarget(
+    "last-session-file",
+    "last-session.json",
+    JSON.stringify({
+      version: 1,
+      root: certificate.key,
+      session: Golden.session,
+      peers: [{ peer: Golden.crypto.peerId(certificate.key), address: { host: "10.0.0.1", port: 1 } }],
+      cutShort: true
+    }),
+    Effect.provide(
+      Effect.flatMap(LastSession, (last) => Effect.andThen(last.kept, last.leave)),
+      LastSession.layer(state)
     )
   ),
   stateTarget(
