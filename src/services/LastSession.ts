@@ -19,7 +19,7 @@ const Kept = Schema.Struct({
 })
 export type Kept = typeof Kept.Type
 
-const LastSessionFile = Schema.Struct({ version: Schema.Literal(1), ...Kept.fields })
+const LastSessionFile = Schema.Struct({ version: Schema.Literal(1), last: Kept })
 
 /** A key and the longest name of a host for each, twice over. */
 const fileBytesMax = (1 + Limits.peersRememberedMax) * 1_024
@@ -46,10 +46,10 @@ export class LastSession extends Context.Service<LastSession, {
         const disk = yield* Disk
         const path = `${stateFolder}/last-session.json`
         const save = (last: Kept) =>
-          disk.replaceFile(path, new TextEncoder().encode(JSON.stringify({ version: 1, ...last })))
+          disk.replaceFile(path, new TextEncoder().encode(JSON.stringify({ version: 1, last })))
 
         const kept = disk.readFile(path, fileBytesMax).pipe(
-          Effect.map((bytes) => Result.getOrUndefined(decode(new TextDecoder().decode(bytes)))),
+          Effect.map((bytes) => Result.getOrUndefined(decode(new TextDecoder().decode(bytes)))?.last),
           Effect.orElseSucceed(() => undefined)
         )
 

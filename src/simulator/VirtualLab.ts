@@ -181,11 +181,15 @@ export class VirtualLab {
   private constructor(network: VirtualNetwork, crypto: Context.Context<Crypto>, options: Partial<TeacherOptions>) {
     this.network = network
     this.crypto = crypto
-    this.teacher = new Device("teacher", network.port("10.0.0.1"), (device) =>
+    this.teacher = this.#hosted("teacher", "10.0.0.1", options)
+  }
+
+  #hosted(name: string, host: string, options: Partial<TeacherOptions>): Device {
+    return new Device(name, this.network.port(host), (device) =>
       TeacherSession.layer({
         secretSeed: CryptoSeeded.seed(1),
         title: "Lesson",
-        name: "teacher",
+        name,
         stateFolder,
         studentsMayWrite: true,
         port: 0,
@@ -193,6 +197,11 @@ export class VirtualLab {
         program: "test",
         ...options
       }).pipe(Layer.provide(this.#platform(device))))
+  }
+
+  /** A teacher of the room next door, with another secret, on the same network. */
+  nextDoor(): Device {
+    return this.#hosted("next door", "10.0.255.1", { secretSeed: CryptoSeeded.seed(2), title: "Next door" })
   }
 
   static readonly make = Effect.fnUntraced(function*(network: NetworkOptions, options: Partial<TeacherOptions> = {}) {

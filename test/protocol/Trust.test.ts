@@ -27,7 +27,7 @@ const certified = (root: number, fields: Partial<Certificate> = {}): VerifiedCer
   return { certificate, signed: { key: certificate.root, signature: Signature.make("A".repeat(86)), body } }
 }
 
-type Event = { readonly _tag: "Seen"; readonly certificate: VerifiedCertificate } | {
+type Event = { readonly _tag: "Seen"; readonly certificate: VerifiedCertificate; readonly resumes: boolean } | {
   readonly _tag: "Chosen"
   readonly session: SessionId
 }
@@ -78,6 +78,12 @@ class Student {
     return this
   }
 
+  /** The last run was cut short in this session, and a peer has proven to be in it. */
+  resume(certificate: VerifiedCertificate) {
+    this.#step({ _tag: "Seen", certificate, resumes: true, nowMs: this.nowMs })
+    return this
+  }
+
   /** The sessions go on announcing themselves once a second. */
   hear(seconds: number, ...certificates: ReadonlyArray<VerifiedCertificate>) {
     for (let i = 0; i < seconds; i++) this.see(...certificates).wait(1_000)
@@ -118,7 +124,7 @@ describe("Trust", () => {
     newSessions: Schema.Literals(["ask", "first-use"]),
     events: Schema.Array(Schema.Struct({
       waitMs: Schema.Literals([0, 0, 1, 150, 700, 1_100, 4_000, 10_001]),
-      kind: Schema.Literals(["seen", "seen", "seen", "chosen"]),
+      kind: Schema.Literals(["seen", "seen", "seen", "resumed", "chosen"]),
       root: Small,
       /** Somebody may use the title or the session id of another. */
       title: Small,
@@ -187,15 +193,17 @@ describe("Trust", () => {
           student.wait(Math.min(50, waitMs - waited))
           check(undefined)
         }
-        const event: Event = kind === "seen"
+        const event: Event = kind !== "chosen"
           ? {
             _tag: "Seen",
+            resumes: kind === "resumed",
             certificate: certified(root, { title: `Course ${title}`, session: sessionOf(session), epoch })
           }
           : { _tag: "Chosen", session: sessionOf(session) }
         if (event._tag === "Seen") {
           seenMs.set(rootOf(root), student.nowMs)
-          student.see(event.certificate)
+          if (event.resumes) student.resume(event.certificate)
+          else student.see(event.certificate)
         } else {
           student.choose(event.session)
         }
@@ -267,6 +275,25 @@ describe("Trust", () => {
     assert.deepStrictEqual(student().choose(sessionOf(2)).brief.slice(1), ["refused"])
     assert.deepStrictEqual(student().hear(12, certified(1)).brief.slice(1), ["join Course 1, pinned"])
     assert.deepStrictEqual(student().wait(50).see(certified(1)).wait(60_000).brief.slice(1), [])
+  })
+
+  it("resumes the session it was cut short in at once, and no other that is known (invariant 3)", () => {
+    const two = { pins: [pin(0), pin(1)] }
+    assert.deepStrictEqual(new Student(two).resume(certified(1)).brief, ["join Course 1, pinned"])
+    const listed = new Student(two).see(certified(0), certified(1)).wait(1_500)
+    assert.deepStrictEqual(listed.resume(certified(1)).brief.slice(1), ["join Course 1, pinned"])
+    // By then its teacher has begun another one: that is not the one it was in.
+    const replaced = new Student(two).see(certified(1, { epoch: 2, session: sessionOf(9) })).resume(certified(1))
+    assert.deepStrictEqual(replaced.brief, [])
+  })
+
+  it("resumes nobody who is not known, and nothing against what this run was started with (invariant 1)", () => {
+    assert.deepStrictEqual(new Student({ pins: [pin(0)] }).resume(certified(1)).brief, [])
+    const trusted = { pins: [pin(0)], trusted: [rootOf(1)] }
+    assert.deepStrictEqual(new Student(trusted).resume(certified(0)).brief, [])
+    assert.deepStrictEqual(new Student(trusted).resume(certified(1)).brief, ["join Course 1, trusted, pin"])
+    const words = { pins: [pin(0)], words: fingerprintWords(rootOf(1)) }
+    assert.deepStrictEqual(new Student(words).resume(certified(0)).brief, [])
   })
 
   it("prefers what this run was started with to a pin of an earlier day", () => {

@@ -451,10 +451,12 @@ export const targets: ReadonlyArray<Target> = [
     "last-session.json",
     JSON.stringify({
       version: 1,
-      root: certificate.key,
-      session: Golden.session,
-      peers: [{ peer: Golden.crypto.peerId(certificate.key), address: { host: "10.0.0.1", port: 1 } }],
-      cutShort: true
+      last: {
+        root: certificate.key,
+        session: Golden.session,
+        peers: [{ peer: Golden.crypto.peerId(certificate.key), address: { host: "10.0.0.1", port: 1 } }],
+        cutShort: true
+      }
     }),
     Effect.provide(
       Effect.flatMap(LastSession, (last) => Effect.andThen(last.kept, last.leave)),
