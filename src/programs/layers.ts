@@ -3,6 +3,7 @@ import { Context, Layer } from "effect"
 import * as CryptoNode from "../services/node/CryptoNode.ts"
 import * as DatagramsNode from "../services/node/DatagramsNode.ts"
 import * as DiskNode from "../services/node/DiskNode.ts"
+import * as HeapNode from "../services/node/HeapNode.ts"
 import * as MachineIdNode from "../services/node/MachineIdNode.ts"
 import * as TransportNode from "../services/node/TransportNode.ts"
 import { Secrets } from "../services/Secrets.ts"
@@ -22,7 +23,8 @@ const node = Layer.mergeAll(
   DiskNode.layerNode,
   DatagramsNode.layerNode,
   TransportNode.layerNode,
-  MachineIdNode.layerNode
+  MachineIdNode.layerNode,
+  HeapNode.layerNode
 )
 
 export const layerNode = Layer.succeed(Layers, {

@@ -131,6 +131,18 @@ export const swarmEventsMax = 256
  */
 export const controlFramesPerSecondMax = 12_000
 export const controlFramesBurstMax = 12_000
+/**
+ * Bytes of control frames a link may send a second, on average and at once: decoding a flood of JSON makes several times
+ * its size of garbage. Ten times what the busiest link of a room needs; only a log filled by an attack takes seconds.
+ */
+export const controlBytesPerSecondMax = 4 * MiB
+export const controlBytesBurstMax = 2 * MiB
+/**
+ * Bytes of chunks that a link may send without being asked, a second on average and at once. Late answers to what has been
+ * cancelled are four of the largest chunks at most; a flood of them is read into fresh buffers all the same.
+ */
+export const unaskedBytesPerSecondMax = 4 * MiB
+export const unaskedBytesBurstMax = 16 * MiB
 /** Silence after which a link is asked for a sign of life, and after which it is dead. */
 export const pingAfterMs = 5_000
 export const deadAfterMs = 15_000

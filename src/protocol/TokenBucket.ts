@@ -20,11 +20,11 @@ const refill = (bucket: TokenBucket, nowMs: number): void => {
   bucket.updatedMs = nowMs
 }
 
-/** Takes one token if there is one. */
-export const take = (bucket: TokenBucket, nowMs: number): boolean => {
+/** Takes so many tokens if there are as many. */
+export const take = (bucket: TokenBucket, nowMs: number, count = 1): boolean => {
   refill(bucket, nowMs)
-  if (bucket.tokens < 1) return false
-  bucket.tokens -= 1
+  if (bucket.tokens < count) return false
+  bucket.tokens -= count
   return true
 }
 

@@ -97,7 +97,9 @@ export const make = Effect.fnUntraced(function*(
   // ---- receiving ---------------------------------------------------------------------------------------------------
 
   const inbox = yield* Queue.unbounded<Received, Cause.Done>()
-  const allowance = TokenBucket.make(Limits.controlFramesPerSecondMax, Limits.controlFramesBurstMax, nowMs())
+  const frames = TokenBucket.make(Limits.controlFramesPerSecondMax, Limits.controlFramesBurstMax, nowMs())
+  const frameBytes = TokenBucket.make(Limits.controlBytesPerSecondMax, Limits.controlBytesBurstMax, nowMs())
+  const unaskedBytes = TokenBucket.make(Limits.unaskedBytesPerSecondMax, Limits.unaskedBytesBurstMax, nowMs())
   let heardMs = nowMs()
   let frame: Received | undefined
   /** Bytes of messages in the inbox: what a peer can make this device keep. */
@@ -119,9 +121,12 @@ export const make = Effect.fnUntraced(function*(
     setReading()
   }
 
+  const count = (bytes: number): void => {
+    if (!TokenBucket.take(frames, heardMs) || !TokenBucket.take(frameBytes, heardMs, bytes)) pause()
+  }
   /** A peer that says too much is not heard for a while; it feels that as a slow link. */
-  const count = (): void => {
-    if (TokenBucket.take(allowance, heardMs) || hasty) return
+  const pause = (): void => {
+    if (hasty) return
     hasty = true
     setReading()
     Queue.offerUnsafe(haste, undefined)
@@ -137,7 +142,7 @@ export const make = Effect.fnUntraced(function*(
 
   const decoder = new Frame.Decoder({
     control: (json, bytes) => {
-      count()
+      count(bytes)
       const message = decodeMessage(json)
       if (Result.isSuccess(message)) receive({ _tag: "Message", message: message.success }, bytes)
       else if (!isIgnorable(json)) return "a message that is none"
@@ -147,7 +152,10 @@ export const make = Effect.fnUntraced(function*(
       const data = decodeData(json)
       if (Result.isFailure(data)) return { refused: "a data frame that is none" }
       const into = sink()(peer, data.success, payloadBytes)
-      if (into === undefined) return "skip"
+      if (into === undefined) {
+        if (!TokenBucket.take(unaskedBytes, heardMs, payloadBytes)) pause()
+        return "skip"
+      }
       frame = { _tag: "Data", data: data.success, length: payloadBytes }
       return { into }
     },

@@ -382,6 +382,56 @@ describe("Limits of a link", () => {
       assert.deepStrictEqual(reading, [false, true])
     }).pipe(scopedInTime))
 
+  it.effect("let the bytes of its messages be as many as the burst and the rate allow, and do not hear it after one more", () =>
+    Effect.gen(function*() {
+      const { hearBytes, link, reading } = yield* linked
+      const header = 8
+      /** A message of exactly so many bytes of text. */
+      const ping = (bytes: number) => {
+        const text = JSON.stringify({ _tag: "Ping", room: "" })
+        return Frame.encodeControl({ _tag: "Ping", room: "x".repeat(bytes - text.length) })
+      }
+      const largest = ping(Limits.controlFrameBytesMax)
+      assert.lengthOf(largest, header + Limits.controlFrameBytesMax)
+      const say = (frame: Uint8Array) =>
+        Effect.gen(function*() {
+          hearBytes(frame)
+          yield* Queue.take(link.inbox)
+          link.caughtUp()
+        })
+      for (let said = 0; said < Limits.controlBytesBurstMax; said += Limits.controlFrameBytesMax) yield* say(largest)
+      yield* TestClock.adjust(250)
+      for (let said = 0; said < Limits.controlBytesPerSecondMax / 4; said += Limits.controlFrameBytesMax) {
+        yield* say(largest)
+      }
+      assert.deepStrictEqual(reading, [])
+      yield* say(ping(100))
+      assert.deepStrictEqual(reading, [false])
+      yield* TestClock.adjust(1_000)
+      assert.deepStrictEqual(reading, [false, true])
+    }).pipe(scopedInTime))
+
+  it.effect("let it send as much that nobody asked for as the burst and the rate allow, and do not hear it after one byte more", () =>
+    Effect.gen(function*() {
+      const { hearBytes, reading } = yield* linked
+      const send = (bytes: number) => {
+        const data = { _tag: "Data", share: Golden.share.root, index: 0, offset: 0 }
+        hearBytes(Frame.encodeDataHeader(data, bytes))
+        hearBytes(new Uint8Array(bytes))
+      }
+      const sendAll = (bytes: number) => {
+        for (let sent = 0; sent < bytes; sent += Limits.dataFrameBytesMax) send(Limits.dataFrameBytesMax)
+      }
+      sendAll(Limits.unaskedBytesBurstMax)
+      yield* TestClock.adjust(1_000)
+      sendAll(Limits.unaskedBytesPerSecondMax)
+      assert.deepStrictEqual(reading, [])
+      send(1)
+      assert.deepStrictEqual(reading, [false])
+      yield* TestClock.adjust(1_000)
+      assert.deepStrictEqual(reading, [false, true])
+    }).pipe(scopedInTime))
+
   it.effect("stop reading at the first frame too many for the inbox, and go on when it is empty", () =>
     Effect.gen(function*() {
       const { hear, link, reading } = yield* linked
