@@ -248,6 +248,11 @@ export const openFilesMax = 64
 export const unmarkedBytesMax = 4 * MiB
 /** And for how long, while chunks come slowly. */
 export const unmarkedMs = 500
+/**
+ * Small files of a share that are synced one by one before it appears: a second on a slow disk. With more of them it would
+ * be a minute, and they are made again after a power cut instead.
+ */
+export const smallFilesSyncedMax = 256
 /** How often a source that changes while it is read is read again. */
 export const importRoundsMax = 3
 /** Names tried for a share whose own is taken: `name (2)` to this one. */

@@ -62,6 +62,8 @@ export interface StoreOptions {
   readonly downloadFolder?: string | undefined
   /** The smallest chunk size for sources; tests choose less than a class would want. */
   readonly chunkSizeBytesMin?: number
+  /** In place of `Limits.smallFilesSyncedMax`; tests choose less. */
+  readonly smallFilesSyncedMax?: number
 }
 
 /** What a source looks like once it is hashed: everything a `Share` entry needs. */
@@ -197,7 +199,12 @@ const recordBytesMax = Limits.manifestBytesMax
 // ---- The layer -----------------------------------------------------------------------------------------------------
 
 const make = Effect.fnUntraced(function*(
-  { chunkSizeBytesMin = Limits.chunkBytesMin, downloadFolder, stateFolder }: StoreOptions
+  {
+    chunkSizeBytesMin = Limits.chunkBytesMin,
+    downloadFolder,
+    smallFilesSyncedMax = Limits.smallFilesSyncedMax,
+    stateFolder
+  }: StoreOptions
 ): Effect.fn.Return<ChunkStore["Service"], FolderError, Disk | Crypto | Scope.Scope> {
   const disk = yield* Disk
   const crypto = yield* Crypto
@@ -533,8 +540,8 @@ const make = Effect.fnUntraced(function*(
   })
 
   /**
-   * Small files are not synced one by one before they appear: 10,000 would take a minute. A power cut soon afterwards may
-   * leave some of them short or full of zeros. Those are made again from the packs, which were synced. What was touched
+   * Many small files are not synced one by one before they appear: 10,000 would take a minute. A power cut soon afterwards
+   * may leave some of them short or full of zeros. Those are made again from the packs, which were synced. What was touched
    * after the share appeared is a person's work and stays.
    */
   const repairSmallFiles = Effect.fnUntraced(function*(holding: Holding, content: Content, place: Record.Published) {
@@ -825,8 +832,23 @@ const make = Effect.fnUntraced(function*(
       discard: true
     })
     if (layout.chunksCount > layout.ownChunksCount) yield* syncFile(holding.packsPath, undefined)
+    const small = smallOnes(content)
+    if (small.length <= smallFilesSyncedMax) {
+      yield* Effect.forEach(
+        small,
+        (file) =>
+          Effect.scoped(Effect.flatMap(disk.open(holding.filePath(content, file), "write"), (open) => open.sync)),
+        { concurrency: 4, discard: true }
+      )
+    }
     yield* Effect.forEach(folders, disk.syncDirectory, { concurrency: 4, discard: true })
   })
+
+  /** The files of a share that lie in packs and are to appear. */
+  const smallOnes = ({ layout, lost, manifest }: Content): ReadonlyArray<number> =>
+    Array.from(manifest.sizes.keys()).filter((file) =>
+      manifest.sizes[file]! > 0 && !Manifest.ownsChunks(layout, file) && !lost.has(file)
+    )
 
   /** Gives the staged file or folder its name, or finds the same content there already. */
   const appear = Effect.fnUntraced(function*(holding: Holding, content: Content) {

@@ -26,10 +26,8 @@ interface Known {
   /** The state of the download folder that was last found to be right, by name at its top. */
   readonly right: Map<string, string>
   changed: boolean
-  /** Files that its disk has spoilt behind the back of everybody. */
+  /** Files in the download folder that its disk has spoilt behind the back of everybody: these and no others may be wrong. */
   readonly spoilt: Set<string>
-  /** Folders whose small files a power cut may have taken, until the program says again that they are complete. */
-  readonly unsettled: Set<string>
   /** Whether its disk has spoilt something that nobody sees: packs, or a log. */
   rotten: boolean
 }
@@ -76,7 +74,6 @@ export class Observer {
       right: new Map(),
       changed: true,
       spoilt: new Set(),
-      unsettled: new Set(),
       rotten: false
     }
     this.#known.set(device, known)
@@ -111,19 +108,12 @@ export class Observer {
     this.#typed.set(device.name, texts.add(text))
   }
 
-  /**
-   * What was not synced is lost. Messages may be shown once more, from where the disk still has them; small files of a
-   * folder may be gone until the program runs again, files of their own may not.
-   */
+  /** What was not synced is lost: messages may be shown once more, from where the disk still has them; files must be right. */
   lostPower(device: Device): void {
     const known = this.#known.get(device)!
     this.mayRepeat(device)
     known.right.clear()
     this.#changed = known.changed = true
-    for (const [name, versions] of this.#shares) {
-      if (versions.some(({ kind }) => kind === "folder")) known.unsettled.add(name)
-    }
-    if (known.rotten) this.rotted(device)
   }
 
   /** Its log on disk may be behind what it has shown: it may show messages once more, in order. */
@@ -133,17 +123,12 @@ export class Observer {
 
   /** The disk has spoilt a file that a person can see: that is not labfx's doing. */
   spoilt(device: Device, path: string): void {
-    this.#known.get(device)!.spoilt.add(path.split("/")[0]!)
+    this.#known.get(device)!.spoilt.add(path)
   }
 
-  /**
-   * The disk has spoilt something of the hidden folder. Small files that a power cut has taken cannot be made again then:
-   * two faults of one disk are more than labfx promises to survive.
-   */
+  /** The disk has spoilt something that may be the only copy in the room: a message, or a chunk. */
   rotted(device: Device): void {
-    const known = this.#known.get(device)!
-    known.rotten = true
-    for (const name of known.unsettled) known.spoilt.add(name)
+    this.#known.get(device)!.rotten = true
   }
 
   isRotten(device: Device): boolean {
@@ -201,12 +186,15 @@ export class Observer {
     }
     for (const [name, { edition, files }] of tops) {
       if (known.right.get(name) === edition || known.earlier.has(name)) continue
-      if (known.spoilt.has(name) || known.unsettled.has(name)) continue
       const versions = this.#shares.get(name) ?? []
-      if (versions.some((version) => isWhole(version, files))) known.right.set(name, edition)
+      const isSpoilt = (path: string) => known.spoilt.has(path === "" ? name : `${name}/${path}`)
+      const wrong = versions.map((version) => firstWrong(version, files, isSpoilt))
+      if (wrong.includes(undefined)) known.right.set(name, edition)
       else {
-        const wrong = versions.map((version) => firstWrong(version, files)).join("; or ")
-        this.#violated(known.device, `${name} is visible and is not what the teacher handed out: ${wrong}`)
+        this.#violated(
+          known.device,
+          `${name} is visible and is not what the teacher handed out: ${wrong.join("; or ")}`
+        )
       }
     }
   }
@@ -244,7 +232,6 @@ export class Observer {
         if (!event.path.startsWith(`${downloads}/`)) {
           return this.#violated(device, `says that ${event.path} is complete`)
         }
-        known.unsettled.delete(event.path.slice(downloads.length + 1))
         this.#checkFolder(known)
         if (!device.downloaded.has(event.path.slice(downloads.length + 1)) && !this.#isFolder(known, event.path)) {
           this.#violated(device, `says that ${event.path} is complete, and it is not there`)
@@ -290,15 +277,18 @@ export class Observer {
   }
 }
 
-const isWhole = (version: Material, files: ReadonlyMap<string, Uint8Array>): boolean =>
-  firstWrong(version, files) === undefined
-
 /** The first file that is not as it was handed out, and what is wrong with it. */
-const firstWrong = (version: Material, files: ReadonlyMap<string, Uint8Array>): string | undefined => {
+const firstWrong = (
+  version: Material,
+  files: ReadonlyMap<string, Uint8Array>,
+  isSpoilt: (path: string) => boolean
+): string | undefined => {
   for (const [path, bytes] of version.files) {
     const found = files.get(path)
     if (found === undefined) return `"${path}" is missing`
-    if (!sameBytes(found, bytes)) return `"${path}" has ${found.length} bytes of ${bytes.length} or others than those`
+    if (!sameBytes(found, bytes) && !isSpoilt(path)) {
+      return `"${path}" has ${found.length} bytes of ${bytes.length} or others than those`
+    }
   }
   for (const path of files.keys()) if (!version.files.has(path)) return `"${path}" was never handed out`
   return undefined

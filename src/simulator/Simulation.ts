@@ -354,7 +354,7 @@ export const run = Effect.fnUntraced(function*(
         if (path.startsWith(`${downloads}/.labfx/`)) observer.rotted(device)
         else if (path.startsWith(`${downloads}/`)) observer.spoilt(device, path.slice(downloads.length + 1))
         else {
-          observer.lostPower(device)
+          observer.mayRepeat(device)
           observer.rotted(device)
         }
         observer.aside(device, () => device.disk.rot(path, draw))

@@ -539,9 +539,22 @@ describe("ChunkStore", () => {
       assertTree(memory, "/home/downloads/lab", lab())
     }))
 
-  it.effect("makes small files again that a power cut soon after their appearance has spoilt", () =>
+  const smallFiles = (count: number) =>
+    new Map(Array.from({ length: count }, (_, i) => [`d/f${i}.txt`, noise(100, i)] as const))
+
+  it.effect("P1: shows smallFilesSyncedMax small files that no power cut can spoil", () =>
     Effect.gen(function*() {
-      const tree = new Map(Array.from({ length: 40 }, (_, i) => [`d/f${i}.txt`, noise(100, i)] as const))
+      const tree = smallFiles(Limits.smallFilesSyncedMax)
+      const memory = new DiskMemory()
+      const { store } = yield* start(memory, student)
+      yield* published(store, makeShare("lab", tree))
+      memory.crash(() => 0)
+      assertTree(memory, "/home/downloads/lab", tree)
+    }))
+
+  it.effect("makes small files again that a power cut soon after their appearance has spoilt, where there are more", () =>
+    Effect.gen(function*() {
+      const tree = smallFiles(Limits.smallFilesSyncedMax + 1)
       const made = makeShare("lab", tree)
       const memory = new DiskMemory()
       const first = yield* start(memory, student)
