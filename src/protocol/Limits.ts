@@ -299,6 +299,8 @@ export const haveIndexesMax = 1_024
 export const pinsMax = 1_024
 /** Peers of the last session that a new run asks at once: one is enough, and that all of eight are gone is rare. */
 export const peersRememberedMax = 8
+/** Sessions that a device has seen end and is not led into again: one a day for years. The oldest is forgotten first. */
+export const endedSessionsKeptMax = 1_024
 /** Hardware addresses by which a device knows its machine: cards come and go, the last ones count. */
 export const hardwareKnownMax = 32
 /** Damaged files kept for whoever wants to look at them; further ones are removed. */

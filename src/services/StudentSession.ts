@@ -14,10 +14,10 @@ import * as DiscoveryNotices from "./DiscoveryNotices.ts"
 import { Disk } from "./Disk.ts"
 import { Identity } from "./Identity.ts"
 import * as Joined from "./Joined.ts"
-import { type Kept, LastSession } from "./LastSession.ts"
 import * as Link from "./Link.ts"
 import { Memberships } from "./Memberships.ts"
 import { MessageRelay } from "./MessageRelay.ts"
+import { type LastSession, PastSessions } from "./PastSessions.ts"
 import { PeerManager } from "./PeerManager.ts"
 import {
   type Door,
@@ -47,7 +47,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
   const identity = yield* Identity
   const discovery = yield* Discovery
   const memberships = yield* Memberships
-  const lastSession = yield* LastSession
+  const past = yield* PastSessions
   const transport = yield* Transport
   const clock = yield* Clock.Clock
   // These and nothing else: the scope among what surrounds this would keep every session of a run until its end.
@@ -92,8 +92,16 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     root
   })
 
+  /** Sessions that are over, whoever announces them and whatever else is forgotten of them. */
+  const ended = new Set(yield* past.ended)
+  const end = (session: SessionId) => {
+    ended.add(session)
+    return Effect.ignore(past.end(session))
+  }
+
   const seen = Effect.fnUntraced(function*(certificate: VerifiedCertificate, address: Address, resumes = false) {
-    const { root, title } = certificate.certificate
+    const { root, session, title } = certificate.certificate
+    if (ended.has(session)) return
     if (!found.has(root) && found.size < Limits.sessionsListedMax) {
       found.add(root)
       yield* publish({
@@ -178,7 +186,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
       Effect.ignore
     )
 
-  const last = yield* lastSession.kept
+  const last = yield* past.last
   /** Where peers of the last session were, and who has been found there now. */
   const remembered = new Map<PeerId, Address>(last?.peers.map(({ address, peer }) => [peer, address]))
 
@@ -186,7 +194,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
    * Asks a peer of the last session whether it is still there. Only its own key or that of the session's host can say so:
    * whoever else has come to the address is not listened to.
    */
-  const recall = (last: Kept, { address, peer }: Kept["peers"][number]) =>
+  const recall = (last: LastSession, { address, peer }: LastSession["peers"][number]) =>
     Effect.gen(function*() {
       const answer = yield* ask(address)
       const newest = answer.certificates.at(-1)
@@ -277,7 +285,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
       Effect.suspend(() => {
         if (sighted.certificate.root !== root) return Effect.void
         if (sighted.certificate.session !== session) {
-          return supersedes(sighted.certificate, context.certificate())
+          return !ended.has(sighted.certificate.session) && supersedes(sighted.certificate, context.certificate())
             ? Effect.asVoid(Deferred.succeed(replaced, sighted))
             : Effect.void
         }
@@ -290,7 +298,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     const joined = yield* Joined.make(
       (event) =>
         Deferred.await(begun).pipe(
-          Effect.andThen(event.event === "session.ended" ? Effect.ignore(lastSession.forget) : Effect.void),
+          Effect.andThen(event.event === "session.ended" ? end(session) : Effect.void),
           Effect.andThen(publish(event))
         ),
       options.program
@@ -305,7 +313,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
         .toSorted((a, b) => Number(b.isHost) - Number(a.isHost))
         .map(({ address, peer }) => ({ peer, address }))
       if (linked.length > 0 && !joined.isEnded()) {
-        yield* Effect.ignore(lastSession.keep({ root, session, peers: linked }))
+        yield* Effect.ignore(past.keep({ root, session, peers: linked }))
       }
       yield* Effect.sleep(rememberIntervalMs)
     })
@@ -359,7 +367,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
     Effect.forkScoped
   )
   // After the fibers that keep it have ended: finalizers run in the order opposite to that of their making.
-  yield* Effect.addFinalizer(() => Effect.ignore(lastSession.leave))
+  yield* Effect.addFinalizer(() => Effect.ignore(past.leave))
   if (last !== undefined && Trust.isKnown(trustOptions, last.root)) {
     for (const peer of last.peers) {
       yield* recall(last, peer).pipe(Effect.raceFirst(Deferred.await(decided)), Effect.forkScoped)
@@ -458,7 +466,7 @@ export const layer = (options: StudentOptions) =>
     Layer.provide(Layer.mergeAll(
       Identity.layer(options.stateFolder),
       Memberships.layer(options.stateFolder),
-      LastSession.layer(options.stateFolder),
+      PastSessions.layer(options.stateFolder),
       Discovery.layer({ port: options.discoveryPort })
     ))
   )

@@ -25,11 +25,11 @@ import type { Crypto } from "../../src/services/Crypto.ts"
 import type { Disk } from "../../src/services/Disk.ts"
 import { HostedSessions } from "../../src/services/HostedSessions.ts"
 import { Identity } from "../../src/services/Identity.ts"
-import { LastSession } from "../../src/services/LastSession.ts"
 import { LogStore } from "../../src/services/LogStore.ts"
 import { MachineId } from "../../src/services/MachineId.ts"
 import { Memberships } from "../../src/services/Memberships.ts"
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
+import { PastSessions } from "../../src/services/PastSessions.ts"
 import * as Journal from "../../src/services/store/Journal.ts"
 import * as Record from "../../src/services/store/Record.ts"
 import { DiskMemory } from "../../src/simulator/DiskMemory.ts"
@@ -447,8 +447,8 @@ export const targets: ReadonlyArray<Target> = [
     )
   ),
   stateTarget(
-    "last-session-file",
-    "last-session.json",
+    "past-sessions-file",
+    "past-sessions.json",
     JSON.stringify({
       version: 1,
       last: {
@@ -456,11 +456,15 @@ export const targets: ReadonlyArray<Target> = [
         session: Golden.session,
         peers: [{ peer: Golden.crypto.peerId(certificate.key), address: { host: "10.0.0.1", port: 1 } }],
         cutShort: true
-      }
+      },
+      ended: [Golden.session]
     }),
     Effect.provide(
-      Effect.flatMap(LastSession, (last) => Effect.andThen(last.kept, last.leave)),
-      LastSession.layer(state)
+      Effect.flatMap(
+        PastSessions,
+        ({ end, ended, last, leave }) => Effect.all([last, ended, leave, end(Golden.session)])
+      ),
+      PastSessions.layer(state)
     )
   ),
   stateTarget(

@@ -4,8 +4,8 @@ import { Effect, Layer, Random } from "effect"
 import { TestClock } from "effect/testing"
 import type { PeerId } from "../../src/protocol/Ids.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
-import { type Kept, LastSession } from "../../src/services/LastSession.ts"
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
+import { type LastSession, PastSessions } from "../../src/services/PastSessions.ts"
 import { DiskMemory } from "../../src/simulator/DiskMemory.ts"
 import { type Device, stateFolder, VirtualLab } from "../../src/simulator/VirtualLab.ts"
 import * as Golden from "../support/Golden.ts"
@@ -20,62 +20,83 @@ const peer = (n: number) => ({
 })
 const peers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => peer(from + i))
 
-const onDisk = <A, E>(body: (last: LastSession["Service"], disk: DiskMemory) => Effect.Effect<A, E>) => {
+const onDisk = <A, E>(body: (past: PastSessions["Service"], disk: DiskMemory) => Effect.Effect<A, E>) => {
   const disk = new DiskMemory()
   disk.put("/state/lock", new Uint8Array(0))
-  return Effect.flatMap(LastSession, (last) => body(last, disk)).pipe(
-    Effect.provide(LastSession.layer("/state").pipe(Layer.provide(disk.layer)))
+  return Effect.flatMap(PastSessions, (past) => body(past, disk)).pipe(
+    Effect.provide(PastSessions.layer("/state").pipe(Layer.provide(disk.layer)))
   )
 }
 
-describe("LastSession", () => {
+describe("PastSessions", () => {
   it.effect("remembers peersRememberedMax peers and not one more: those linked now before those linked once", () =>
-    onDisk((last) =>
+    onDisk((past) =>
       Effect.gen(function*() {
-        yield* last.keep({ root, session, peers: peers(0, Limits.peersRememberedMax) })
-        assert.deepStrictEqual((yield* last.kept)?.peers, peers(0, Limits.peersRememberedMax))
-        yield* last.keep({ root, session, peers: [peer(99), peer(1)] })
+        yield* past.keep({ root, session, peers: peers(0, Limits.peersRememberedMax) })
+        assert.deepStrictEqual((yield* past.last)?.peers, peers(0, Limits.peersRememberedMax))
+        yield* past.keep({ root, session, peers: [peer(99), peer(1)] })
         assert.deepStrictEqual(
-          (yield* last.kept)?.peers,
+          (yield* past.last)?.peers,
           [peer(99), peer(1), peer(0), ...peers(2, Limits.peersRememberedMax - 1)]
         )
-        yield* last.keep({ root, session: other, peers: [peer(7)] })
-        assert.deepStrictEqual(yield* last.kept, { root, session: other, peers: [peer(7)], cutShort: true })
+        yield* past.keep({ root, session: other, peers: [peer(7)] })
+        assert.deepStrictEqual(yield* past.last, { root, session: other, peers: [peer(7)], cutShort: true })
       })
     ))
 
   it.effect("takes no file with more of them, and none that is damaged or newer: the session is looked for then", () =>
-    onDisk((last, disk) =>
+    onDisk((past, disk) =>
       Effect.gen(function*() {
         const put = (value: unknown) =>
-          disk.put("/state/last-session.json", new TextEncoder().encode(JSON.stringify(value)))
+          disk.put("/state/past-sessions.json", new TextEncoder().encode(JSON.stringify(value)))
         const full = { root, session, peers: peers(0, Limits.peersRememberedMax), cutShort: true }
-        put({ version: 1, last: full })
-        assert.lengthOf((yield* last.kept)!.peers, Limits.peersRememberedMax)
+        put({ version: 1, last: full, ended: [] })
+        assert.lengthOf((yield* past.last)!.peers, Limits.peersRememberedMax)
         for (
           const value of [
-            { version: 1, last: { ...full, peers: peers(0, Limits.peersRememberedMax + 1) } },
-            { version: 2, last: full },
-            { version: 1, last: { ...full, peers: [{ ...peer(1), address: { host: "http://10.0.0.1", port: 1 } }] } },
+            { version: 1, last: { ...full, peers: peers(0, Limits.peersRememberedMax + 1) }, ended: [] },
+            { version: 2, last: full, ended: [] },
+            {
+              version: 1,
+              last: { ...full, peers: [{ ...peer(1), address: { host: "http://10.0.0.1", port: 1 } }] },
+              ended: []
+            },
             "x".repeat(100_000)
           ]
         ) {
           put(value)
-          assert.isUndefined(yield* last.kept)
+          assert.isUndefined(yield* past.last)
         }
       })
     ))
 
   it.effect("says whether the run was cut short, and nothing of a session that is over", () =>
-    onDisk((last) =>
+    onDisk((past) =>
       Effect.gen(function*() {
-        yield* last.leave
-        assert.isUndefined(yield* last.kept)
-        yield* last.keep({ root, session, peers: [peer(1)] })
-        yield* last.leave
-        assert.isFalse((yield* last.kept)?.cutShort)
-        yield* last.forget
-        assert.isUndefined(yield* last.kept)
+        yield* past.leave
+        assert.isUndefined(yield* past.last)
+        yield* past.keep({ root, session, peers: [peer(1)] })
+        yield* past.leave
+        assert.isFalse((yield* past.last)?.cutShort)
+        yield* past.end(session)
+        assert.isUndefined(yield* past.last)
+      })
+    ))
+
+  it.effect("remembers endedSessionsKeptMax sessions that are over, and forgets the oldest for one more", () =>
+    onDisk((past, disk) =>
+      Effect.gen(function*() {
+        const over = Array.from({ length: Limits.endedSessionsKeptMax }, (_, n) =>
+          `${n}`.padStart(22, "S") as typeof session)
+        const file = (ended: ReadonlyArray<string>) =>
+          disk.put("/state/past-sessions.json", new TextEncoder().encode(JSON.stringify({ version: 1, ended })))
+        file(over)
+        yield* past.keep({ root, session: other, peers: [peer(1)] })
+        yield* past.end(session)
+        assert.deepStrictEqual([...yield* past.ended], [...over.slice(1), session])
+        assert.strictEqual((yield* past.last)?.session, other)
+        file([...over, session])
+        assert.lengthOf([...yield* past.ended], 0)
       })
     ))
 })
@@ -165,9 +186,9 @@ describe("a student that starts again", () => {
       yield* student.kill(room.network)
       yield* room.teacher.kill(room.network)
       silence()
-      const path = `${stateFolder}/last-session.json`
-      const kept = JSON.parse(new TextDecoder().decode(student.disk.files(stateFolder).get("last-session.json")))
-      const { address } = kept.last.peers.find(({ address }: Kept["peers"][number]) =>
+      const path = `${stateFolder}/past-sessions.json`
+      const kept = JSON.parse(new TextDecoder().decode(student.disk.files(stateFolder).get("past-sessions.json")))
+      const { address } = kept.last.peers.find(({ address }: LastSession["peers"][number]) =>
         address.host === friend.port.host
       )
       const starts = (who: PeerId) =>
