@@ -121,7 +121,12 @@ const make = Effect.fnUntraced(function*(options: TeacherOptions) {
     link: JoinLink.encode({ root: root.publicKey, session, addresses })
   })
 
-  const joined = yield* Joined.make(publish, options.program).pipe(Effect.provide(services))
+  /** Whoever wrote it down, this session is over: a teacher who has lost the state may hear that from the room. */
+  const tell = (event: SessionEvent) =>
+    event.event === "session.ended"
+      ? Effect.andThen(Effect.ignore(hosted.end(root.publicKey)), publish(event))
+      : publish(event)
+  const joined = yield* Joined.make(tell, options.program).pipe(Effect.provide(services))
   yield* Effect.forkScoped(Joined.tellNotices(publish).pipe(Effect.provide(services)))
   yield* Effect.forkScoped(DiscoveryNotices.run(discovery, publish))
   const sightings = yield* discovery.sightings

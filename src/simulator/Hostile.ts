@@ -30,7 +30,8 @@ export const roles = [
   "hoard",
   "duplicate"
 ] as const
-export type Role = typeof roles[number]
+/** `resurrect` plays an ended session back: what it has heard of it, but for its end. Only lessons that end have use for it. */
+export type Role = typeof roles[number] | "resurrect"
 
 export interface HostileOptions {
   readonly name: string
@@ -175,9 +176,9 @@ export const run = Effect.fnUntraced(function*(
 
   const learn = (link: Link.Link, signed: ReadonlyArray<Signed>): void => {
     for (const entry of signed) {
-      if (entries.length < heardMax) entries.push(entry)
       try {
-        const { content } = JSON.parse(entry.body) as { readonly content: Share & { readonly _tag: string } }
+        const { content } = JSON.parse(entry.body) as { readonly content: Share | { readonly _tag: "End" } }
+        if (entries.length < heardMax && !(role === "resurrect" && content._tag === "End")) entries.push(entry)
         if (content._tag !== "Share" || shares.has(content.root)) continue
         shares.set(content.root, content)
         if (claims) { for (const other of new Set([link, ...links.values()])) claim(other, content) }
@@ -215,6 +216,7 @@ export const run = Effect.fnUntraced(function*(
         switch (message._tag) {
           case "Hello":
             post(link, { _tag: "Heads", first: true, received: 0, heads: [] })
+            if (role === "resurrect" && entries.length > 0) post(link, { _tag: "Entries", entries: entries as never })
             if (claims) { for (const share of shares.values()) claim(link, share) }
             break
           case "Ping":
@@ -368,6 +370,7 @@ export const run = Effect.fnUntraced(function*(
   const act: Effect.Effect<void> = Effect.suspend(() => {
     if (announcement === undefined) return Effect.void
     switch (role) {
+      case "resurrect":
       case "replay":
         toAll(() => entries.length === 0 ? undefined : { _tag: "Entries", entries: entries.slice(0, 64) as never })
         toAll(() =>
