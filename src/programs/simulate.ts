@@ -98,9 +98,14 @@ export const simulate = Command.make("simulate", {
     const [Simulation, CryptoNode] = yield* Effect.promise(() =>
       Promise.all([import("../simulator/Simulation.ts"), import("../services/node/CryptoNode.ts")])
     )
-    const report = yield* Simulation.run(options, trace ? (line) => streams.write(`${line}\n`) : undefined).pipe(
-      Effect.provide(CryptoNode.layerNode)
-    )
+    // A large lesson takes minutes: whoever watches sees that it goes on, and which one it is.
+    const isWatched = streams.outIsTerminal && !trace
+    const show = trace ? (line: string) => streams.write(`${line}\n`) : undefined
+    const passed = isWatched
+      ? (virtualMs: number) => streams.write(`\rSeed ${options.seed}: ${seconds(virtualMs)} of virtual time …  `)
+      : undefined
+    const report = yield* Simulation.run(options, show, passed).pipe(Effect.provide(CryptoNode.layerNode))
+    if (isWatched) streams.write("\r\u001b[K")
     streams.write(summary(options, report).map((line) => `${line}\n`).join(""))
     if (report.violations.length === 0) return
     streams.complain(

@@ -55,10 +55,14 @@ const keptWithinMs = 3_000
 /** How often the whole of every disk is looked at, and the caller gets to do something else. */
 const sliceMs = 1_000
 
-/** Runs a simulation. `show` takes the lines of the trace. Gives the real event loop a turn once a virtual second. */
+/**
+ * Runs a simulation. `show` takes the lines of the trace, `passed` every virtual second as it passes. Gives the real event
+ * loop a turn once a virtual second.
+ */
 export const run = Effect.fnUntraced(function*(
   options: Scenario.Options,
-  show?: (line: string) => void
+  show?: (line: string) => void,
+  passed?: (virtualMs: number) => void
 ): Effect.fn.Return<Report, never, Crypto> {
   const time = new VirtualTime()
   const trace = new Trace(() => time.nowMs, show)
@@ -429,6 +433,7 @@ export const run = Effect.fnUntraced(function*(
   const slice = Effect.suspend(() => {
     time.advance(time.nowMs + sliceMs)
     observer.checkAll()
+    passed?.(time.nowMs)
     return Effect.yieldNow
   })
   while (time.nowMs < scenario.calmMs && observer.violations.length === 0) yield* slice

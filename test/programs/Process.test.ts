@@ -30,6 +30,43 @@ const run = (
   return { signal, status, stderr, stdout }
 }
 
+describe("labfx simulate", () => {
+  const lesson = ["simulate", "--peers", "5", "--hostile", "1", "--loss", "2%", "--churn", "20%", "--bytes", "100kB"]
+  const short = [...lesson, "--minutes", "0.2"]
+
+  it("tells in a few lines what a seed has come to, the same every time", () => {
+    const { status, stderr, stdout } = run([...short, "--seed", "42"])
+    assert.strictEqual(status, ExitCode.ok)
+    assert.strictEqual(stderr, "")
+    assert.match(stdout, /^Seed 42: a teacher, 3 students and 1 hostile; [\d.]+ s of virtual time\.\n/)
+    assert.match(stdout, /\nTrace: \d+ events, digest [0-9a-f]{16}\.\n$/)
+    assert.isAtMost(stdout.split("\n").length, 10)
+    assert.strictEqual(run([...short, "--seed", "42"]).stdout, stdout)
+    assert.notStrictEqual(run([...short, "--seed", "43"]).stdout, stdout)
+  })
+
+  it("shows with --trace one line an event, as many as it says, and the same digest", () => {
+    const { stdout } = run([...short, "--seed", "42", "--trace"])
+    const lines = stdout.trimEnd().split("\n")
+    const events = lines.filter((line) => /^ *\d+\.\d{3} {2}\S/.test(line))
+    const summary = lines.slice(events.length)
+    assert.match(summary[0]!, /^Seed 42: /)
+    assert.strictEqual(summary.at(-1), run([...short, "--seed", "42"]).stdout.trimEnd().split("\n").at(-1))
+    assert.match(summary.at(-1)!, new RegExp(`^Trace: ${events.length} events, `))
+  })
+
+  it("draws a seed where none is given, and says which", () => {
+    const [first, second] = [run(short).stdout, run(short).stdout].map((stdout) => /^Seed (\d+): /.exec(stdout)?.[1])
+    assert.isDefined(first)
+    assert.notStrictEqual(first, second)
+  })
+
+  it("says what is wrong with a share or a size", () => {
+    assert.strictEqual(run(["simulate", "--loss", "lots"]).status, ExitCode.usage)
+    assert.strictEqual(run(["simulate", "--bytes", "2TB"]).status, ExitCode.usage)
+  })
+})
+
 describe("labfx keygen", () => {
   it("writes a key that only its owner can read, and says how students recognise it", () => {
     const { status, stdout } = run(["keygen", "--out", "first.key"])

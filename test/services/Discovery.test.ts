@@ -6,7 +6,7 @@ import * as Announcement from "../../src/protocol/Announcement.ts"
 import type { VerifiedCertificate } from "../../src/protocol/Certificate.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import { Crypto, type KeyPair } from "../../src/services/Crypto.ts"
-import { ListenError } from "../../src/services/Datagrams.ts"
+import { Datagrams, ListenError } from "../../src/services/Datagrams.ts"
 import { Discovery } from "../../src/services/Discovery.ts"
 import { layerNode } from "../../src/services/node/CryptoNode.ts"
 import { announcementOf, certify, pairOf } from "../support/Announcements.ts"
@@ -97,6 +97,30 @@ describe("Discovery", () => {
         })),
     { timeout: 120_000, arbitrary: { runs: 5 } }
   )
+
+  it.effect("answers nobody over UDP: a flood makes a listener send nothing, and a host no more than its second's announcement", () =>
+    onMedium({}, 3, (medium) =>
+      Effect.gen(function*() {
+        const listening = medium.machine(0)
+        yield* discoveryOf(medium, listening)
+        const teacher = yield* device(medium, host, 0)
+        const attacker = medium.machine(0)
+        const datagrams = Context.get(yield* Layer.build(medium.datagrams(attacker)), Datagrams)
+        const valid = announcementOf(crypto, session, pairOf(crypto, 9), 4_711)
+        const forged = valid.map((byte, i) => (i === valid.length - 20 ? byte ^ 1 : byte))
+        const garbage = valid.map((byte, i) => (byte * 31 + i) & 255)
+        const from = yield* datagrams.interfaces
+        for (let ms = 0; ms < 10_000; ms += 10) {
+          for (const bytes of [valid, forged, garbage]) yield* datagrams.broadcast(5_000, bytes, from)
+          yield* TestClock.adjust(10)
+        }
+        const addressOf = ({ number }: Machine) => `10.0.${number >> 8}.${number & 255}`
+        const sentBy = (machine: Machine) => medium.transmissions.filter(({ source }) => source === addressOf(machine))
+        assert.lengthOf(sentBy(attacker), 3_000)
+        assert.isEmpty(sentBy(listening))
+        assert.isAbove(sentBy(teacher.machine).length, 8)
+        assert.isAtMost(sentBy(teacher.machine).length, 1 + 10_000 / Limits.announceIntervalMsMin)
+      })))
 
   it.effect("lets the host be heard at once, and then every second", () =>
     onMedium({}, 1, (medium) =>
