@@ -207,6 +207,42 @@ describe("a student that starts again", () => {
       yield* stop(room)
     }).pipe(lesson("stranger")))
 
+  it.effect("loses no time by addresses at which nobody is any more: it joins when the other one does that remembers none", () =>
+    Effect.gen(function*() {
+      const { lab: room } = yield* lab()
+      const [student, other] = [room.student(), room.student()]
+      yield* room.teacher.start()
+      for (const each of [student, other]) yield* each.start()
+      yield* until(() => [student, other].every(isJoined), 5_000)
+      yield* settle
+      for (const each of [student, other]) yield* each.kill(room.network)
+      const path = `${stateFolder}/past-sessions.json`
+      const kept = JSON.parse(new TextDecoder().decode(student.disk.files(stateFolder).get("past-sessions.json")))
+      const silent = room.network.port("10.8.0.1")
+      room.network.silence(silent.host, student.port.host)
+      // Half of them are not there, half do not answer.
+      const gone = peers(100, 100 + Limits.peersRememberedMax).map(({ peer }, n) => ({
+        peer,
+        address: n % 2 === 0 ? { host: `10.7.0.${n}`, port: 1 } : { host: silent.host, port: 24_726 }
+      }))
+      student.disk.put(
+        path,
+        new TextEncoder().encode(JSON.stringify({ ...kept, last: { ...kept.last, peers: gone } }))
+      )
+      other.disk.delete(path)
+      for (const each of [student, other]) yield* each.start()
+      const joinedAfterMs = new Map<Device, number>()
+      for (let ms = 0; joinedAfterMs.size < 2; ms += 10) {
+        yield* TestClock.adjust(10)
+        for (const each of [student, other]) {
+          if (joins(each).length === 2 && !joinedAfterMs.has(each)) joinedAfterMs.set(each, ms)
+        }
+        assert.isBelow(ms, 3_000)
+      }
+      assert.closeTo(joinedAfterMs.get(student)!, joinedAfterMs.get(other)!, 20)
+      yield* stop(room)
+    }).pipe(lesson("gone")))
+
   it.effect("looks for no session that it has seen end", () =>
     Effect.gen(function*() {
       const { lab: room } = yield* lab()
