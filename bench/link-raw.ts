@@ -14,7 +14,7 @@ import * as Path from "node:path"
 import { Crypto } from "../src/services/Crypto.ts"
 import { layerNode as cryptoLayer } from "../src/services/node/CryptoNode.ts"
 import { layerNode as transportLayer } from "../src/services/node/TransportNode.ts"
-import { type Connection, Transport } from "../src/services/Transport.ts"
+import { type Connection, Transport, write } from "../src/services/Transport.ts"
 import { freshFolder, limitSeconds, natural, tied } from "./Processes.ts"
 
 const KiB = 1024
@@ -55,7 +55,7 @@ const send = Effect.fnUntraced(function*(connection: Connection, task: Task) {
     Fs.readSync(file, chunk, 0, chunkBytes, at % sourceBytes)
     for (let offset = 0; offset < chunkBytes; offset += task.writeBytes) {
       const part = chunk.subarray(offset, offset + task.writeBytes)
-      yield* connection.write(task.header ? [header, part] : [part])
+      yield* write(connection, task.header ? [header, part] : [part])
     }
   }
 })

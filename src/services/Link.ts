@@ -1,10 +1,11 @@
 /**
  * One link: frames over a connection, an outbox with lanes, an inbox with back-pressure.
  *
- * Three fibers serve it: one receives and decodes, one writes, and the caller's own takes from the inbox. The outbox
- * never makes its user wait; the inbox stops reading from the connection when its user lags.
+ * Two fibers serve it: one receives and decodes, and the caller's own takes from the inbox. Writing is done by plain calls,
+ * one write after another, because it happens thousands of times a second. The outbox never makes its user wait; the inbox
+ * stops reading from the connection when its user lags.
  */
-import { type Cause, Clock, Deferred, Effect, Fiber, Queue, Result, Schema, type Scope } from "effect"
+import { type Cause, Clock, Deferred, Effect, Queue, Result, Scheduler, Schema, type Scope } from "effect"
 import * as Frame from "../protocol/Frame.ts"
 import type { PeerId, Root } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
@@ -176,23 +177,27 @@ export const make = Effect.fnUntraced(function*(
 
   const lanes: Record<Lane, Array<Uint8Array>> = { link: [], log: [], swarm: [], lazy: [] }
   const chunks: Array<ChunkJob> = []
-  const wake = yield* Queue.sliding<void>(1)
   let waitingBytes = 0
   let ending = false
   /** When the oldest lazy frame has waited long enough. */
   let lazyDueMs = Infinity
+  const lazyWaits = yield* Queue.sliding<void>(1)
 
   const post = (lane: Lane, bytes: Uint8Array): void => {
     if (ending) return
     waitingBytes += bytes.length
     if (waitingBytes > Limits.outboxBytesMax) return end("slow", "the outbox is full")
     lanes[lane].push(bytes)
-    if (lane === "lazy") {
-      if (lazyDueMs !== Infinity) return
-      lazyDueMs = nowMs() + lazyMs
-    }
-    Queue.offerUnsafe(wake, undefined)
+    if (lane !== "lazy") return writeSoon()
+    if (lazyDueMs !== Infinity) return
+    lazyDueMs = nowMs() + lazyMs
+    Queue.offerUnsafe(lazyWaits, undefined)
   }
+  const lazyWaiting = Queue.take(lazyWaits).pipe(
+    Effect.andThen(Effect.suspend(() => Effect.sleep(lazyMs))),
+    Effect.andThen(Effect.sync(() => writeSoon())),
+    Effect.forever
+  )
 
   const take = (lane: Array<Uint8Array>, parts: Array<Uint8Array>, bytes: number): number => {
     let taken = 0
@@ -212,42 +217,55 @@ export const make = Effect.fnUntraced(function*(
   }
 
   let writingSinceMs: number | undefined
-  const write = (parts: ReadonlyArray<Uint8Array>) => {
-    writingSinceMs = nowMs()
-    return Effect.tap(connection.write(parts), () => {
-      writingSinceMs = undefined
-      return Effect.void
-    })
+  let writesSoon = false
+  /** Nothing more is written: everything has been, or the connection is gone. */
+  const silent = Deferred.makeUnsafe<void>()
+  const dispatcher = (yield* Scheduler.Scheduler).makeDispatcher()
+
+  /** What is posted in one turn goes in one write. */
+  const writeSoon = (): void => {
+    if (writesSoon || writingSinceMs !== undefined) return
+    writesSoon = true
+    dispatcher.scheduleTask(writeNext, 0)
   }
 
-  const writer = Effect.gen(function*() {
-    while (true) {
-      const parts: Array<Uint8Array> = []
-      takeFrames(parts)
-      const job = ending ? undefined : chunks[0]
-      if (job !== undefined) {
-        const payload = job.bytes.subarray(job.offset, job.offset + Limits.dataFrameBytesMax)
-        const header = { _tag: "Data", share: job.share, index: job.index, offset: job.offset }
-        parts.push(Frame.encodeDataHeader(header, payload.length), payload)
-        job.offset += payload.length
-      }
-      if (parts.length > 0) {
-        yield* write(parts)
-        if (job !== undefined && job.offset >= job.bytes.length) {
-          chunks.shift()
-          job.done(true)
-        }
-      } else if (ending) return
-      else if (lazyDueMs === Infinity) yield* Queue.take(wake)
-      else yield* Effect.timeoutOption(Queue.take(wake), Math.max(1, lazyDueMs - nowMs()))
+  /** Writes what comes next, and what comes after that when the system has taken it. */
+  const writeNext = (): void => {
+    writesSoon = false
+    if (writingSinceMs !== undefined || Deferred.isDoneUnsafe(silent)) return
+    const parts: Array<Uint8Array> = []
+    takeFrames(parts)
+    const job = ending ? undefined : chunks[0]
+    if (job !== undefined) {
+      const payload = job.bytes.subarray(job.offset, job.offset + Limits.dataFrameBytesMax)
+      const header = { _tag: "Data", share: job.share, index: job.index, offset: job.offset }
+      parts.push(Frame.encodeDataHeader(header, payload.length), payload)
+      job.offset += payload.length
     }
-  })
+    if (parts.length === 0) {
+      if (ending) Deferred.doneUnsafe(silent, Effect.void)
+      return
+    }
+    writingSinceMs = nowMs()
+    connection.write(parts, (lost) => {
+      writingSinceMs = undefined
+      if (lost !== undefined) {
+        finish({ code: "leaving", detail: lost.detail, here: false })
+        return void Deferred.doneUnsafe(silent, Effect.void)
+      }
+      if (job !== undefined && job.offset >= job.bytes.length) {
+        chunks.shift()
+        job.done(true)
+      }
+      writeNext()
+    })
+  }
 
   const sendChunk = (share: Root, index: number, bytes: Uint8Array): Effect.Effect<boolean> =>
     Effect.callback<boolean>((resume) => {
       if (ending) return resume(Effect.succeed(false))
       chunks.push({ share, index, bytes, offset: 0, done: (sent) => resume(Effect.succeed(sent)) })
-      Queue.offerUnsafe(wake, undefined)
+      writeSoon()
     }).pipe(Effect.uninterruptible)
 
   const end = (code: GoodbyeCode, detail: string): void => {
@@ -259,17 +277,14 @@ export const make = Effect.fnUntraced(function*(
     lanes.link.push(Frame.encodeControl({ _tag: "Goodbye", code, detail: shortened(detail) }))
     ending = true
     finish({ code, detail, here: true })
-    Queue.offerUnsafe(wake, undefined)
+    writeSoon()
   }
 
   // ---- life --------------------------------------------------------------------------------------------------------
 
   yield* Effect.forkScoped(calming)
+  yield* Effect.forkScoped(lazyWaiting)
   const lost = (detail: string) => Effect.sync(() => finish({ code: "leaving", detail, here: false }))
-  const writing = yield* writer.pipe(
-    Effect.catchTag("ConnectionLost", (error) => lost(error.detail)),
-    Effect.forkScoped
-  )
   yield* connection.receive(onBytes).pipe(
     Effect.catchTag("ConnectionLost", (error) => lost(error.detail)),
     Effect.andThen(lost("closed by the other side")),
@@ -286,11 +301,10 @@ export const make = Effect.fnUntraced(function*(
   yield* Effect.addFinalizer(() =>
     Effect.gen(function*() {
       if (!ending) end("leaving", "")
-      // The writer holds buffers of the callers until its write is over, so it is awaited before they are given back.
-      yield* writing.pipe(
-        (fiber) => Effect.timeoutOption(Fiber.join(fiber), goodbyeTimeoutMs),
-        Effect.andThen(Fiber.interrupt(writing))
-      )
+      // A write that is under way holds buffers of the callers, so it is awaited before they are given back.
+      writeSoon()
+      yield* Effect.timeoutOption(Deferred.await(silent), goodbyeTimeoutMs)
+      Deferred.doneUnsafe(silent, Effect.void)
       for (const job of chunks.splice(0)) job.done(false)
     })
   )

@@ -1,5 +1,5 @@
 /** Encrypted byte streams between peers whose keys are proven: TLS 1.3 over TCP, or their virtual twin. */
-import { Context, type Effect, type Queue, Schema, type Scope } from "effect"
+import { Context, Effect, type Queue, Schema, type Scope } from "effect"
 import { PeerId, type PublicKey } from "../protocol/Ids.ts"
 import { Address } from "../protocol/Wire.ts"
 import type { KeyPair } from "./Crypto.ts"
@@ -44,12 +44,21 @@ export interface Connection {
   /** Stops or goes on handing over bytes: back-pressure towards the sender. Idempotent. */
   readonly setReading: (reading: boolean) => void
   /**
-   * Writes the parts in order and completes when the system has taken all of them, so that at most one write and the
-   * kernel's own buffer are ahead of whatever is written next. The parts must not change until then. One at a time.
-   * Interrupting it takes nothing back: what was handed over is still sent whole.
+   * Writes the parts in order and calls `done` once the system has taken all of them, so that at most one write and the
+   * kernel's own buffer are ahead of whatever is written next; or with what became of the connection. The parts must not
+   * change until then. One at a time. A plain call that never waits: a link writes thousands of times a second.
    */
-  readonly write: (parts: ReadonlyArray<Uint8Array>) => Effect.Effect<void, ConnectionLost>
+  readonly write: (parts: ReadonlyArray<Uint8Array>, done: (lost: ConnectionLost | undefined) => void) => void
 }
+
+/** {@link Connection.write} as an effect. Interrupting it takes nothing back: what was handed over is still sent whole. */
+export const write = (
+  connection: Connection,
+  parts: ReadonlyArray<Uint8Array>
+): Effect.Effect<void, ConnectionLost> =>
+  Effect.callback((resume) =>
+    connection.write(parts, (lost) => resume(lost === undefined ? Effect.void : Effect.fail(lost)))
+  )
 
 export class Transport extends Context.Service<Transport, {
   /**

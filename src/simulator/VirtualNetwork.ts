@@ -105,6 +105,8 @@ export class VirtualNetwork {
   onTraffic: (what: string, from: Port, to: Port, bytes: number) => void = () => {}
   readonly #options: NetworkOptions
   readonly #runFork: (effect: Effect.Effect<void>) => void
+  /** The same for what whoever closes everything still waits for. */
+  readonly #runToEnd: (effect: Effect.Effect<void>) => void
   readonly #clock: Clock.Clock
   readonly #random: Chance
   readonly #crypto: Crypto["Service"]
@@ -113,12 +115,14 @@ export class VirtualNetwork {
   private constructor(
     options: NetworkOptions,
     runFork: (effect: Effect.Effect<void>) => void,
+    runToEnd: (effect: Effect.Effect<void>) => void,
     clock: Clock.Clock,
     random: Chance,
     crypto: Crypto["Service"]
   ) {
     this.#options = options
     this.#runFork = runFork
+    this.#runToEnd = runToEnd
     this.#clock = clock
     this.#random = random
     this.#crypto = crypto
@@ -131,9 +135,11 @@ export class VirtualNetwork {
     const runFork = (effect: Effect.Effect<void>) => {
       Effect.runForkWith(context)(Effect.forkIn(effect, scope))
     }
+    const runToEnd = (effect: Effect.Effect<void>) => void Effect.runForkWith(context)(effect)
     return new VirtualNetwork(
       options,
       runFork,
+      runToEnd,
       yield* Clock.Clock,
       yield* Random.Random,
       yield* Crypto
@@ -313,23 +319,28 @@ export class VirtualNetwork {
           if (reading) Deferred.doneUnsafe(mine.resumed, Effect.void)
           else mine.resumed = Deferred.makeUnsafe<void>()
         },
-        write: (parts) =>
-          orLost(Effect.suspend(() => {
-            if (here.life !== life) return Effect.never
-            const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-            let at = 0
-            for (const part of parts) {
-              bytes.set(part, at)
-              at += part.length
-            }
+        write: (parts, done) => {
+          const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+          let at = 0
+          for (const part of parts) {
+            bytes.set(part, at)
+            at += part.length
+          }
+          // What is lost is found out by waiting.
+          let left: Effect.Effect<void> = Effect.never
+          if (here.life === life && !Deferred.isDoneUnsafe(mine.lost)) {
             const { arriveMs, leftMs } = this.#transmit(here, there, bytes.length, latencyMs)
             other.lastArriveMs = Math.max(other.lastArriveMs, arriveMs + this.#jitterMs())
             Queue.offerUnsafe(other.inbound, { bytes, arriveMs: other.lastArriveMs })
             other.unreadBytes += bytes.length
-            if (other.unreadBytes <= windowBytes) return sleepUntil(leftMs)
-            if (Deferred.isDoneUnsafe(other.drained)) other.drained = Deferred.makeUnsafe<void>()
-            return Effect.andThen(Deferred.await(other.drained), sleepUntil(leftMs))
-          }))
+            left = sleepUntil(leftMs)
+            if (other.unreadBytes > windowBytes) {
+              if (Deferred.isDoneUnsafe(other.drained)) other.drained = Deferred.makeUnsafe<void>()
+              left = Effect.andThen(Deferred.await(other.drained), left)
+            }
+          }
+          this.#runToEnd(Effect.match(orLost(left), { onSuccess: () => done(undefined), onFailure: done }))
+        }
       }
     }
     const dialling = side(ends[0], ends[1], [from, to], toKey, target, true)

@@ -12,7 +12,7 @@ import * as Limits from "../../src/protocol/Limits.ts"
 import { Crypto, type KeyPair } from "../../src/services/Crypto.ts"
 import { layerNode as cryptoLayer, privateKeyPem, signRaw } from "../../src/services/node/CryptoNode.ts"
 import { layerNode, layerNodeWith } from "../../src/services/node/TransportNode.ts"
-import { type Connection, type ConnectionLost, DialError, Transport } from "../../src/services/Transport.ts"
+import { type Connection, type ConnectionLost, DialError, Transport, write } from "../../src/services/Transport.ts"
 
 const loopback = "127.0.0.1"
 
@@ -261,7 +261,7 @@ describe("Transport", () => {
       const visit = Effect.fnUntraced(function*(more: Tls.ConnectionOptions) {
         const visiting = yield* Effect.forkScoped(tlsStranger(listener.port, { ...options, ...more }))
         const accepted = yield* Queue.take(listener.accepted)
-        yield* accepted.write([new Uint8Array(1)])
+        yield* write(accepted, [new Uint8Array(1)])
         yield* transport.close(accepted)
         return yield* Fiber.join(visiting)
       })
@@ -362,7 +362,7 @@ describe("Transport", () => {
             to.setReading(false)
             setImmediate(() => to.setReading(true))
           }).pipe(Effect.forkScoped({ startImmediately: true }))
-          for (let i = 0; i < messages.length; i += partsMax) yield* from.write(messages.slice(i, i + partsMax))
+          for (let i = 0; i < messages.length; i += partsMax) yield* write(from, messages.slice(i, i + partsMax))
           if (total > 0) yield* Deferred.await(all)
           assert.strictEqual(hash.digest("hex"), expected)
         })
@@ -380,7 +380,7 @@ describe("Transport", () => {
       Effect.gen(function*() {
         const ends = yield* connected
         const parts = [randomBytes(10), randomBytes(40_000)]
-        yield* ends[sender].write(parts)
+        yield* write(ends[sender], parts)
         yield* Effect.forkScoped(ends.transport.close(ends[sender]), { startImmediately: true })
         for (let i = 0; i < 50; i++) yield* turn
         const { fiber, received } = yield* collect(ends[receiver])
@@ -402,7 +402,7 @@ describe("Transport", () => {
         const { fiber, received } = yield* collect(ends[receiver])
         let written = 0
         yield* Effect.gen(function*() {
-          for (; written < writes; written++) yield* ends[sender].write([part])
+          for (; written < writes; written++) yield* write(ends[sender], [part])
           yield* ends.transport.close(ends[sender])
         }).pipe(Effect.forkScoped)
         yield* untilStill(() => written)
@@ -431,7 +431,7 @@ describe("Transport", () => {
         const fiber = yield* ends[receiver].receive(() => {
           throw new Error("mine")
         }).pipe(Effect.forkScoped({ startImmediately: true }))
-        yield* ends[sender].write([randomBytes(100_000)]).pipe(Effect.ignore)
+        yield* write(ends[sender], [randomBytes(100_000)]).pipe(Effect.ignore)
         const exit = yield* Fiber.await(fiber)
         assert.isTrue(Exit.hasDies(exit))
         yield* onlyTheFriendGetsIn(ends.listener)
@@ -453,7 +453,7 @@ describe("Transport", () => {
       const writing = yield* Effect.forkScoped(
         Effect.forever(Effect.suspend(() => {
           written++
-          return dialled.write([new Uint8Array(64 * 1024)])
+          return write(dialled, [new Uint8Array(64 * 1024)])
         }))
       )
       yield* untilStill(() => written)
@@ -462,7 +462,7 @@ describe("Transport", () => {
       const failures: Array<ConnectionLost> = [yield* Effect.flip(Fiber.join(writing))]
       for (const { fiber } of receiving) failures.push(yield* Effect.flip(Fiber.join(fiber)))
       assert.deepStrictEqual(failures.map(({ _tag }) => _tag), ["ConnectionLost", "ConnectionLost", "ConnectionLost"])
-      assert.strictEqual((yield* Effect.flip(dialled.write([new Uint8Array(1)])))._tag, "ConnectionLost")
+      assert.strictEqual((yield* Effect.flip(write(dialled, [new Uint8Array(1)])))._tag, "ConnectionLost")
     })
   )
 
@@ -490,7 +490,7 @@ describe("Transport", () => {
       yield* transport.close(dialled)
       yield* Fiber.join(far.fiber)
       yield* Fiber.join(near.fiber)
-      assert.strictEqual((yield* Effect.flip(dialled.write([new Uint8Array(1)])))._tag, "ConnectionLost")
+      assert.strictEqual((yield* Effect.flip(write(dialled, [new Uint8Array(1)])))._tag, "ConnectionLost")
     })
   )
 
@@ -499,7 +499,7 @@ describe("Transport", () => {
     Effect.gen(function*() {
       const { accepted, dialled, transport } = yield* connected
       accepted.setReading(false)
-      const writing = yield* Effect.forkScoped(Effect.forever(dialled.write([new Uint8Array(1024 * 1024)])))
+      const writing = yield* Effect.forkScoped(Effect.forever(write(dialled, [new Uint8Array(1024 * 1024)])))
       for (let i = 0; i < 200; i++) yield* turn
       yield* transport.close(dialled)
       assert.strictEqual((yield* Effect.flip(Fiber.join(writing)))._tag, "ConnectionLost")

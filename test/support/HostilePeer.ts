@@ -10,7 +10,7 @@ import { type Address, type Hello, Message } from "../../src/protocol/Wire.ts"
 import { Crypto, type KeyPair } from "../../src/services/Crypto.ts"
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
 import * as TransportNode from "../../src/services/node/TransportNode.ts"
-import { type Connection, Transport } from "../../src/services/Transport.ts"
+import { type Connection, Transport, write } from "../../src/services/Transport.ts"
 
 export interface HostilePeer {
   readonly self: KeyPair
@@ -62,7 +62,7 @@ export const join = Effect.fnUntraced(function*(
     Effect.forkScoped
   )
   const hello = yield* Deferred.await(theirs)
-  const sayBytes = (...bytes: ReadonlyArray<Uint8Array>) => Effect.ignore(connection.write(bytes))
+  const sayBytes = (...bytes: ReadonlyArray<Uint8Array>) => Effect.ignore(write(connection, bytes))
   const say = (message: unknown) => sayBytes(Frame.encodeControl(message))
   if (options.greet !== false) {
     const ours: Hello = { ...hello, name: "mallory", listenPort: 0, program: "hostile" }

@@ -10,6 +10,7 @@ import { Effect, Queue } from "effect"
 import * as Crypto from "node:crypto"
 import * as Frame from "../../src/protocol/Frame.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
+import { write } from "../../src/services/Transport.ts"
 import * as HostilePeer from "./HostilePeer.ts"
 
 const address = { host: process.argv[2]!, port: Number(process.argv[3]) }
@@ -39,7 +40,7 @@ const header = (kind: number, jsonBytes: number, payloadBytes: number): Uint8Arr
 const flood = (peer: HostilePeer.HostilePeer, frame: (n: number) => Uint8Array) =>
   Effect.gen(function*() {
     for (let n = 0;; n += 16) {
-      yield* peer.connection.write(Array.from({ length: 16 }, (_, i) => frame(n + i)))
+      yield* write(peer.connection, Array.from({ length: 16 }, (_, i) => frame(n + i)))
       // A write that is taken at once must not keep this process from hearing that the link is over.
       yield* Effect.sleep(0)
     }

@@ -186,7 +186,7 @@ const makeConnection = (inbox: Inbox, key: PublicKey, remote: Address, dialled: 
   const socket = inbox.socket
   const peer = peerIdOf(key)
   let why = "closed"
-  let writer: Resume | undefined
+  let writer: ((lost: ConnectionLost | undefined) => void) | undefined
   const lost = () => new ConnectionLost({ peer, detail: why })
 
   socket.on("error", (error) => {
@@ -197,7 +197,7 @@ const makeConnection = (inbox: Inbox, key: PublicKey, remote: Address, dialled: 
     inbox.lose(lost())
     const waiting = writer
     writer = undefined
-    waiting?.(Effect.fail(lost()))
+    waiting?.(lost())
   })
 
   const connection: Connection = {
@@ -211,27 +211,26 @@ const makeConnection = (inbox: Inbox, key: PublicKey, remote: Address, dialled: 
         return Effect.sync(() => inbox.setReading(false))
       }),
     setReading: (reading) => inbox.setReading(reading),
-    write: (parts) =>
-      Effect.callback((resume) => {
-        if (!socket.writable) return resume(Effect.fail(lost()))
-        writer = resume
-        const written = (error?: Error | null) => {
-          if (writer !== resume) return
-          writer = undefined
-          if (error) why = describe(error)
-          resume(error ? Effect.fail(lost()) : Effect.void)
-        }
-        const last = parts.length - 1
-        if (last <= 0) {
-          socket.write(parts[0] ?? new Uint8Array(0), written)
-          return
-        }
-        // Node joins what is written while a socket is corked: one call of the system for all parts.
-        socket.cork()
-        for (let i = 0; i < last; i++) socket.write(parts[i]!)
-        socket.write(parts[last]!, written)
-        socket.uncork()
-      })
+    write: (parts, done) => {
+      if (!socket.writable) return process.nextTick(done, lost())
+      writer = done
+      const written = (error?: Error | null) => {
+        if (writer !== done) return
+        writer = undefined
+        if (error) why = describe(error)
+        done(error ? lost() : undefined)
+      }
+      const last = parts.length - 1
+      if (last <= 0) {
+        socket.write(parts[0] ?? new Uint8Array(0), written)
+        return
+      }
+      // Node joins what is written while a socket is corked: one call of the system for all parts.
+      socket.cork()
+      for (let i = 0; i < last; i++) socket.write(parts[i]!)
+      socket.write(parts[last]!, written)
+      socket.uncork()
+    }
   }
 
   // A socket that is destroyed with unread bytes in it resets the connection, which throws away what the other side has
