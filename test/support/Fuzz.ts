@@ -146,6 +146,15 @@ const hostileText = [
 /** Stands for one of {@link hostileText} until the JSON is text. */
 const hole = "\u0001hole\u0001"
 
+/** No caller hands more to a decoder: a frame has 64 KiB, a file of the state a megabyte. */
+const inputBytesMax = 2 ** 21
+
+/** As many of the items as stay below {@link inputBytesMax}, whatever an earlier mutation has made of one. */
+const many = (items: ReadonlyArray<unknown>, count: number): number => {
+  const largest = Math.max(1, ...items.slice(0, count).map((item) => String(JSON.stringify(item)).length))
+  return Math.max(1, Math.min(count, Math.floor(inputBytesMax / largest)))
+}
+
 /** Changes one value somewhere in it. */
 const mutateValue = (value: unknown, draw: Draw): unknown => {
   if (typeof value !== "object" || value === null || draw(8) === 0) {
@@ -173,7 +182,7 @@ const mutateValue = (value: unknown, draw: Draw): unknown => {
         copy.splice(at, 0, copy[draw(Math.max(1, copy.length))])
         break
       case 2:
-        return Array.from({ length: 1 + draw(600) }, (_, i) => copy[i % Math.max(1, copy.length)])
+        return Array.from({ length: many(copy, 1 + draw(600)) }, (_, i) => copy[i % Math.max(1, copy.length)])
       default:
         if (copy.length > 0) copy[at % copy.length] = mutateValue(copy[at % copy.length], draw)
     }
@@ -521,7 +530,9 @@ export const run = (target: Target, seed: number, count: number): Run => {
   for (; tried < Math.max(count, target.corpus.length) && found.length < foundMax; tried++) {
     let input = target.corpus[tried % target.corpus.length]!
     if (tried >= target.corpus.length) {
-      for (let times = 1 + draw(3); times > 0; times--) input = target.mutate(input, draw)
+      for (let times = 1 + draw(3); times > 0 && input.length <= inputBytesMax; times--) {
+        input = target.mutate(input, draw)
+      }
     }
     const startMs = performance.now()
     try {
