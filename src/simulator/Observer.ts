@@ -49,6 +49,8 @@ export class Observer {
   readonly #sessions = new Map<SessionId, PublicKey>()
   /** Which device each author is. */
   readonly #authors = new Map<PeerId, string>()
+  /** What has been shown under each author's numbers. */
+  readonly #numbered = new Map<string, Set<string>>()
   /** Texts that people have typed, by device. */
   readonly #typed = new Map<string, Set<string>>()
   readonly #onViolation: (who: string, what: string) => void
@@ -133,6 +135,17 @@ export class Observer {
 
   isRotten(device: Device): boolean {
     return this.#known.get(device)!.rotten
+  }
+
+  /**
+   * Whether its author has given the number of a line to two messages, because its own log was spoilt and nobody was there to
+   * give it back: devices keep the one they saw first.
+   */
+  isTwofold(line: string): boolean {
+    const [author, number] = line.split(" ") as [PeerId, string]
+    const name = this.#authors.get(author)
+    const isSpoilt = Array.from(this.#known.values()).some(({ device, rotten }) => rotten && device.name === name)
+    return isSpoilt && (this.#numbered.get(`${author} ${number}`)?.size ?? 0) > 1
   }
 
   /** Whether a line of {@link messages} was said by somebody who belongs to the room. */
@@ -273,6 +286,8 @@ export class Observer {
     }
     this.#author(device, author, name)
     known.said.add(line)
+    const numbered = this.#numbered.get(`${author} ${number}`) ?? new Set()
+    this.#numbered.set(`${author} ${number}`, numbered.add(text))
     if (this.#typed.get(name)?.has(text) !== true) this.#violated(device, `shows "${text}", which ${name} never said`)
   }
 }

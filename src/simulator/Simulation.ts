@@ -484,7 +484,7 @@ export const run = Effect.fnUntraced(function*(
       // What a disk has spoilt may have been the only copy: then only what the device still has is to be had from it.
       const shown = observer.isRotten(device) ? [] : observer.messages(device)
       const typed = [...conversation].filter((line) => observer.isHonest(line))
-      for (const line of [...shown, ...typed]) messages.add(line)
+      for (const line of [...shown, ...typed]) if (!observer.isTwofold(line)) messages.add(line)
     }
     for (const { device, text } of accepted) {
       if (views.has(device) && !observer.isRotten(device) && ![...messages].some((line) => line.endsWith(` ${text}`))) {

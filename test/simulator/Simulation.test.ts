@@ -75,6 +75,15 @@ describe("simulation", () => {
       minutes: 3,
       bytesPerSecond: 1_000_000
     }],
+    ["a device whose own log was spoilt numbered two messages alike, while nobody was there who had the first", {
+      seed: 720_008,
+      peers: 3,
+      churn: 2,
+      faults: 1,
+      bytes: 300_000,
+      minutes: 3,
+      bytesPerSecond: 1_000_000
+    }],
     ["a log that could not be opened when the session began was never kept", {
       seed: 300_091,
       peers: 10,
