@@ -202,11 +202,18 @@ export const certificatesMax = 16
 
 // ---- Statuses ------------------------------------------------------------------------------------------------------
 
-/** How often a device says how it stands, at most; and how many statuses a second that tell figures alone a whole room makes, about. */
+/**
+ * How often a device says how it stands, at most; and how many statuses a second that tell figures alone a whole room makes,
+ * about: what a host verifies in 3 ms of each second.
+ */
 export const statusIntervalMs = 3_000
-export const statusesPerSecondMax = 5
-/** How often a device repeats its status unchanged, and after how much silence it is forgotten. */
+export const statusesPerSecondMax = 15
+/**
+ * How often a device repeats its status unchanged; how many statuses a second a whole room makes that everybody hears,
+ * about, which comes to 3 KB; and after how much silence a device is forgotten.
+ */
 export const statusRefreshMs = 20_000
+export const statusFloodsPerSecondMax = 1
 export const statusExpiryMs = 60_000
 /** How often statuses go over one link, at most. */
 export const statusBatchIntervalMs = 2_000

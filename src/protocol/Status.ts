@@ -1,5 +1,5 @@
 /**
- * A device's own word on how it stands, gossiped so that the teacher sees it over any number of hops.
+ * A device's own word on how it stands, passed on so that the teacher sees it over any number of hops.
  *
  * The newest statement of a peer replaces its older ones.
  */
@@ -32,6 +32,11 @@ export const ShareStatus = Schema.Struct({
 export const Status = Schema.Struct({
   /** Of two statements of one peer, the one with the larger number counts. */
   number: Schema.Natural,
+  /**
+   * The number of its device's last statement that is for everybody; absent where that is this one. Who has that, or a
+   * later one, needs this only on the way to a host.
+   */
+  since: Schema.optionalKey(Schema.Natural),
   name: shortText(Limits.nameBytesMax),
   /** What it runs, e.g. `labfx 0.1.0`. */
   program: Schema.optionalKey(Program),

@@ -2,16 +2,27 @@
  * The newest status of every device as an IO-less state machine.
  *
  * A status is signed by the device it is about, so it can come by any way. Only the newest of a device counts; what is
- * lost or late is replaced by the next. Signatures are checked outside: {@link sight} says beforehand whether a status
- * is worth it. State is changed in place; time comes in with every input.
+ * lost or late is replaced by the next. What a device says is of two kinds. Now and then it is for everybody, and floods
+ * over every link. In between it is for the hosts' pages alone, and goes only the way that leads there: over the link to
+ * the host, or else the one by which the host's own newest status came first (reverse path forwarding, Dalal and Metcalfe
+ * 1978). So every status of a host points out a short way to it again, and nobody has to be believed about that.
+ *
+ * Signatures are checked outside: {@link sight} says beforehand whether a status is worth it. State is changed in place;
+ * time comes in with every input.
  *
  * Invariants, named by `test/protocol/Statuses.test.ts`:
  *
  * 1. **Newest wins:** the number kept for a device never falls while it is remembered.
- * 2. **Everybody knows:** while the mesh stays connected, each device's newest status reaches every device.
- * 3. **Frugal:** over one link statuses go at most once in `statusBatchIntervalMs`, and none that is known to be there.
- * 4. **Forgotten in time:** a device not heard of for `statusExpiryMs` is gone, and old news of it does not bring it back.
- * 5. **Without clocks:** a device that starts again goes on from the largest number that others remember of it.
+ * 2. **Everybody knows:** while the mesh stays connected, each status for everybody, or a newer one, reaches every device.
+ *    Nothing that another device says or withholds on one way keeps it from coming by another.
+ * 3. **The host knows first:** while the mesh stays connected and passes on what it should, each device's newest status
+ *    reaches every host that is heard of.
+ * 4. **Nobody else is told:** what is not for everybody reaches only who is on the way to a host.
+ * 5. **Frugal:** over one link statuses go at most once in `statusBatchIntervalMs`, and none that is known to be there. A
+ *    whole room says about `statusFloodsPerSecondMax` a second for everybody, however large it is.
+ * 6. **Forgotten in time:** a device not heard of for `statusExpiryMs`, longer in a large room, is gone, and old news of it
+ *    does not bring it back.
+ * 7. **Without clocks:** a device that starts again goes on from the largest number that its neighbors remember of it.
  */
 import type { PeerId, PublicKey, Signature } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
@@ -26,8 +37,8 @@ const statusOverheadBytes = 176
 const statusesOverheadBytes = 64
 /** Recent signatures of one device: an older status that comes by a slower way is recognised without a verification. */
 const signaturesKept = 4
-/** What is older is not sent to new links: its device has refreshed it or is gone. */
-const sendableMs = 1.5 * Limits.statusRefreshMs
+/** A host speaks to everybody every `statusRefreshMs`: one that has not for so long is gone, and no way leads there. */
+const hostSilentMs = 1.5 * Limits.statusRefreshMs
 /** How long the number of a forgotten device is remembered, so that old news of it is known as such. */
 const tombstoneMs = 10 * Limits.statusExpiryMs
 /** Messages of one link that are looked at, a second and at once: twice what an honest one sends, and a stall's worth. */
@@ -42,11 +53,14 @@ interface Known {
   heardMs: number
   /** Whether it has been heard of lately; else only its number matters. */
   live: boolean
-  readonly signatures: Array<Signature>
+  /** The links by which its newest status came, the first one first; none for this device's own. */
+  cameBy: Array<PeerId>
+  readonly recent: Array<{ readonly signature: Signature; readonly number: number }>
 }
 
 interface Link {
   readonly peer: PeerId
+  readonly key: PublicKey
   /** The number the other side has, of each device. */
   readonly known: Map<PublicKey, number>
   sentMs: number
@@ -57,8 +71,12 @@ export interface State {
   readonly self: PublicKey
   readonly known: Map<PublicKey, Known>
   readonly links: Map<PeerId, Link>
-  /** The number of this device's newest status. */
+  /** The keys of those who host the session, or have. */
+  hosts: ReadonlySet<PublicKey>
+  /** The number of this device's newest status, and of the last that was for everybody. */
   number: number
+  since: number
+  floodedMs: number
   /** When that was signed, and what has changed since. Nothing is said before there is anything to say. */
   signedMs: number
   changed: "nothing" | "figures" | "matters"
@@ -71,9 +89,11 @@ export interface Item {
 }
 
 export type Input =
-  | { readonly _tag: "NeighborUp"; readonly peer: PeerId }
+  | { readonly _tag: "NeighborUp"; readonly peer: PeerId; readonly key: PublicKey }
   | { readonly _tag: "NeighborDown"; readonly peer: PeerId }
   | { readonly _tag: "Received"; readonly peer: PeerId; readonly items: ReadonlyArray<Item> }
+  /** Who hosts the session, or has. */
+  | { readonly _tag: "Hosts"; readonly hosts: ReadonlySet<PublicKey> }
   /** This device stands differently now: by figures alone, or in a way that somebody waits for (`matters`). */
   | { readonly _tag: "Changed"; readonly matters: boolean }
   /** The answer to `Sign`. */
@@ -83,8 +103,8 @@ export type Input =
 
 export type Output =
   | { readonly _tag: "Send"; readonly peer: PeerId; readonly message: Statuses }
-  /** Sign how this device stands under this number; answered by `Signed` at once. */
-  | { readonly _tag: "Sign"; readonly number: number }
+  /** Sign how this device stands under this number, with this `since`; answered by `Signed` at once. */
+  | { readonly _tag: "Sign"; readonly number: number; readonly since: number }
   /** What {@link current} gives has changed. */
   | { readonly _tag: "News" }
 
@@ -92,7 +112,10 @@ export const make = (self: PublicKey): State => ({
   self,
   known: new Map(),
   links: new Map(),
+  hosts: new Set(),
   number: 0,
+  since: 0,
+  floodedMs: -Infinity,
   signedMs: -Infinity,
   changed: "nothing"
 })
@@ -108,25 +131,42 @@ export const sight = (state: State, signed: Signed): "known" | "unwanted" | "new
   const known = state.known.get(signed.key)
   if (known === undefined) return state.known.size < Limits.statusPeersMax ? "new" : "unwanted"
   // A forged body under a known signature would be no newer than what it pretends to be: not worth a look either.
-  return known.signatures.includes(signed.signature) ? "known" : "new"
+  return known.recent.some(({ signature }) => signature === signed.signature) ? "known" : "new"
 }
 
 /** The devices heard of lately, this one included. */
 export const current = (state: State): ReadonlyArray<{ readonly key: PublicKey; readonly status: Status }> =>
   Array.from(state.known.values()).filter(({ live }) => live)
 
-/** How often this device may tell mere figures: the larger the room, the less often, so that listening costs the same. */
+/** How often a device speaks to everybody: the larger the room, the less often, so that listening costs the same. */
+export const floodIntervalMs = (devicesCount: number): number =>
+  Math.max(Limits.statusRefreshMs, (devicesCount * 1_000) / Limits.statusFloodsPerSecondMax)
+
+/** What is older is not sent to new links: its device has refreshed it or is gone. Devices that fell silent count. */
+const sendableMs = (state: State): number => 1.5 * floodIntervalMs(state.known.size)
+
+const expiryMs = (state: State): number => Math.max(Limits.statusExpiryMs, sendableMs(state))
+
+/** How often this device may tell mere figures, so that a host has as much to listen to in a room of any size. */
 const figuresIntervalMs = (state: State): number =>
   Math.max(Limits.statusIntervalMs, (state.known.size * 1_000) / Limits.statusesPerSecondMax)
+
+/** Whether what this device says next is for everybody. A host's word always reaches all in time, and points out the way. */
+const isForAll = (state: State, nowMs: number): boolean => {
+  const sinceMs = nowMs - state.floodedMs
+  if (state.hosts.has(state.self)) return state.changed === "matters" || sinceMs >= Limits.statusRefreshMs
+  // Only whoever is still there has to be listened to.
+  return sinceMs >= Limits.statusRefreshMs && sinceMs >= floodIntervalMs(current(state).length)
+}
 
 /** Whether it is time for this device to speak. */
 const isDue = (state: State, nowMs: number): boolean => {
   const sinceMs = nowMs - state.signedMs
   switch (state.changed) {
     case "nothing":
-      return state.number > 0 && sinceMs >= Limits.statusRefreshMs
+      return state.number > 0 && (sinceMs >= Limits.statusRefreshMs || isForAll(state, nowMs))
     case "figures":
-      return sinceMs >= figuresIntervalMs(state)
+      return sinceMs >= figuresIntervalMs(state) || (sinceMs >= Limits.statusIntervalMs && isForAll(state, nowMs))
     case "matters":
       return sinceMs >= Limits.statusIntervalMs
   }
@@ -138,6 +178,7 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
     case "NeighborUp":
       state.links.set(input.peer, {
         peer: input.peer,
+        key: input.key,
         known: new Map(),
         sentMs: -Infinity,
         bucket: TokenBucket.make(messagesPerSecondMax, messagesBurstMax, nowMs)
@@ -145,19 +186,23 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
       break
     case "NeighborDown":
       state.links.delete(input.peer)
+      for (const known of state.known.values()) known.cameBy = known.cameBy.filter((peer) => peer !== input.peer)
       break
     case "Received": {
       const link = state.links.get(input.peer)
       if (link !== undefined) receive(state, link, input.items, nowMs, outputs)
       break
     }
+    case "Hosts":
+      state.hosts = input.hosts
+      break
     case "Changed":
       if (state.changed !== "matters") state.changed = input.matters ? "matters" : "figures"
       break
     case "Signed":
       state.signedMs = nowMs
       state.changed = "nothing"
-      keep(state, input.signed, input.status, nowMs)
+      keep(state, input.signed, input.status, undefined, nowMs)
       outputs.push({ _tag: "News" })
       break
     case "Tick":
@@ -165,12 +210,23 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
       break
   }
   if (isDue(state, nowMs)) {
-    outputs.push({ _tag: "Sign", number: ++state.number })
+    state.number++
+    if (isForAll(state, nowMs)) {
+      state.since = state.number
+      state.floodedMs = nowMs
+    }
+    outputs.push({ _tag: "Sign", number: state.number, since: state.since })
     // Until the answer comes there is nothing new to send.
     state.signedMs = nowMs
     return outputs
   }
-  for (const link of state.links.values()) serve(state, link, nowMs, outputs)
+  const ways = waysToHosts(state, nowMs)
+  for (const link of state.links.values()) {
+    const leadsToHost = ways.has(link.peer)
+    // What has just come goes on to a host at once and to others with the next tick: all who were told in one moment would
+    // tell each other in the next.
+    if (leadsToHost || input._tag !== "Received") serve(state, link, leadsToHost, nowMs, outputs)
+  }
   return outputs
 }
 
@@ -183,9 +239,12 @@ const receive = (
 ): void => {
   for (const { signed, status } of items) {
     const known = state.known.get(signed.key)
-    const number = status?.number ?? (known?.signed.signature === signed.signature ? known.status.number : undefined)
+    const number = status?.number ?? known?.recent.find(({ signature }) => signature === signed.signature)?.number
     if (number !== undefined) {
-      link.known.set(signed.key, Math.max(number, link.known.get(signed.key) ?? 0))
+      const before = link.known.get(signed.key) ?? -1
+      // Who has it not from here is nearer to its device by another way, and may be the next best way there.
+      if (before < number && number === known?.status.number) known.cameBy.push(link.peer)
+      link.known.set(signed.key, Math.max(number, before))
     }
     if (status === undefined || sight(state, signed) !== "new") continue
     if (signed.key === state.self) {
@@ -194,50 +253,44 @@ const receive = (
         state.number = status.number
         state.changed = "matters"
         state.signedMs = -Infinity
+        state.floodedMs = -Infinity
       }
       continue
     }
     if (known !== undefined && status.number <= known.status.number) {
-      remember(known, signed.signature)
+      remember(known, signed.signature, status.number)
       continue
     }
-    keep(state, signed, status, nowMs)
+    keep(state, signed, status, link.peer, nowMs)
     outputs.push({ _tag: "News" })
   }
 }
 
-const keep = (state: State, signed: Signed, status: Status, nowMs: number): void => {
-  const known = state.known.get(signed.key)
-  const frameBytes = utf8Bytes(JSON.stringify(signed.body)) + statusOverheadBytes
-  if (known === undefined) {
-    state.known.set(signed.key, {
-      key: signed.key,
-      signed,
-      status,
-      frameBytes,
-      heardMs: nowMs,
-      live: true,
-      signatures: [signed.signature]
-    })
-    return
+const keep = (state: State, signed: Signed, status: Status, from: PeerId | undefined, nowMs: number): void => {
+  const before = state.known.get(signed.key)
+  const known: Known = {
+    key: signed.key,
+    signed,
+    status,
+    frameBytes: utf8Bytes(JSON.stringify(signed.body)) + statusOverheadBytes,
+    heardMs: nowMs,
+    live: true,
+    cameBy: from === undefined ? [] : [from],
+    recent: before?.recent ?? []
   }
-  known.signed = signed
-  known.status = status
-  known.frameBytes = frameBytes
-  known.heardMs = nowMs
-  known.live = true
-  remember(known, signed.signature)
+  remember(known, signed.signature, status.number)
+  state.known.set(signed.key, known)
 }
 
-const remember = (known: Known, signature: Signature): void => {
-  known.signatures.push(signature)
-  if (known.signatures.length > signaturesKept) known.signatures.shift()
+const remember = (known: Known, signature: Signature, number: number): void => {
+  known.recent.push({ signature, number })
+  if (known.recent.length > signaturesKept) known.recent.shift()
 }
 
 const expire = (state: State, nowMs: number, outputs: Array<Output>): void => {
   for (const known of state.known.values()) {
     const silentMs = nowMs - known.heardMs
-    if (known.live && silentMs >= Limits.statusExpiryMs) {
+    if (known.live && silentMs >= expiryMs(state)) {
       known.live = false
       outputs.push({ _tag: "News" })
     }
@@ -247,12 +300,46 @@ const expire = (state: State, nowMs: number, outputs: Array<Output>): void => {
   }
 }
 
-const serve = (state: State, link: Link, nowMs: number, outputs: Array<Output>): void => {
+/** The links that lead to the hosts which are heard of. */
+const waysToHosts = (state: State, nowMs: number): ReadonlySet<PeerId> => {
+  const ways = new Set<PeerId>()
+  const near = new Set<PublicKey>()
+  for (const { key, peer } of state.links.values()) {
+    if (!state.hosts.has(key)) continue
+    near.add(key)
+    ways.add(peer)
+  }
+  for (const host of state.hosts) {
+    const known = state.known.get(host)
+    if (near.has(host) || known === undefined || nowMs - known.heardMs >= hostSilentMs) continue
+    const [first] = known.cameBy
+    if (first !== undefined) ways.add(first)
+  }
+  return ways
+}
+
+/** The number that everybody is to have at least. Who has asked for more than it has said gets no more than that. */
+const sinceOf = ({ number, since }: Status): number => since ?? number
+
+/** Whether the other side of a link is to be sent the newest that is known of a device. */
+const isWanted = (state: State, link: Link, leadsToHost: boolean, known: Known, nowMs: number): boolean => {
+  const { heardMs, key, status } = known
+  const has = link.known.get(key) ?? -1
+  if (has >= status.number) return false
+  // A device that starts again needs its last number, however long ago that was.
+  if (key === link.key) return true
+  const ageMs = nowMs - heardMs
+  if (has < sinceOf(status) && ageMs < sendableMs(state)) return true
+  // What has waited for longer has been replaced, and the host knows that by another way.
+  return leadsToHost && ageMs < Limits.statusRefreshMs
+}
+
+const serve = (state: State, link: Link, leadsToHost: boolean, nowMs: number, outputs: Array<Output>): void => {
   if (nowMs - link.sentMs < Limits.statusBatchIntervalMs) return
   const statuses: Array<Signed> = []
   let bytes = statusesOverheadBytes
   for (const known of state.known.values()) {
-    if ((link.known.get(known.key) ?? -1) >= known.status.number || nowMs - known.heardMs >= sendableMs) continue
+    if (!isWanted(state, link, leadsToHost, known, nowMs)) continue
     if (statuses.length >= Limits.statusesPerMessageMax) break
     if (bytes + known.frameBytes > Limits.controlFrameBytesMax) break
     statuses.push(known.signed)

@@ -31,6 +31,9 @@ export interface Delivered {
   readonly replayed: boolean
 }
 
+/** What a device says of itself; the rest of a status is the machine's business. */
+export type OwnStatus = Omit<Status, "number" | "since" | "name">
+
 /** A device's newest word on itself; this device's own is among them. */
 export interface PeerStatus {
   readonly peer: PeerId
@@ -51,9 +54,11 @@ export class MessageRelay extends Context.Service<MessageRelay, {
   readonly remove: (key: PublicKey, name: string) => Effect.Effect<Entry, WriteRefused>
   /**
    * Replaces this device's own status; the same again is no news. A share that came, completed or met a problem is sent on
-   * within `Limits.statusIntervalMs`, figures alone when the room's size allows.
+   * to the host within `Limits.statusIntervalMs`, figures alone when the room's size allows. Other students hear of it with
+   * the next status for everybody; a host tells everybody at once.
    */
-  readonly setStatus: (status: Omit<Status, "number" | "name">) => Effect.Effect<void>
+  readonly setStatus: (status: OwnStatus) => Effect.Effect<void>
+  /** On a host the newest of every device, on others not older than the last that was for everybody. */
   readonly statuses: Effect.Effect<ReadonlyArray<PeerStatus>>
   /** A tick whenever `statuses` has changed. */
   readonly statusChanges: Effect.Effect<PubSub.Subscription<void>, never, Scope.Scope>
@@ -100,7 +105,7 @@ const make = Effect.fnUntraced(function*() {
   const delivered = yield* Queue.unbounded<Delivered>()
   const statusChanges = yield* PubSub.sliding<void>(1)
   const neighbors = new Set<PeerId>()
-  let ownStatus: Omit<Status, "number" | "name"> | undefined
+  let ownStatus: OwnStatus | undefined
   // Every input is worked off, with everything it leads to, before the next one: one at a time for both machines.
   const one = yield* Semaphore.make(1)
 
@@ -198,7 +203,8 @@ const make = Effect.fnUntraced(function*() {
       case "News":
         return Effect.asVoid(PubSub.publish(statusChanges, undefined))
       case "Sign": {
-        const status: Status = { number: output.number, name: context.name, ...ownStatus! }
+        const { number, since } = output
+        const status: Status = { number, ...(since < number ? { since } : {}), name: context.name, ...ownStatus! }
         const signed = crypto.sign(context.self, "status", context.session, JSON.stringify(status))
         return stepStatuses({ _tag: "Signed", signed, status })
       }
@@ -235,11 +241,13 @@ const make = Effect.fnUntraced(function*() {
       certificates.flatMap(({ signed }) => (keptCertificates.has(signed.signature) ? [] : [signed]))
     )
     for (const { signed } of certificates) keptCertificates.add(signed.signature)
+    const hosts = new Set(certificates.map(({ certificate }) => certificate.host))
     yield* stepGossip({
       _tag: "Authority",
-      hosts: new Set(certificates.map(({ certificate }) => certificate.host)),
+      hosts,
       policies: certificates.map(({ certificate }) => certificate.policy)
     })
+    yield* stepStatuses({ _tag: "Hosts", hosts })
     for (const peer of neighbors) if (peer !== from) peers.send(peer, certificatesMessage())
   })
 
@@ -366,12 +374,12 @@ const make = Effect.fnUntraced(function*() {
     yield* refreshAuthority(undefined)
     switch (event._tag) {
       case "PeerUp": {
-        const { dialled, isHost, peer } = event.info
+        const { dialled, isHost, key, peer } = event.info
         neighbors.add(peer)
         // Its hello may have crossed with a certificate that came meanwhile.
         if (certificates.length > 1) peers.send(peer, certificatesMessage())
         yield* stepGossip({ _tag: "NeighborUp", peer, isHost, dialled })
-        return yield* stepStatuses({ _tag: "NeighborUp", peer })
+        return yield* stepStatuses({ _tag: "NeighborUp", peer, key })
       }
       case "PeerDown":
         return yield* down(event.peer)
@@ -469,7 +477,7 @@ const make = Effect.fnUntraced(function*() {
 })
 
 /** Whether two statuses differ in figures alone. */
-const standsAlike = (a: Omit<Status, "number" | "name">, b: Omit<Status, "number" | "name">): boolean =>
+const standsAlike = (a: OwnStatus, b: OwnStatus): boolean =>
   a.shares.length === b.shares.length && a.shares.every((share, index) => {
     const other = b.shares[index]!
     return share.root === other.root && share.complete === other.complete && share.problem === other.problem

@@ -9,32 +9,75 @@ import * as Statuses from "../../src/protocol/Statuses.ts"
 import type { Statuses as Message } from "../../src/protocol/Wire.ts"
 import { type Edge, keyOf, line, mesh, MeshDraws, peerOf } from "../support/GossipSimulator.ts"
 
-const statusOf = (key: PublicKey, number: number, links: number): { signed: Signed; status: Status } => {
-  const status: Status = { number, name: "somebody", links, receiveBytesPerSecond: 0, shares: [] }
-  const signature = `${key}${number}_${links}`.padEnd(86, "_") as Signature
+const statusOf = (
+  key: PublicKey,
+  number: number,
+  links: number,
+  since?: number
+): { signed: Signed; status: Status } => {
+  const status: Status = {
+    number,
+    ...(since === undefined || since === number ? {} : { since }),
+    name: "somebody",
+    links,
+    receiveBytesPerSecond: 0,
+    shares: []
+  }
+  const signature = `${key}${number}_${links}_${since ?? ""}`.padEnd(86, "_") as Signature
   return { signed: { key, signature, body: JSON.stringify(status) }, status }
 }
+
+/** What a status of a usual name and two shares takes in a frame. */
+const usualBytes = 530
+
+/** Each device looks around once a second, at its own moment. */
+const slotsPerSecond = 10
 
 /** Machines over links that deliver at once; every device says something new by its number of links. */
 class Room {
   readonly machines: Array<Statuses.State>
   readonly links = new Set<string>()
   readonly #sentMs = new Map<string, number>()
+  /** The signatures that have crossed a link one way. */
+  readonly #crossed = new Map<string, Set<Signature>>()
   readonly #underWay: Array<{ readonly from: number; readonly to: number; readonly statuses: Message["statuses"] }> = []
-  verified = 0
+  /** How many statuses a device has received, and how many of them it had to verify. */
+  readonly received: Array<number>
+  readonly verifiedBy: Array<number>
+  messages = 0
+  /** How often a device has signed what is for everybody. */
+  readonly floods: Array<number>
+  /** Those whose every status is for everybody, as of an earlier program. */
+  readonly earlier = new Set<number>()
+  /** Those that hand on nothing but the host's word and their own. */
+  readonly swallowing = new Set<number>()
   nowMs = 1_000_000
   readonly says: Array<number>
+  readonly hosts: Set<number>
 
-  constructor(count: number, edges: ReadonlyArray<Edge>) {
-    this.machines = Array.from({ length: count }, (_, i) => Statuses.make(keyOf(i)))
-    this.says = Array.from({ length: count }, () => 0)
+  constructor(count: number, edges: ReadonlyArray<Edge>, hosts: ReadonlyArray<number> = [0]) {
+    const each = <A>(make: (index: number) => A) => Array.from({ length: count }, (_, i) => make(i))
+    this.machines = each((i) => Statuses.make(keyOf(i)))
+    this.says = each(() => 0)
+    this.received = each(() => 0)
+    this.verifiedBy = each(() => 0)
+    this.floods = each(() => 0)
+    this.hosts = new Set(hosts)
+    for (let i = 0; i < count; i++) this.#learnHosts(i)
     for (const edge of edges) this.connect(edge)
   }
 
+  get verified(): number {
+    return this.verifiedBy.reduce((sum, each) => sum + each)
+  }
+
   connect([a, b]: Edge): void {
-    this.links.add(`${a}>${b}`).add(`${b}>${a}`)
-    this.#step(a, { _tag: "NeighborUp", peer: peerOf(b) })
-    this.#step(b, { _tag: "NeighborUp", peer: peerOf(a) })
+    for (const link of [`${a}>${b}`, `${b}>${a}`]) {
+      this.links.add(link)
+      this.#crossed.set(link, new Set())
+    }
+    this.#step(a, { _tag: "NeighborUp", peer: peerOf(b), key: keyOf(b) })
+    this.#step(b, { _tag: "NeighborUp", peer: peerOf(a), key: keyOf(a) })
     this.#deliver()
   }
 
@@ -45,18 +88,62 @@ class Room {
     this.input(b, { _tag: "NeighborDown", peer: peerOf(a) })
   }
 
-  change(index: number, links: number): void {
+  isolate(index: number): void {
+    for (let other = 0; other < this.machines.length; other++) {
+      if (this.links.has(`${index}>${other}`)) this.cut([index, other])
+    }
+  }
+
+  /** The process ends and starts again; its links are gone. */
+  restart(index: number): void {
+    this.isolate(index)
+    this.machines[index] = Statuses.make(keyOf(index))
+    this.#learnHosts(index)
+  }
+
+  addHost(index: number): void {
+    this.hosts.add(index)
+    for (let i = 0; i < this.machines.length; i++) this.#learnHosts(i)
+  }
+
+  #learnHosts(index: number): void {
+    this.input(index, { _tag: "Hosts", hosts: new Set(Array.from(this.hosts, keyOf)) })
+  }
+
+  change(index: number, links: number, matters = false): void {
     this.says[index] = links
-    this.input(index, { _tag: "Changed", matters: false })
+    this.input(index, { _tag: "Changed", matters })
   }
 
   pass(seconds: number, except: ReadonlyArray<number> = []): void {
-    for (let i = 0; i < seconds; i++) {
-      this.nowMs += 1_000
-      this.machines.forEach((_, index) => {
+    for (let i = 1; i <= seconds * slotsPerSecond; i++) {
+      this.nowMs += 1_000 / slotsPerSecond
+      for (let index = (i * 7) % slotsPerSecond; index < this.machines.length; index += slotsPerSecond) {
         if (!except.includes(index)) this.input(index, { _tag: "Tick" })
-      })
+      }
     }
+  }
+
+  /** As long as something new takes over so many links, each of which may just have been used. */
+  reach(linksCount: number): void {
+    this.pass((linksCount + 1) * (Limits.statusBatchIntervalMs / 1_000 + 1))
+  }
+
+  /** How far the device farthest from this one is. */
+  depthFrom(index: number): number {
+    const seen = new Set([index])
+    let depth = 0
+    for (let edge = [index];; depth++) {
+      edge = Array.from(this.machines.keys()).filter((i) =>
+        !seen.has(i) && edge.some((from) => this.links.has(`${from}>${i}`))
+      )
+      if (edge.length === 0) return depth
+      for (const i of edge) seen.add(i)
+    }
+  }
+
+  get depth(): number {
+    return Math.max(...this.machines.map((_, index) => this.depthFrom(index)))
   }
 
   /** What a device knows of the others: their numbers of links. */
@@ -64,6 +151,11 @@ class Room {
     return Object.fromEntries(
       Statuses.current(this.machines[index]!).map(({ key, status }) => [key, status.links]).toSorted()
     )
+  }
+
+  /** The number that a device knows of another. */
+  knows(index: number, other: number): number {
+    return this.machines[index]!.known.get(keyOf(other))?.status.number ?? -1
   }
 
   receive(to: number, from: number, statuses: ReadonlyArray<Signed>): void {
@@ -79,9 +171,10 @@ class Room {
   #take(to: number, from: number, statuses: ReadonlyArray<Signed>): void {
     const state = this.machines[to]!
     if (!Statuses.admits(state, peerOf(from), this.nowMs)) return
+    this.received[to]! += statuses.length
     const items = statuses.map((signed) => {
       const fresh = Statuses.sight(state, signed) === "new"
-      if (fresh) this.verified++
+      if (fresh) this.verifiedBy[to]!++
       return { signed, status: fresh ? (JSON.parse(signed.body) as Status) : undefined }
     })
     this.#step(to, { _tag: "Received", peer: peerOf(from), items })
@@ -96,7 +189,10 @@ class Room {
     }
     for (const output of outputs) {
       if (output._tag === "Sign") {
-        this.#step(index, { _tag: "Signed", ...statusOf(keyOf(index), output.number, this.says[index]!) })
+        const { number } = output
+        const since = this.earlier.has(index) ? number : output.since
+        if (since === number) this.floods[index]!++
+        this.#step(index, { _tag: "Signed", ...statusOf(keyOf(index), number, this.says[index]!, since) })
       } else if (output._tag === "Send") {
         this.#send(index, Number.parseInt(output.peer.slice(1), 10), output.message)
       }
@@ -108,25 +204,48 @@ class Room {
     if (!this.links.has(link)) return
     if (this.nowMs - (this.#sentMs.get(link) ?? -Infinity) < Limits.statusBatchIntervalMs) throw new Error("too often")
     this.#sentMs.set(link, this.nowMs)
-    this.#underWay.push({ from, to, statuses })
+    for (const { key, signature } of statuses) {
+      // The other way it may be crossing just now.
+      if (this.#crossed.get(link)!.has(signature)) throw new Error(`the same of ${key} again`)
+      this.#crossed.get(link)!.add(signature)
+    }
+    const own = (key: PublicKey) => key === keyOf(from) || Array.from(this.hosts, keyOf).includes(key)
+    const kept = this.swallowing.has(from) ? statuses.filter(({ key }) => own(key)) : statuses
+    this.messages++
+    this.#underWay.push({ from, to, statuses: kept as typeof statuses })
   }
 
   #deliver(): void {
     for (let next = this.#underWay.shift(); next !== undefined; next = this.#underWay.shift()) {
-      if (this.links.has(`${next.from}>${next.to}`)) this.#take(next.to, next.from, next.statuses)
+      if (!this.links.has(`${next.from}>${next.to}`)) continue
+      for (const { signature } of next.statuses) this.#crossed.get(`${next.to}>${next.from}`)!.add(signature)
+      this.#take(next.to, next.from, next.statuses)
     }
   }
+}
+
+/** Fifty devices with ten links each on average, at random. */
+const usualMesh = (): ReadonlyArray<Edge> => {
+  let state = 1
+  const draw = () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32
+  return mesh({
+    parents: Array.from({ length: 49 }, draw),
+    shortcuts: Array.from({ length: 215 }, () => [draw(), draw()] as const)
+  })
 }
 
 const madeUp = (from: number, count: number, number: number): ReadonlyArray<Signed> =>
   Array.from({ length: count }, (_, i) => statusOf(keyOf(100 + from + i), number, i).signed)
 
+const sum = (all: ReadonlyArray<number>): number => all.reduce((sum, each) => sum + each, 0)
+
 const Index = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 10_000 }))
+const Changes = Schema.Array(Schema.Tuple([Index, Index])).check(Schema.isMaxLength(40))
 
 describe("Statuses", () => {
   it.prop(
-    "reach all of 50 devices on any connected mesh, each verified about once (invariants 1, 2 and 3)",
-    { draws: MeshDraws(50, 60), changes: Schema.Array(Schema.Tuple([Index, Index])).check(Schema.isMaxLength(40)) },
+    "that are for everybody reach all of 50 devices on any connected mesh, each verified about once (invariants 1 and 2)",
+    { draws: MeshDraws(50, 60), changes: Changes },
     ({ changes, draws }) => {
       const room = new Room(50, mesh(draws))
       for (let i = 0; i < 50; i++) room.change(i, 1_000 + i)
@@ -134,35 +253,131 @@ describe("Statuses", () => {
         room.change(peer % 50, links)
         room.pass(1)
       }
-      room.pass(110)
+      const since = room.machines.map((state) => state.since)
+      room.reach(room.depth)
+      for (let i = 0; i < 50; i++) {
+        for (let j = 0; j < 50; j++) assert.isAtLeast(room.knows(i, j), since[j]!, `${j} at ${i}`)
+      }
+      // Whatever becomes of it, everybody hears it within the interval of the next one.
+      room.pass(Statuses.floodIntervalMs(50) / 1_000)
+      room.reach(room.depth)
       const expected = Object.fromEntries(room.says.map((links, i) => [keyOf(i), links] as const).toSorted())
       for (let i = 0; i < 50; i++) assert.deepStrictEqual(room.view(i), expected, `device ${i}`)
-      // Everybody signs every 20 s at least and every 10 s at most.
-      const signed = room.machines.reduce((sum, { number }) => sum + number, 0)
-      assert.isAtMost(room.verified, 1.5 * 50 * signed)
+      assert.isAtMost(room.verified, 50 * sum(room.machines.map(({ number }) => number)))
     },
     { arbitrary: { runs: 10 } }
   )
 
+  it.prop(
+    "reach every host as fast as links allow, on any connected mesh and with two hosts (invariant 3)",
+    { draws: MeshDraws(50, 60), changes: Changes, second: Index },
+    ({ changes, draws, second }) => {
+      const hosts = [0, second % 50]
+      const room = new Room(50, mesh(draws), hosts)
+      const depth = Math.max(...hosts.map((host) => room.depthFrom(host)))
+      for (let i = 0; i < 50; i++) room.change(i, 1_000 + i)
+      // Until the hosts have pointed out the ways.
+      room.reach(depth)
+      for (const [peer, links] of changes) {
+        room.change(peer % 50, links)
+        room.pass(1)
+      }
+      const numbers = room.machines.map(({ number }) => number)
+      room.reach(depth)
+      for (const host of hosts) {
+        for (let i = 0; i < 50; i++) {
+          // What only a host has to say to all the others is not for another host.
+          if (!hosts.includes(i)) assert.isAtLeast(room.knows(host, i), numbers[i]!, `${i} at ${host}`)
+        }
+      }
+    },
+    { arbitrary: { runs: 10 } }
+  )
+
+  it.prop(
+    "that are not for everybody reach nobody who is not on the way to a host (invariant 4)",
+    { draws: MeshDraws(50, 60) },
+    ({ draws }) => {
+      const room = new Room(50, mesh(draws))
+      for (let i = 0; i < 50; i++) room.change(i, 1_000 + i)
+      room.pass(60)
+      const verified = room.verifiedBy.slice()
+      const floods = room.floods.slice()
+      for (let second = 0; second < 100; second++) {
+        for (let i = 0; i < 50; i++) room.change(i, second)
+        room.pass(1)
+      }
+      const flooded = sum(room.floods) - sum(floods)
+      // Whoever is linked to nobody but one device is on nobody's way.
+      for (let i = 1; i < 50; i++) {
+        if (room.machines[i]!.links.size > 1) continue
+        // Of each device one may have come late.
+        assert.isAtMost(room.verifiedBy[i]! - verified[i]!, flooded + 49, `device ${i}`)
+      }
+      // Everybody has said far more than that, and the host has heard it.
+      assert.isAbove(room.verifiedBy[0]! - verified[0]!, 4 * flooded)
+    },
+    { arbitrary: { runs: 10 } }
+  )
+
+  it("cost each of 50 devices less than 3.5 KB a second, while nothing happens and while all receive (invariant 5)", () => {
+    const room = new Room(50, usualMesh())
+    for (let i = 0; i < 50; i++) room.change(i, i)
+    room.pass(100)
+    const perSecond = (seconds: number, each: () => void) => {
+      const received = room.received.slice()
+      const verified = room.verifiedBy.slice()
+      const floods = sum(room.floods)
+      const messages = room.messages
+      for (let second = 0; second < seconds; second++) {
+        each()
+        room.pass(1)
+      }
+      const mean = (now: ReadonlyArray<number>, before: ReadonlyArray<number>, from: number) =>
+        (sum(now.slice(from)) - sum(before.slice(from))) / (50 - from) / seconds
+      return {
+        studentBytes: usualBytes * mean(room.received, received, 1),
+        studentVerified: mean(room.verifiedBy, verified, 1),
+        hostBytes: usualBytes * (room.received[0]! - received[0]!) / seconds,
+        hostVerified: (room.verifiedBy[0]! - verified[0]!) / seconds,
+        messages: (room.messages - messages) / 50 / seconds,
+        floods: (sum(room.floods) - floods) / seconds
+      }
+    }
+    const idle = perSecond(200, () => {})
+    const busy = perSecond(200, () => room.says.forEach((links, i) => room.change(i, links + 1)))
+    assert.isBelow(idle.studentBytes, 3_500)
+    assert.isBelow(idle.hostBytes, 5_000)
+    assert.isBelow(busy.studentBytes, 3_500)
+    assert.isBelow(Math.max(idle.messages, busy.messages), 1.5)
+    assert.isBelow(busy.hostBytes, 2 * usualBytes * Limits.statusesPerSecondMax)
+    for (const { floods } of [idle, busy]) assert.isAtMost(floods, 1.1 * Limits.statusFloodsPerSecondMax)
+    assert.isAtLeast(busy.hostVerified, 0.8 * Limits.statusesPerSecondMax)
+  })
+
   it("cross a line of ten devices within its batches, and a change too", () => {
     const room = new Room(10, line(10))
     for (let i = 0; i < 10; i++) room.change(i, i)
-    room.pass(2 * 10)
+    room.pass(2 * 10 + 5)
     assert.strictEqual(Object.keys(room.view(9)).length, 10)
-    room.change(0, 77)
-    room.pass(2 * 10 + 3)
+    // What matters of the host's reaches everybody, and of a student's the host; a figure does not go further.
+    room.change(0, 77, true)
+    room.change(5, 78, true)
+    room.pass(10)
     assert.strictEqual(room.view(9)[keyOf(0)], 77)
+    assert.strictEqual(room.view(0)[keyOf(5)], 78)
+    assert.strictEqual(room.view(6)[keyOf(5)], 5)
   })
 
   it("are signed at most every three seconds, however often they change, and the last change counts", () => {
     const room = new Room(2, line(2))
     for (let i = 0; i < 30; i++) {
-      room.change(0, i)
+      room.change(1, i)
       room.pass(1)
     }
-    assert.isAtMost(room.machines[0]!.number, 11)
+    assert.isAtMost(room.machines[1]!.number, 11)
     room.pass(5)
-    assert.strictEqual(room.view(1)[keyOf(0)], 29)
+    assert.strictEqual(room.view(0)[keyOf(1)], 29)
   })
 
   it("are signed by each device as seldom as statusesPerSecondMax asks of the whole room, and no more seldom", () => {
@@ -177,7 +392,7 @@ describe("Statuses", () => {
       const state = Statuses.make(keyOf(0))
       const signs = (input: Statuses.Input, nowMs: number) =>
         Statuses.step(state, input, nowMs).some(({ _tag }) => _tag === "Sign")
-      Statuses.step(state, { _tag: "NeighborUp", peer: peerOf(1) }, 0)
+      Statuses.step(state, { _tag: "NeighborUp", peer: peerOf(1), key: keyOf(1) }, 0)
       const items = Array.from({ length: count - 1 }, (_, i) => statusOf(keyOf(i + 1), 1, 1))
       Statuses.step(state, { _tag: "Received", peer: peerOf(1), items }, 0)
       assert.isTrue(signs({ _tag: "Changed", matters: false }, 0))
@@ -187,11 +402,36 @@ describe("Statuses", () => {
     }
   })
 
+  it.each([0, 1])(
+    "are signed for everybody when it is time, however seldom figures are told (host: device %d)",
+    (host) => {
+      const state = Statuses.make(keyOf(0))
+      Statuses.step(state, { _tag: "Hosts", hosts: new Set([keyOf(host)]) }, 0)
+      Statuses.step(state, { _tag: "NeighborUp", peer: peerOf(1), key: keyOf(1) }, 0)
+      const count = 250
+      const intervalMs = host === 0 ? Limits.statusRefreshMs : Statuses.floodIntervalMs(count)
+      const heard: Array<number> = []
+      for (let nowMs = 0; nowMs <= 3 * intervalMs; nowMs += 1_000) {
+        if (nowMs % 60_000 === 0) {
+          const items = Array.from({ length: count - 1 }, (_, i) => statusOf(keyOf(i + 1), 1 + nowMs, 1))
+          Statuses.step(state, { _tag: "Received", peer: peerOf(1), items }, nowMs)
+        }
+        for (const output of Statuses.step(state, { _tag: "Changed", matters: false }, nowMs)) {
+          if (output._tag !== "Sign") continue
+          if (output.since === output.number) heard.push(nowMs)
+          Statuses.step(state, { _tag: "Signed", ...statusOf(keyOf(0), output.number, 1, output.since) }, nowMs)
+        }
+      }
+      assert.isAtLeast(heard.length, 3)
+      heard.slice(1).forEach((atMs, i) => assert.isAtMost(atMs - heard[i]!, intervalMs + Limits.statusIntervalMs))
+    }
+  )
+
   it("are signed as soon as statusIntervalMs allows in a room of any size when something matters", () => {
     const state = Statuses.make(keyOf(0))
     const signs = (input: Statuses.Input, nowMs: number) =>
       Statuses.step(state, input, nowMs).some(({ _tag }) => _tag === "Sign")
-    Statuses.step(state, { _tag: "NeighborUp", peer: peerOf(1) }, 0)
+    Statuses.step(state, { _tag: "NeighborUp", peer: peerOf(1), key: keyOf(1) }, 0)
     const items = Array.from({ length: 60 }, (_, i) => statusOf(keyOf(i + 1), 1, 1))
     Statuses.step(state, { _tag: "Received", peer: peerOf(1), items }, 0)
     assert.isTrue(signs({ _tag: "Changed", matters: true }, 0))
@@ -201,7 +441,7 @@ describe("Statuses", () => {
     assert.isTrue(signs({ _tag: "Changed", matters: false }, Limits.statusIntervalMs))
   })
 
-  it("are forgotten a minute after their device fell silent, and old news does not bring them back (invariant 4)", () => {
+  it("are forgotten a minute after their device fell silent, and old news does not bring them back (invariant 6)", () => {
     const room = new Room(4, line(3))
     for (let i = 0; i < 3; i++) room.change(i, i)
     room.pass(10)
@@ -219,21 +459,113 @@ describe("Statuses", () => {
     assert.strictEqual(Object.keys(room.view(2)).length, 3)
   })
 
-  it("go on from the number that others remember when a device starts again (invariant 5)", () => {
-    const room = new Room(2, line(2))
-    for (let i = 0; i < 30; i++) {
-      room.change(0, i)
+  it.each([3, 40, 400])(
+    "go on from the number that neighbors remember when a device starts again %d s later (invariant 7)",
+    (awaySeconds) => {
+      const room = new Room(3, line(3))
+      room.change(0, 0)
+      for (let i = 0; i < 30; i++) {
+        room.change(2, i)
+        room.pass(3)
+      }
       room.pass(3)
+      const before = room.machines[2]!.number
+      assert.isAbove(before, 20)
+      room.restart(2)
+      room.pass(awaySeconds, [2])
+      room.change(2, 555)
+      room.connect([1, 2])
+      room.pass(6)
+      assert.isAbove(room.machines[2]!.number, before)
+      for (const other of [0, 1]) assert.strictEqual(room.view(other)[keyOf(2)], 555)
     }
-    const before = room.machines[0]!.number
-    assert.isAbove(before, 20)
-    room.cut([0, 1])
-    room.machines[0] = Statuses.make(keyOf(0))
-    room.change(0, 555)
-    room.connect([0, 1])
-    room.pass(3)
-    assert.isAbove(room.machines[0].number, before)
-    assert.strictEqual(room.view(1)[keyOf(0)], 555)
+  )
+
+  it("reach everybody now and then though a device attracts and keeps what is for the host (invariant 2)", () => {
+    const room = new Room(12, [
+      [0, 1],
+      [0, 11],
+      ...Array.from({ length: 10 }, (_, i): Edge => [1, i + 2]),
+      ...Array.from({ length: 9 }, (_, i): Edge => [i + 2, i + 3])
+    ])
+    room.swallowing.add(1)
+    let numbers: ReadonlyArray<number> = []
+    let kept = 0
+    for (let second = 0; second < 200; second++) {
+      for (let i = 0; i < 12; i++) room.change(i, second)
+      room.pass(1)
+      if (second % 40 !== 39) continue
+      for (let i = 0; i < 12; i++) {
+        for (let j = 0; j < 12; j++) assert.isAtLeast(room.knows(i, j), numbers[j] ?? 0, `${j} at ${i}`)
+        if (room.knows(0, i) < room.machines[i]!.number - 2) kept++
+      }
+      numbers = room.machines.map(({ number }) => number)
+    }
+    assert.isAbove(kept, 0)
+  })
+
+  it("that claim to be wanted by everybody for ever cross a link once (invariant 5)", () => {
+    const room = new Room(4, line(4))
+    room.receive(1, 0, [statusOf(keyOf(200), 1, 0, 1_000_000).signed])
+    room.pass(20)
+    assert.strictEqual(room.knows(3, 200), 1)
+    assert.strictEqual(sum(room.received), 3)
+  })
+
+  it("of a device that knows nothing of this are all for everybody", () => {
+    const room = new Room(6, line(6))
+    room.earlier.add(5).add(3)
+    for (let i = 0; i < 6; i++) room.change(i, i)
+    room.pass(10)
+    room.change(5, 555)
+    room.change(2, 222)
+    room.pass(9)
+    for (let i = 0; i < 6; i++) assert.strictEqual(room.view(i)[keyOf(5)], 555)
+    assert.strictEqual(room.view(0)[keyOf(2)], 222)
+    assert.strictEqual(room.view(3)[keyOf(2)], 2)
+  })
+
+  it("take another way at once when the link to the next device ends (invariant 3)", () => {
+    // Between the host and device 4 there are three ways of two links.
+    const between = [1, 2, 3].flatMap((i): ReadonlyArray<Edge> => [[0, i], [i, 4]])
+    const room = new Room(6, [...between, [4, 5]])
+    for (let i = 0; i < 6; i++) room.change(i, i)
+    for (let second = 0; second < 60; second++) {
+      room.pass(1)
+      if (room.machines[4]!.known.get(keyOf(0))!.heardMs === room.nowMs - 1_000) break
+    }
+    for (const [links, next] of [[100, 1], [200, 2]] as const) {
+      const [way] = room.machines[4]!.known.get(keyOf(0))!.cameBy
+      room.cut([Number.parseInt(way!.slice(1), 10), 4])
+      room.change(5, links)
+      room.pass(8)
+      assert.strictEqual(room.view(0)[keyOf(5)], links, `way ${next}`)
+    }
+  })
+
+  it("find a host that has come back under a new key, and nobody is told of figures once no host is left", () => {
+    const room = new Room(12, line(11))
+    for (let i = 0; i < 12; i++) room.change(i, i)
+    room.pass(40)
+    room.change(3, 333)
+    room.pass(20)
+    assert.strictEqual(room.view(0)[keyOf(3)], 333)
+    room.isolate(0)
+    room.pass(40, [0])
+    const verified = sum(room.verifiedBy)
+    const floods = sum(room.floods)
+    for (let second = 0; second < 60; second++) {
+      for (let i = 1; i < 11; i++) room.change(i, 1_000 + second)
+      room.pass(1, [0])
+    }
+    assert.isAtMost(sum(room.verifiedBy) - verified, 9 * (sum(room.floods) - floods + 10))
+    room.addHost(11)
+    room.connect([10, 11])
+    room.pass(30, [0])
+    room.change(1, 111)
+    room.pass(20, [0])
+    assert.strictEqual(room.view(11)[keyOf(1)], 111)
+    assert.strictEqual(room.view(11)[keyOf(9)], 1_059)
   })
 
   it("tell of changed sources where they are the host's, and where they are of anybody else tell nothing of that", () => {

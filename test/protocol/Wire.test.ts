@@ -288,6 +288,7 @@ const fields: ReadonlyArray<readonly [base: string, path: string, field: Field]>
   ["Remove", "content.after", natural],
   ["End", "content._tag", { yes: ["End"], no: ["end", "Ended", "", null] }],
   ["Status", "number", natural],
+  ["Status", "since", natural],
   ["Status", "name", short(Limits.nameBytesMax)],
   ["Status", "program", short(Limits.programBytesMax)],
   ["Status", "links", natural],

@@ -442,20 +442,34 @@ describe("MessageRelay", () => {
   it.effect("spreads statuses over a line of ten devices, and forgets who is gone", () =>
     simulated(Effect.gen(function*() {
       const { devices } = yield* room(10, line(10))
-      const last = devices[9]!
+      const [host, last] = [devices[0]!, devices[9]!]
       const changes = yield* last.relay.statusChanges
       const count = Effect.map(last.relay.statuses, (all) => all.length)
+      const seen = (at: typeof last, of: typeof last) =>
+        Effect.map(at.relay.statuses, (all) => all.find(({ peer }) => peer === of.peer)?.status)
       for (const [i, { relay }] of devices.entries()) {
         yield* relay.setStatus({ links: i, receiveBytesPerSecond: 0, shares: [] })
       }
       yield* pass(25)
       assert.strictEqual(yield* count, 10)
       assert.isAbove((yield* PubSub.takeAll(changes)).length, 0)
-      yield* devices[0]!.relay.setStatus({ links: 77, receiveBytesPerSecond: 0, shares: [] })
-      yield* pass(25)
-      const first = (yield* last.relay.statuses).find(({ peer }) => peer === devices[0]!.peer)
-      assert.strictEqual(first?.status.links, 77)
-      yield* devices[0]!.stop
+      // Figures go to the host; what matters of the host's goes to everybody.
+      const middle = devices[5]!
+      yield* last.relay.setStatus({ links: 99, receiveBytesPerSecond: 0, shares: [] })
+      yield* middle.relay.setStatus({ links: 55, receiveBytesPerSecond: 0, shares: [] })
+      const share = { root: Root.make("R".repeat(43)), verifiedBytes: 0, complete: false } as const
+      yield* host.relay.setStatus({
+        links: 77,
+        receiveBytesPerSecond: 0,
+        shares: [{ ...share, problem: "source-changed" }]
+      })
+      yield* pass(12)
+      assert.strictEqual((yield* seen(host, middle))?.links, 55)
+      assert.strictEqual((yield* seen(last, middle))?.links, 5)
+      yield* pass(13)
+      assert.strictEqual((yield* seen(host, last))?.links, 99)
+      assert.strictEqual((yield* seen(last, host))?.shares[0]?.problem, "source-changed")
+      yield* host.stop
       yield* pass(90)
       assert.strictEqual(yield* count, 9)
     })))

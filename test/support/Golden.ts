@@ -126,6 +126,7 @@ const entries = [
 
 const status: Status = {
   number: 7,
+  since: 5,
   name: "lab-07",
   program: "labfx 0.1.0",
   links: 9,
