@@ -11,11 +11,16 @@ import type { PeerId, Root } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import { chunkSizeFor } from "../protocol/Manifest.ts"
 import { isOlder } from "../protocol/Program.ts"
+import { floodIntervalMs } from "../protocol/Statuses.ts"
 import type { DeviceNow, Spread } from "./LocalApi.ts"
 import type { DeviceView, SessionView, ShareView } from "./Session.ts"
 
-/** A device repeats an unchanged status after 20 s; half a minute of silence is more than one lost on its way. */
-const silentAfterMs = 1.5 * Limits.statusRefreshMs
+/**
+ * A host hears an unchanged status again after 20 s, others when its device speaks to everybody; half as long again is more
+ * than one lost on its way.
+ */
+const silentAfterMs = (isHost: boolean, devicesCount: number): number =>
+  1.5 * (isHost ? Limits.statusRefreshMs : floodIntervalMs(devicesCount))
 /** Below this part of the room's median rate a device holds itself up: its disk or its radio. */
 const slowShare = 0.25
 
@@ -37,10 +42,18 @@ export interface Roster {
   readonly tracks: ReadonlyMap<Root, Track>
   /** The fastest rate any student has shown. */
   readonly peakBytesPerSecond: number
+  /** After how long without a word a device is called silent here. */
+  readonly silentAfterMs: number
   readonly nowMs: number
 }
 
-export const make = (nowMs: number): Roster => ({ known: new Map(), tracks: new Map(), peakBytesPerSecond: 0, nowMs })
+export const make = (nowMs: number): Roster => ({
+  known: new Map(),
+  tracks: new Map(),
+  peakBytesPerSecond: 0,
+  silentAfterMs: silentAfterMs(true, 0),
+  nowMs
+})
 
 const isStudent = ({ isHost, isSelf }: DeviceView): boolean => !isHost && !isSelf
 
@@ -77,6 +90,7 @@ export const step = (roster: Roster, view: SessionView, nowMs: number): Roster =
       roster.peakBytesPerSecond,
       ...students.map(({ status }) => status?.receiveBytesPerSecond ?? 0)
     ),
+    silentAfterMs: silentAfterMs(view.isHost, view.devices.length),
     nowMs
   }
 }
@@ -145,7 +159,7 @@ export const devices = (roster: Roster): ReadonlyArray<DeviceNow> => {
         isHost,
         isSelf,
         linked: linked && present,
-        presence: !present ? "gone" : roster.nowMs - seenAtMs > silentAfterMs ? "silent" : "here",
+        presence: !present ? "gone" : roster.nowMs - seenAtMs > roster.silentAfterMs ? "silent" : "here",
         seenAtMs,
         receiveBytesPerSecond: rate,
         slow: rate > 0 && rate < slowBelow,

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import * as Limits from "../../src/protocol/Limits.ts"
+import { floodIntervalMs } from "../../src/protocol/Statuses.ts"
 import * as Roster from "../../src/services/Roster.ts"
 import type { DeviceView } from "../../src/services/Session.ts"
 import * as Rooms from "../support/Rooms.ts"
@@ -66,6 +67,18 @@ describe("the roster", () => {
     assert.strictEqual(shown.length, Limits.statusPeersMax)
     assert.include(shown, `d${Limits.statusPeersMax + 49}`)
     assert.notInclude(shown, "d0")
+  })
+
+  it("calls silent on a student's device only who has not been heard when it was to speak to everybody", () => {
+    const devices = Array.from({ length: 50 }, (_, index) => device(index, 1))
+    const view = { ...Rooms.teacherView(), isHost: false, devices }
+    const roster = Roster.step(Roster.make(0), view, 0)
+    const presences = (nowMs: number) =>
+      new Set(
+        Roster.devices(Roster.step(roster, view, nowMs)).filter(({ linked }) => !linked).map((each) => each.presence)
+      )
+    assert.deepStrictEqual([...presences(1.5 * floodIntervalMs(50))], ["here"])
+    assert.deepStrictEqual([...presences(1.5 * floodIntervalMs(50) + 1)], ["silent"])
   })
 
   it("calls silent who has not been heard for half a minute, and remembers what it had", () => {
