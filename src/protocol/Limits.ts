@@ -98,7 +98,7 @@ export const keepAliveAfterMs = 10_000
 /** Established links: everybody of a room of 60 whose devices reach only the teacher, and some reserve. */
 export const linksMax = 80
 /** Rooms up to this size are a full mesh. */
-export const fullMeshPeersMax = 16
+export const fullMeshPeersMax = 10
 /** How many links a device wants in a larger room, at least and at most. */
 export const linksWantedMin = 8
 export const linksWantedMax = 12

@@ -47,7 +47,7 @@ export const defaultPolicy: Policy = {
   neediestServed: true,
   endgame: true,
   announceToHolders: false,
-  announceEveryMs: 50,
+  announceEveryMs: 100,
   asksMin: 16,
   asksAheadMs: 200,
   moveAfterMs: 100,

@@ -209,7 +209,7 @@ describe("Limits, together", () => {
       [Limits.unmarkedBytesMax, Limits.inFlightBytesMax],
       [Limits.linksWantedMin, Limits.linksWantedMax],
       [Limits.linksDialledMin, Limits.linksWantedMin],
-      [Limits.linksWantedMax, Limits.fullMeshPeersMax],
+      [Limits.linksWantedMin, Limits.fullMeshPeersMax],
       [Limits.fullMeshPeersMax, Limits.linksMax],
       [Limits.peersPerMessageMax, Limits.peersKnownMax],
       [Limits.handshakesPerAddressMax, Limits.handshakesMax],
@@ -327,7 +327,8 @@ const linked = Effect.gen(function*() {
     data: () => "skip",
     dataEnd: () => {}
   })
-  const takes = yield* Queue.unbounded<void>()
+  /** What the other side has not taken yet. */
+  let waiting = () => {}
   const connection: Connection = {
     peer,
     key: Golden.host.publicKey,
@@ -338,10 +339,12 @@ const linked = Effect.gen(function*() {
       return Effect.never
     },
     setReading: (on) => reading.push(on),
-    write: (parts) =>
-      Effect.map(Queue.take(takes), () => {
+    write: (parts, done) => {
+      waiting = () => {
         for (const part of parts) decoder.push(part)
-      })
+        done(undefined)
+      }
+    }
   }
   const link = yield* Link.make(connection, () => () => undefined)
   let end: string | undefined
@@ -353,7 +356,7 @@ const linked = Effect.gen(function*() {
     hearBytes: (bytes: Uint8Array) => hear(bytes),
     reading,
     written,
-    take: Effect.andThen(Queue.offer(takes, undefined), TestClock.adjust(0)),
+    take: Effect.andThen(Effect.sync(() => waiting()), TestClock.adjust(0)),
     /** How it ended, once what is under way has been done. */
     end: Effect.map(TestClock.adjust(0), () => end)
   }
