@@ -31,6 +31,8 @@ const staleMinMs = 500
 const ratesKept = 10
 /** Uploads start a little faster than measured, so that a rate that was underestimated is found out. */
 const gain = 1.1
+/** And much faster until there are as many acknowledgements as are kept: at first a round trip looks like slowness. */
+const firstGain = 2
 
 /** Puts a request into the queue. */
 export const enqueue = (swarm: Swarm, view: View, index: number): void => {
@@ -149,7 +151,8 @@ const start = (swarm: Swarm, view: View, index: number): void => {
   uplink.openBytes += bytes
   uplink.unservedBytes += bytes
   const rate = departureRate(uplink)
-  if (rate > 0) uplink.freeAtMs = Math.max(uplink.freeAtMs, swarm.nowMs) + bytes / (rate * gain)
+  const startRate = rate * (uplink.rates.length < ratesKept ? firstGain : gain)
+  if (rate > 0) uplink.freeAtMs = Math.max(uplink.freeAtMs, swarm.nowMs) + bytes / startRate
   const allowedMs = rate === 0 ? 0 : staleFactor * uplink.openBytes / rate
   const staleAtMs = swarm.nowMs + Math.max(allowedMs, staleMinMs)
   const { ackedAtMs, ackedBytes, ackedStartMs } = uplink
