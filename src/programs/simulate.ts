@@ -1,7 +1,7 @@
 /** `labfx simulate`: a lesson of many devices in this one process, under faults and attackers that a seed decides. */
 import { Effect, Option, Random } from "effect"
 import { Command, Flag } from "effect/cli"
-import { defaults, type Options } from "../simulator/Scenario.ts"
+import { defaults, type Options, roles } from "../simulator/Scenario.ts"
 import type { Report } from "../simulator/Simulation.ts"
 import * as Display from "./Display.ts"
 import * as ExitCode from "./ExitCode.ts"
@@ -48,6 +48,18 @@ const whole = (name: string, description: string, otherwise: number, min: number
 export const simulate = Command.make("simulate", {
   peers: whole("peers", "How many devices, the teacher and the hostile ones counted", defaults.peers, 2, peersMax),
   hostile: whole("hostile", "How many of them mean harm, each in its own way", defaults.hostile, 0, peersMax - 2),
+  roles: Flag.String("roles").pipe(
+    Flag.withMetavar("ROLES"),
+    Flag.withDescription(`What the hostile do, in turn, from ${roles.join(", ")} (default: all)`),
+    Flag.withDefault(roles.join(",")),
+    Flag.filterMap(
+      (text) => {
+        const named = text.split(",").map((name) => roles.find((role) => role === name.trim()))
+        return named.includes(undefined) ? Option.none() : Option.some(named.filter((role) => role !== undefined))
+      },
+      (text) => `“${text}” is not a list of ${roles.join(", ")}.`
+    )
+  ),
   seed: Flag.Int("seed").pipe(
     Flag.withDescription("Which lesson: the same seed gives the same one (default: a new one)"),
     Flag.filter((seed) => seed >= 0 && seed <= seedMax, (seed) => `“${seed}” is not from 0 to ${seedMax}.`),

@@ -29,6 +29,7 @@ import * as Picker from "./Picker.ts"
 import * as Requests from "./SwarmRequests.ts"
 import * as Spread from "./SwarmSpread.ts"
 import {
+  chunkBytes,
   defaultPolicy,
   isComplete,
   isManifest,
@@ -120,6 +121,7 @@ export const make = (options: Options, policy: Policy = defaultPolicy): Swarm =>
     urgentCount: 0,
     openCount: 0,
     openBytes: 0,
+    openToStrangersCount: 0,
     unservedBytes: 0,
     ackedBytes: 0,
     ackedAtMs: -Infinity,
@@ -177,11 +179,13 @@ const take = (swarm: Swarm, input: Input): void => {
     case "Served":
       Uploads.served(swarm, input.peer, input.root, input.index, false)
       return
-    case "Tick":
+    case "Tick": {
       Requests.watch(swarm)
-      Uploads.watch(swarm)
+      const stuck = Uploads.watch(swarm)
+      if (stuck !== undefined) disconnect(swarm, stuck, "slow", "it does not read, and others wait")
       Spread.watch(swarm)
       return
+    }
     case "ServeFailed":
       return serveFailed(swarm, input.peer, input.root, input.index)
     default: {
@@ -204,15 +208,19 @@ const takeOfShare = (
       if (share.manifestKnown) return
       share.manifestKnown = true
       for (let index = 0; index < share.chunksCount; index++) {
-        if (Bitfield.has(input.have, index)) gain(swarm, share, index, undefined)
+        if (Bitfield.has(input.have, index)) gain(swarm, share, index)
         else if (!share.flights.has(index)) Picker.want(share.picker, index)
       }
       swarm.allHungry = true
       return completed(swarm, share)
     case "ChunkStored": {
       const source = swarm.links.get(input.peer)
-      if (source !== undefined) Requests.proven(swarm, source)
-      if (gain(swarm, share, input.index, source)) completed(swarm, share)
+      if (source !== undefined) {
+        Requests.proven(swarm, source)
+        Uploads.gave(source, chunkBytes(share, input.index))
+        Spread.acknowledge(swarm, source, share, input.index)
+      }
+      if (gain(swarm, share, input.index)) completed(swarm, share)
       return
     }
     case "ChunkCorrupt":
@@ -237,7 +245,15 @@ const peerUp = (swarm: Swarm, peer: PeerId): void => {
     remembered: new Map(),
     rememberedBytes: 0,
     leftovers: new Map(),
-    claim: { queuedCount: 0, servedBytes: 0, unservedCount: 0, unservedBytes: 0 },
+    claim: {
+      queuedCount: 0,
+      servedBytes: 0,
+      unservedCount: 0,
+      unservedBytes: 0,
+      openCount: 0,
+      owedCount: 0,
+      acknowledges: false
+    },
     tell: (swarm, message) => send(swarm, link, message),
     arrivals: { bytes: 0, atMs: swarm.nowMs },
     asksCount: 0,
@@ -310,7 +326,7 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
     fresh: [],
     announcedAtMs: -Infinity,
     handout: undefined,
-    claim: { queuedCount: 0, servedBytes: 0, unservedCount: 0, unservedBytes: 0 }
+    claim: { queuedCount: 0, servedBytes: 0 }
   }
   swarm.shares.set(share.root, share)
   for (let index = 0; index < chunksCount; index++) {
@@ -347,12 +363,12 @@ const shareClosed = (swarm: Swarm, root: Root): void => {
 }
 
 /** A chunk is verified and here. Says whether it was not before. */
-const gain = (swarm: Swarm, share: Share, index: number, source: Link | undefined): boolean => {
+const gain = (swarm: Swarm, share: Share, index: number): boolean => {
   Requests.settled(swarm, share, index)
   if (Bitfield.has(share.have, index)) return false
   Bitfield.add(share.have, index)
   share.haveCount++
-  Spread.gained(swarm, share, index, source)
+  Spread.gained(swarm, share, index)
   return true
 }
 
@@ -408,7 +424,7 @@ const message = (swarm: Swarm, link: Link, message: SwarmMessage): void => {
       if (Uploads.dequeue(swarm, view, message.index)) {
         return send(swarm, link, { _tag: "Reject", share: message.share, index: message.index })
       }
-      return Uploads.acknowledged(swarm, view, message.index)
+      return Uploads.cancelled(swarm, view, message.index)
     case "Reject":
       if (Requests.rejected(swarm, link, message.share, message.index) && view !== undefined) {
         removeClaim(swarm, view, message.index)

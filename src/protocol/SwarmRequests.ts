@@ -28,14 +28,17 @@ const sourcesMax = 3
 const asksPerLinkMin = 1
 const asksPerLinkFew = 4
 /** Chunks that a source may have on their way or unverified before one of it has passed its hash. */
-const unprovenChunksMax = 3
+const unprovenChunksMax = 1
 /** The endgame asks a further source when a chunk takes this many times the usual time in flight, and this. */
 const overdueFactor = 3
 const overdueMinMs = 200
-/** How long a source may be silent: several times the usual time in flight, between these. */
+/** How long a source may be silent: several times the usual time in flight, between these; less before it is proven. */
 const patienceFactor = 4
 const patienceMinMs = 2_000
+const patienceUnprovenMinMs = 500
 const patienceMaxMs = 60_000
+/** A source by which one chunk would take this many times the patience is as good as silent. */
+const trickleFactor = 4
 /** The usual time in flight is a mean over about this many chunks. */
 const flightsRemembered = 16
 /** A cancelled request that is not answered in this time never will be: its share was closed here meanwhile. */
@@ -107,8 +110,10 @@ const unprovenCount = (link: Link): number => {
 
 /** A chunk of this source has passed its hash. */
 export const proven = (swarm: Swarm, link: Link): void => {
-  if (link.proven) return
+  link.stalls = 0
+  if (link.proven && link.avoidUntilMs <= swarm.nowMs) return
   link.proven = true
+  link.avoidUntilMs = 0
   swarm.hungry.add(link)
 }
 
@@ -172,9 +177,7 @@ export const arrived = (swarm: Swarm, link: Link, root: Root, index: number, byt
   const ask = askOf(link, root, index)
   if (ask === undefined) return
   countArrival(link.arrivals, bytes, swarm.nowMs)
-  link.aliveAtMs = swarm.nowMs
-  link.stalls = 0
-  link.avoidUntilMs = 0
+  if (last || isSteady(swarm, ask)) link.aliveAtMs = swarm.nowMs
   const counted = last ? ask.bytes - ask.arrivedBytes : Math.min(bytes, ask.bytes - ask.arrivedBytes)
   ask.arrivedBytes += counted
   if (!ask.cancelled) link.askedBytes -= counted
@@ -183,6 +186,15 @@ export const arrived = (swarm: Swarm, link: Link, root: Root, index: number, byt
     ask.arrived = true
     answered(swarm, ask)
   }
+}
+
+/** Whether its source will have sent it in a while, at the rate at which it sends. */
+const isSteady = (swarm: Swarm, { bytes, view: { link } }: Ask): boolean =>
+  arrivalRate(link.arrivals, swarm.nowMs) * trickleFactor * patienceMs(swarm, link) >= bytes
+
+const patienceMs = (swarm: Swarm, link: Link): number => {
+  const minMs = link.proven ? patienceMinMs : patienceUnprovenMinMs
+  return Math.min(Math.max(patienceFactor * swarm.flightMs, minMs), patienceMaxMs)
 }
 
 /** A source will not deliver a chunk. Says whether it does not have it: it was not asked to let go of it. */
@@ -231,7 +243,7 @@ export const wasted = (swarm: Swarm, share: Share, index: number, peer: PeerId):
 export const abandonShare = (swarm: Swarm, share: Share): void => {
   for (const asks of Array.from(share.flights.values())) {
     for (const ask of Array.from(asks)) {
-      if (!ask.arrived) cancel(swarm, ask)
+      cancel(swarm, ask)
       release(swarm, ask)
     }
   }
@@ -244,6 +256,7 @@ export const abandonView = (swarm: Swarm, view: View): void => {
   }
 }
 
+/** Of what has arrived, too, its source is told if it is not kept: it waits to hear of it. */
 const cancel = (swarm: Swarm, ask: Ask): void => {
   const { link } = ask.view
   ask.cancelled = true
@@ -274,13 +287,12 @@ const release = (swarm: Swarm, ask: Ask): void => {
 /** Passes over the sources that have been silent for too long, and looks again for something to ask. */
 export const watch = (swarm: Swarm): void => {
   swarm.allHungry = true
-  const patienceMs = Math.min(Math.max(patienceFactor * swarm.flightMs, patienceMinMs), patienceMaxMs)
   for (const link of swarm.links.values()) {
     for (const { asks } of link.views.values()) forgetUnanswered(swarm, asks)
     for (const asks of link.leftovers.values()) forgetUnanswered(swarm, asks)
     const silentMs = link.askedBytes > 0 ? swarm.nowMs - link.aliveAtMs : 0
-    if (silentMs > 2 * patienceMs) passOver(swarm, link)
-    else if (silentMs > patienceMs) recallAll(swarm, link)
+    if (silentMs > 2 * patienceMs(swarm, link)) passOver(swarm, link)
+    else if (silentMs > patienceMs(swarm, link)) recallAll(swarm, link)
   }
 }
 

@@ -44,9 +44,12 @@ export const sendBitfield = (swarm: Swarm, link: Link, share: Share): void => {
 
 // ---- Announcements -------------------------------------------------------------------------------------------------
 
-/** A chunk is here: its source is told at once, the others soon. */
-export const gained = (swarm: Swarm, share: Share, index: number, source: Link | undefined): void => {
-  if (source !== undefined) sendHave(swarm, source, share, [index], false)
+/** Tells the source of a chunk at once that it is here: that paces its uploads. */
+export const acknowledge = (swarm: Swarm, source: Link, share: Share, index: number): void =>
+  sendHave(swarm, source, share, [index], false)
+
+/** A chunk is here: the others are told soon. */
+export const gained = (swarm: Swarm, share: Share, index: number): void => {
   share.fresh.push(index)
   swarm.announcing.add(share)
 }

@@ -92,7 +92,7 @@ export interface Source {
   aliveAtMs: number
   /** It was silent for too long: nothing is asked of it until then. */
   avoidUntilMs: number
-  /** How often in a row it was silent. */
+  /** How often it was silent since a chunk of it passed its hash. */
   stalls: number
   /** A chunk of it has passed its hash. */
   proven: boolean
@@ -106,18 +106,30 @@ export interface Link extends Source {
   rememberedBytes: number
   /** Cancelled requests of shares that were closed meanwhile: they are still to be answered. */
   readonly leftovers: Map<Root, Map<number, Ask>>
-  readonly claim: Claim
+  readonly claim: LinkClaim
 }
 
 /** A link's or a share's claim to this device's way out, for deficit round robin. */
 export interface Claim {
   /** Requests waiting here. */
   queuedCount: number
-  /** Bytes served; raised to the least of the others when something is asked for after a pause: nobody saves up. */
+  /**
+   * Bytes served, less those that a link has given; raised to the least of the others when something is asked for after a
+   * pause: nobody saves up.
+   */
   servedBytes: number
-  /** Of a link: uploads that the system has not taken, and their bytes. */
+}
+
+/** What a link has of this device's way out. */
+export interface LinkClaim extends Claim {
+  /** Uploads that the system has not taken, and their bytes. */
   unservedCount: number
   unservedBytes: number
+  /** Uploads that it is expected to acknowledge, and those that it has not acknowledged in time. */
+  openCount: number
+  owedCount: number
+  /** It has acknowledged something. */
+  acknowledges: boolean
 }
 
 /** Decaying sum of the bytes that arrived, with a time constant of {@link rateWindowMs}. */
@@ -139,6 +151,8 @@ export interface View {
   /** Requests of the peer that wait here, oldest first, and how many chunks are on their way to it. */
   readonly queue: Set<number>
   uploadsCount: number
+  /** Chunks that were sent to it and that it has not acknowledged in time, since when. */
+  readonly owed: Map<number, number>
   /** Chunks revealed to this peer alone that it has not got yet. */
   revealed: number
   /** Chunks that came to the room through this peer and that nobody else has announced yet. */
@@ -206,9 +220,10 @@ export interface Uplink {
   /** Requests that wait, and those of them that are urgent. */
   queuedCount: number
   urgentCount: number
-  /** The uploads that wait for their acknowledgement. */
+  /** The uploads that wait for their acknowledgement, and those of them to links that have acknowledged nothing yet. */
   openCount: number
   openBytes: number
+  openToStrangersCount: number
   /** Bytes the system has not taken yet. */
   unservedBytes: number
   /** All that was ever acknowledged, and when the last of it was, or the first upload after a pause began. */
@@ -238,6 +253,8 @@ export interface Upload {
   served: boolean
   /** Its receiver has not acknowledged it yet and is still expected to. */
   open: boolean
+  /** Its receiver has not said that it need not come. */
+  wanted: boolean
 }
 
 export const rateWindowMs = 500
@@ -278,6 +295,7 @@ export const makeView = (link: Link, share: Share): View => ({
   asks: link.leftovers.get(share.root) ?? new Map(),
   queue: new Set(),
   uploadsCount: 0,
+  owed: new Map(),
   revealed: 0,
   unspread: 0,
   avoidUntilMs: 0,

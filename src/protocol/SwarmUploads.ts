@@ -9,7 +9,7 @@
 import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import * as Spread from "./SwarmSpread.ts"
-import type { Claim, Swarm, Upload, View } from "./SwarmState.ts"
+import type { Claim, Link, LinkClaim, Swarm, Upload, View } from "./SwarmState.ts"
 import { chunkBytes, departureRate, isUrgent, send } from "./SwarmState.ts"
 
 /** How much further than the others a link or a share may be before it waits, in its own chunks. */
@@ -22,6 +22,13 @@ const uploadsMax = 64
  */
 const unservedPerLinkMax = 8
 const unservedBytesPerLinkMax = Limits.uploadBytesMax / 8
+/**
+ * Uploads at once to links that have acknowledged nothing yet, one each, while half of `uploadBytesMax` is free; what is
+ * urgent comes on top. Whoever only takes holds up a part of the places, and for as long as one upload takes to be stale.
+ */
+const strangersMax = 4
+/** How long an upload that was not acknowledged in time keeps its link from getting anything. */
+const owedMaxMs = 60_000
 /** What leaves in this time may be under way besides `Policy.uploadsMax`: a fast link has many small chunks on it. */
 const openMs = 50
 /** An upload that needs this many times its expected time goes to a slow receiver: it no longer holds up the next. */
@@ -37,8 +44,8 @@ const firstGain = 2
 /** Puts a request into the queue. */
 export const enqueue = (swarm: Swarm, view: View, index: number): void => {
   const { link, share } = view
-  wake(link.claim, swarm.links.values())
-  wake(share.claim, swarm.shares.values())
+  wake(link.claim, leastServedLink(swarm))
+  wake(share.claim, leastServed(swarm.shares.values()))
   view.queue.add(index)
   count(swarm, view, index, 1)
 }
@@ -58,30 +65,49 @@ const count = (swarm: Swarm, view: View, index: number, difference: number): voi
 }
 
 /** One that comes back to the queue starts level with those that waited. */
-const wake = (claim: Claim, all: Iterable<{ readonly claim: Claim }>): void => {
-  const least = leastServed(all)
+const wake = (claim: Claim, least: number): void => {
   if (claim.queuedCount === 0 && least !== Infinity) claim.servedBytes = Math.max(claim.servedBytes, least)
+}
+
+/** A link has given this device a chunk: it gets one more before it waits for the others. */
+export const gave = ({ claim }: Link, bytes: number): void => {
+  claim.servedBytes -= bytes
 }
 
 /** Of those that wait for something; `Infinity` if nobody does. */
 const leastServed = (all: Iterable<{ readonly claim: Claim }>): number => {
   let least = Infinity
-  for (const { claim } of all) {
-    if (claim.queuedCount > 0 && !isClogged(claim)) least = Math.min(least, claim.servedBytes)
+  for (const { claim } of all) if (claim.queuedCount > 0) least = Math.min(least, claim.servedBytes)
+  return least
+}
+
+/** Of the links that may get something now. */
+const leastServedLink = (swarm: Swarm): number => {
+  let least = Infinity
+  for (const { claim } of swarm.links.values()) {
+    if (claim.queuedCount > 0 && mayServe(swarm, claim)) least = Math.min(least, claim.servedBytes)
   }
   return least
 }
 
-const isClogged = ({ unservedBytes, unservedCount }: Claim): boolean =>
-  unservedCount >= unservedPerLinkMax || unservedBytes >= unservedBytesPerLinkMax
+/** Who does not read, or does not say what it has got, waits until it does. */
+const isClogged = (claim: LinkClaim): boolean =>
+  claim.owedCount > 0 || (!claim.acknowledges && claim.openCount > 0) ||
+  claim.unservedCount >= unservedPerLinkMax || claim.unservedBytes >= unservedBytesPerLinkMax
+
+const mayServe = ({ uplink }: Swarm, claim: LinkClaim): boolean =>
+  !isClogged(claim) && (
+    claim.acknowledges ||
+    (uplink.openToStrangersCount < strangersMax && uplink.unservedBytes < Limits.uploadBytesMax / 2)
+  )
 
 /** Starts what may start now. */
 export const pump = (swarm: Swarm): void => {
   const { uplink } = swarm
   while (uplink.queuedCount > 0 && uplink.uploads.size < 2 * uploadsMax) {
-    const mayServe = nextStartMs(swarm) <= swarm.nowMs
-    if (!mayServe && uplink.urgentCount === 0) return
-    const next = choose(swarm, !mayServe)
+    const isFree = nextStartMs(swarm) <= swarm.nowMs
+    if (!isFree && uplink.urgentCount === 0) return
+    const next = choose(swarm, !isFree)
     if (next === undefined) return
     start(swarm, next.view, next.index)
   }
@@ -91,7 +117,7 @@ export const pump = (swarm: Swarm): void => {
 export const nextStartMs = (swarm: Swarm): number => {
   const { uplink, policy } = swarm
   if (uplink.unservedBytes >= Limits.uploadBytesMax || uplink.uploads.size >= uploadsMax) return Infinity
-  if (leastServed(swarm.links.values()) === Infinity) return Infinity
+  if (leastServedLink(swarm) === Infinity) return Infinity
   if (uplink.openCount === 0) return swarm.nowMs
   const rate = departureRate(uplink)
   if (rate === 0 || (uplink.openCount >= policy.uploadsMax && uplink.openBytes > rate * openMs)) return Infinity
@@ -105,14 +131,15 @@ interface Candidate {
 }
 
 const choose = (swarm: Swarm, urgentOnly: boolean): Candidate | undefined => {
-  const leastOfLinks = leastServed(swarm.links.values())
+  const leastOfLinks = leastServedLink(swarm)
   let best: Candidate | undefined
   for (const link of swarm.links.values()) {
     if (link.claim.queuedCount === 0 || isClogged(link.claim)) continue
+    const mayServeBulk = !urgentOnly && mayServe(swarm, link.claim)
     for (const view of link.views.values()) {
       if (view.queue.size === 0) continue
       const slack = lead * view.share.chunkSizeBytes
-      const mayBulk = !urgentOnly && link.claim.servedBytes <= leastOfLinks + slack
+      const mayBulk = mayServeBulk && link.claim.servedBytes <= leastOfLinks + slack
       for (const index of view.queue) {
         const urgent = isUrgent(view.share, index)
         if (!urgent && !mayBulk) continue
@@ -141,9 +168,12 @@ const start = (swarm: Swarm, view: View, index: number): void => {
   const { uplink } = swarm
   const bytes = chunkBytes(view.share, index)
   dequeue(swarm, view, index)
-  view.link.claim.servedBytes += bytes
-  view.link.claim.unservedCount++
-  view.link.claim.unservedBytes += bytes
+  const { claim } = view.link
+  claim.servedBytes += bytes
+  claim.unservedCount++
+  claim.unservedBytes += bytes
+  claim.openCount++
+  if (!claim.acknowledges) uplink.openToStrangersCount++
   view.share.claim.servedBytes += bytes
   if (uplink.openCount === 0) uplink.ackedAtMs = uplink.ackedStartMs = swarm.nowMs
   view.uploadsCount++
@@ -166,14 +196,17 @@ const start = (swarm: Swarm, view: View, index: number): void => {
     ackedStartMs,
     staleAtMs,
     served: false,
-    open: true
+    open: true,
+    wanted: true
   })
   swarm.outputs.push({ _tag: "Serve", peer: view.link.peer, root: view.share.root, index })
 }
 
-/** The receiver has the chunk: it says so, or does not want it any more. */
+/** The receiver has the chunk. */
 export const acknowledged = (swarm: Swarm, view: View, index: number): void => {
   const { uplink } = swarm
+  const { claim } = view.link
+  forgive(view, index)
   for (const upload of uplink.uploads) {
     if (upload.view !== view || upload.index !== index || !upload.open) continue
     uplink.ackedBytes += upload.bytes
@@ -185,7 +218,22 @@ export const acknowledged = (swarm: Swarm, view: View, index: number): void => {
     if (ms > 0) uplink.rates.push((uplink.ackedBytes - upload.ackedBytes) / ms)
     if (uplink.rates.length > ratesKept) uplink.rates.shift()
     close(swarm, upload)
+    if (claim.acknowledges) continue
+    claim.acknowledges = true
+    uplink.openToStrangersCount -= claim.openCount
   }
+}
+
+/** The receiver does not want the chunk any more: it may come all the same, but need not be acknowledged. */
+export const cancelled = (swarm: Swarm, view: View, index: number): void => {
+  forgive(view, index)
+  for (const upload of swarm.uplink.uploads) {
+    if (upload.view === view && upload.index === index) upload.wanted = false
+  }
+}
+
+const forgive = (view: View, index: number): void => {
+  if (view.owed.delete(index)) view.link.claim.owedCount--
 }
 
 /** The system has taken the chunk, or never will. Its receiver, if this was known to be under way. */
@@ -207,19 +255,42 @@ export const served = (swarm: Swarm, peer: PeerId, root: Root, index: number, fa
 /** No longer waits for an acknowledgement. */
 const close = (swarm: Swarm, upload: Upload): void => {
   if (!upload.open) return
+  const { claim } = upload.view.link
   upload.open = false
+  claim.openCount--
+  if (!claim.acknowledges) swarm.uplink.openToStrangersCount--
   upload.view.uploadsCount--
   swarm.uplink.openCount--
   swarm.uplink.openBytes -= upload.bytes
   if (upload.served) swarm.uplink.uploads.delete(upload)
 }
 
-/** Slow receivers do not hold up the others. */
-export const watch = (swarm: Swarm): void => {
+/**
+ * Slow receivers do not hold up the others. When there is no room for anything more to be sent, it says who has not read
+ * for longest.
+ */
+export const watch = (swarm: Swarm): PeerId | undefined => {
+  let stuck: Upload | undefined
   for (const upload of swarm.uplink.uploads) {
-    if (!upload.open || swarm.nowMs <= upload.staleAtMs) continue
+    if (swarm.nowMs <= upload.staleAtMs) continue
+    if (!upload.served) stuck ??= upload
+    if (!upload.open) continue
+    const { index, view } = upload
     close(swarm, upload)
-    Spread.failed(swarm, upload.view, upload.index)
+    if (upload.wanted) {
+      forgive(view, index)
+      view.owed.set(index, swarm.nowMs)
+      view.link.claim.owedCount++
+    }
+    Spread.failed(swarm, view, index)
+  }
+  for (const link of swarm.links.values()) if (link.claim.owedCount > 0) forgiveOld(swarm, link)
+  return swarm.uplink.unservedBytes >= Limits.uploadBytesMax ? stuck?.view.link.peer : undefined
+}
+
+const forgiveOld = (swarm: Swarm, link: Link): void => {
+  for (const view of link.views.values()) {
+    for (const [index, sinceMs] of view.owed) if (swarm.nowMs - sinceMs > owedMaxMs) forgive(view, index)
   }
 }
 
@@ -230,4 +301,6 @@ export const abandonView = (swarm: Swarm, view: View, reject: boolean): void => 
     if (reject) send(swarm, view.link, { _tag: "Reject", share: view.share.root, index: index as never })
   }
   for (const upload of swarm.uplink.uploads) if (upload.view === view) close(swarm, upload)
+  view.link.claim.owedCount -= view.owed.size
+  view.owed.clear()
 }

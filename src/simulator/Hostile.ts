@@ -14,24 +14,11 @@ import type { Address, Message } from "../protocol/Wire.ts"
 import type { Crypto, KeyPair } from "../services/Crypto.ts"
 import * as Link from "../services/Link.ts"
 import type { Connection } from "../services/Transport.ts"
+import type * as Scenario from "./Scenario.ts"
 import type { Port, VirtualNetwork } from "./VirtualNetwork.ts"
 
-export const roles = [
-  "poison",
-  "lie",
-  "stall",
-  "trickle",
-  "replay",
-  "equivocate",
-  "spam",
-  "garbage",
-  "impersonate",
-  "flood",
-  "hoard",
-  "duplicate"
-] as const
 /** `resurrect` plays an ended session back: what it has heard of it, but for its end. Only lessons that end have use for it. */
-export type Role = typeof roles[number] | "resurrect"
+export type Role = Scenario.Role | "resurrect"
 
 export interface HostileOptions {
   readonly name: string

@@ -4,12 +4,31 @@
  * Pure: the same options give the same scenario, and the services under test draw from another stream of chance.
  */
 
+/** How a hostile device means harm; see `Hostile`. */
+export const roles = [
+  "poison",
+  "lie",
+  "stall",
+  "trickle",
+  "replay",
+  "equivocate",
+  "spam",
+  "garbage",
+  "impersonate",
+  "flood",
+  "hoard",
+  "duplicate"
+] as const
+export type Role = typeof roles[number]
+
 export interface Options {
   readonly seed: number
   /** Teacher, students and hostile devices together. */
   readonly peers: number
   /** How many of them are hostile. */
   readonly hostile: number
+  /** What these do, in turn. */
+  readonly roles: ReadonlyArray<Role>
   /** Chance that a datagram is lost; as many come twice. */
   readonly loss: number
   /** Share of the devices that crash in a minute, by kill or power cut. */
@@ -30,6 +49,7 @@ export const defaults: Options = {
   seed: 1,
   peers: 50,
   hostile: 0,
+  roles,
   loss: 0.02,
   churn: 0.2,
   faults: 0.2,

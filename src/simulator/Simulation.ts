@@ -407,7 +407,7 @@ export const run = Effect.fnUntraced(function*(
   const hostile: Array<Hostile.Hostile> = []
   const labCrypto = Context.get(lab.crypto, Crypto)
   for (let i = 0; i < options.hostile; i++) {
-    const role = Hostile.roles[(i + options.seed) % Hostile.roles.length]!
+    const role = options.roles[(i + options.seed) % options.roles.length]!
     const self = crypto.keyPair(CryptoSeeded.seed(1_000 + i))
     observer.hostile.add(crypto.peerId(self.publicKey))
     at(500 + draw() * 1_000, () => {

@@ -61,7 +61,9 @@ describe("labfx simulate", () => {
     assert.notStrictEqual(first, second)
   })
 
-  it("says what is wrong with a share or a size", () => {
+  it("says what is wrong with a share, a size or a role", () => {
+    assert.strictEqual(run(["simulate", "--roles", "stall,sulk"]).status, ExitCode.usage)
+    assert.strictEqual(run([...short, "--roles", "stall, hoard"]).status, ExitCode.ok)
     assert.strictEqual(run(["simulate", "--loss", "lots"]).status, ExitCode.usage)
     assert.strictEqual(run(["simulate", "--bytes", "2TB"]).status, ExitCode.usage)
   })

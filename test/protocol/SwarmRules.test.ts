@@ -77,6 +77,22 @@ class Device {
     ]
   }
 
+  /** Each peer delivers a chunk of a share of its own, so that as much is asked of it as it claims. */
+  prove(...peers: ReadonlyArray<PeerId>): void {
+    const proof = root("proof")
+    this.open({ share: proof, chunksCount: peers.length + 1 })
+    peers.forEach((peer, i) => {
+      this.claim(peer, [i + 1], peers.length + 1, proof)
+      this.step({ _tag: "DataArrived", peer, root: proof, index: i + 1, bytes: 64 * KiB, last: true })
+      this.step({ _tag: "ChunkStored", peer, root: proof, index: i + 1 })
+    })
+    this.step({ _tag: "ShareClosed", root: proof })
+  }
+
+  have(peer: PeerId, index: number): ReadonlyArray<Swarm.Output> {
+    return this.receive(peer, { _tag: "Have", share: bulk, indexes: [index as ChunkIndex] })
+  }
+
   tick(ms: number): ReadonlyArray<Swarm.Output> {
     this.nowMs += ms
     return this.step({ _tag: "Tick" })
@@ -187,8 +203,9 @@ describe("Swarm, asking", () => {
   it("keeps bytes in flight within the limit, and asks for more as soon as there is room (invariant 3)", () => {
     const device = new Device()
     const most = Limits.inFlightBytesMax / (4 * MiB)
-    device.open({ chunkSizeBytes: 4 * MiB })
     device.up(a, b, c, d)
+    device.prove(a, b, c, d)
+    device.open({ chunkSizeBytes: 4 * MiB })
     const outputs = [a, b, c, d].flatMap((peer) => device.claim(peer, upTo(41)))
     assert.strictEqual(sent(outputs, "Request").length, most)
     const first = sent(outputs, "Request")[0]!
@@ -196,26 +213,31 @@ describe("Swarm, asking", () => {
     assert.strictEqual(sent(more, "Request").length, 1)
   })
 
-  it("asks three chunks of a source at most before one of them has passed its hash, and more from then on", () => {
+  it("asks one chunk of a source before that has passed its hash, and more from then on", () => {
     const device = new Device()
     device.open()
     device.up(a)
     const asked = indexesOf(sent(device.claim(a, upTo(41)), "Request"))
-    assert.strictEqual(asked.length, 3)
-    const arrive = (index: number) =>
-      device.step({ _tag: "DataArrived", peer: a, root: bulk, index, bytes: 64 * KiB, last: true })
-    for (const index of asked) assert.isEmpty(sent(arrive(index), "Request"))
-    assert.isAbove(
-      sent(device.step({ _tag: "ChunkStored", peer: a, root: bulk, index: asked[0]! }), "Request").length,
-      1
-    )
+    assert.strictEqual(asked.length, 1)
+    const arrived = device.step({
+      _tag: "DataArrived",
+      peer: a,
+      root: bulk,
+      index: asked[0]!,
+      bytes: 64 * KiB,
+      last: true
+    })
+    assert.isEmpty(sent(arrived, "Request"))
+    const stored = device.step({ _tag: "ChunkStored", peer: a, root: bulk, index: asked[0]! })
+    assert.isAbove(sent(stored, "Request").length, 1)
   })
 
   it("knows what a neighbor has, whichever side opened the share first, and after it was closed", () => {
     const device = new Device()
     device.up(a)
+    device.prove(a)
     device.claim(a, [3])
-    device.receive(a, { _tag: "Have", share: bulk, indexes: [4 as ChunkIndex] })
+    device.have(a, 4)
     assert.sameMembers(indexesOf(sent(device.open(), "Request")), [3, 4])
     assert.sameMembers(indexesOf(sent(device.step({ _tag: "ShareClosed", root: bulk }), "Cancel")), [3, 4])
     for (const index of [3, 4]) {
@@ -238,17 +260,73 @@ describe("Swarm, asking", () => {
   })
 
   it("passes over a source that answers nothing, and comes back to it when it delivers after all", () => {
+    for (const isProven of [false, true]) {
+      const device = new Device()
+      device.up(a, b)
+      if (isProven) device.prove(a)
+      device.open()
+      assert.deepStrictEqual(indexesOf(sent(device.claim(a, [3]), "Request")), [3])
+      device.claim(b, [3])
+      const outputs: Array<Swarm.Output> = []
+      const pass = (ms: number) => {
+        for (let passed = 0; passed < ms; passed += 100) outputs.push(...device.tick(100))
+        return [sent(outputs, "Cancel").map(({ to }) => to), sent(outputs, "Request").map(({ to }) => to)]
+      }
+      // It is first asked to let go, and then left: after a second if it has never delivered, after four if it has.
+      assert.deepStrictEqual(pass(isProven ? 4_000 : 1_000), [[a], []])
+      assert.deepStrictEqual(pass(100), [[a], [b]])
+      device.claim(a, [3, 4])
+      assert.deepStrictEqual(pass(300), [[a], [b]])
+      assert.deepStrictEqual(indexesOf(sent(device.deliver(a, 3), "Request")), [4])
+      assert.deepStrictEqual(disconnected(outputs), [], "slowness alone ends no link")
+    }
+  })
+
+  it("takes a source that trickles for a silent one, and one that is slow for what it is", () => {
+    const passedOver = (bytes: number) => {
+      const device = new Device()
+      device.open()
+      device.up(a, b)
+      device.claim(a, [3])
+      device.claim(b, [3])
+      const outputs: Array<Swarm.Output> = []
+      for (let i = 0; i < 15; i++) {
+        outputs.push(...device.step({ _tag: "DataArrived", peer: a, root: bulk, index: 3, bytes, last: false }))
+        outputs.push(...device.tick(100))
+      }
+      return sent(outputs, "Request").map(({ to }) => to)
+    }
+    // Two seconds for 64 KiB are 3.3 kB every 100 ms.
+    assert.deepStrictEqual(passedOver(2_000), [b])
+    assert.deepStrictEqual(passedOver(4_000), [])
+  })
+
+  it("tells every source what became of a chunk that came: it waits to hear of it", () => {
+    const device = new Device()
+    device.up(a, b)
+    device.prove(a, b)
+    device.open({ have: upTo(40) })
+    device.claim(a, [40])
+    device.claim(b, [40])
+    const asked = upTo(10).flatMap(() => sent(device.tick(100), "Request"))
+    assert.deepStrictEqual(asked.map(({ to }) => to), [b])
+    for (const peer of [a, b]) {
+      device.step({ _tag: "DataArrived", peer, root: bulk, index: 40, bytes: 64 * KiB, last: true })
+    }
+    for (const peer of [a, b]) {
+      const outputs = device.step({ _tag: "ChunkStored", peer, root: bulk, index: 40 })
+      assert.deepStrictEqual(sent(outputs, "Have").map(({ to }) => to), [peer])
+      assert.isEmpty(sent(outputs, "Cancel"))
+    }
+  })
+
+  it("tells the source of a chunk that came and is not kept", () => {
     const device = new Device()
     device.open()
-    device.up(a, b)
-    assert.deepStrictEqual(indexesOf(sent(device.claim(a, [3]), "Request")), [3])
-    device.claim(b, [3])
-    const outputs: Array<Swarm.Output> = []
-    for (let i = 0; i < 60; i++) outputs.push(...device.tick(100))
-    assert.deepStrictEqual(sent(outputs, "Cancel").map(({ to }) => to), [a])
-    assert.deepStrictEqual(sent(outputs, "Request").map(({ to }) => to), [b])
-    device.deliver(a, 3)
-    assert.deepStrictEqual(disconnected(outputs), [], "slowness alone ends no link")
+    device.up(a)
+    device.claim(a, [3])
+    device.step({ _tag: "DataArrived", peer: a, root: bulk, index: 3, bytes: 64 * KiB, last: true })
+    assert.deepStrictEqual(indexesOf(sent(device.step({ _tag: "SharePaused", root: bulk }), "Cancel")), [3])
   })
 
   it("asks a source again for a chunk only after it has answered the cancelled request", () => {
@@ -264,8 +342,9 @@ describe("Swarm, asking", () => {
 
   it("takes a waiting request back for an idle link, and asks that one only when it was let go", () => {
     const device = new Device()
-    device.open()
     device.up(a, b)
+    device.prove(a)
+    device.open()
     device.claim(a, [3, 4])
     device.claim(b, [])
     device.nowMs = 150
@@ -277,8 +356,9 @@ describe("Swarm, asking", () => {
 
   it("asks two further sources for an overdue last chunk and cancels the others when one delivers", () => {
     const device = new Device()
-    device.open({ have: upTo(40) })
     device.up(a, b, c, d)
+    device.prove(a, b, c, d)
+    device.open({ have: upTo(40) })
     const outputs = [a, b, c, d].flatMap((peer) => device.claim(peer, [40]))
     for (let i = 0; i < 10; i++) outputs.push(...device.tick(100))
     const asked = sent(outputs, "Request").map(({ to }) => to)
@@ -319,10 +399,10 @@ describe("Swarm, serving", () => {
     const small = root("small")
     device.open({ have: upTo(41) })
     device.open({ share: small, chunksCount: 3, have: upTo(3) })
-    device.up(a, b)
+    device.up(a, b, c)
     for (const index of [3, 4, 5]) device.request(a, index)
     assert.deepStrictEqual(served(device.request(b, 2, small)).map(({ root }) => root), [small])
-    assert.deepStrictEqual(served(device.request(b, 0)).map(({ index }) => index), [0])
+    assert.deepStrictEqual(served(device.request(c, 0)).map(({ index }) => index), [0])
   })
 
   it("serves links in turns, however much one asks for", () => {
@@ -342,10 +422,100 @@ describe("Swarm, serving", () => {
     }
     follow(upTo(20).flatMap((i) => device.request(i < 10 ? a : b, i + 1)))
     // All are as rare, and `a` has less and is preferred: but by no more than the lead of deficit round robin.
-    assert.deepStrictEqual([to.length, to.slice(0, 10).filter((peer) => peer === a).length], [20, 7])
+    assert.deepStrictEqual([to.length, to.slice(0, 10).filter((peer) => peer === a).length], [20, 6])
   })
 
-  it("goes on serving the others while one asks and takes nothing, and serves that one again when it does", () => {
+  it("serves a link sooner that has given something", () => {
+    const servedOfTen = (gives: ReadonlyArray<number>) => {
+      const device = new Device()
+      device.open({ have: upTo(31) })
+      device.up(a, b)
+      const order: Array<PeerId> = []
+      const waiting: Array<{ readonly to: PeerId; readonly index: number }> = []
+      const follow = (outputs: ReadonlyArray<Swarm.Output>): void => {
+        waiting.push(...served(outputs))
+        order.push(...served(outputs).map(({ to }) => to))
+      }
+      // `b` claims more, so that it is `a` that is preferred.
+      device.claim(b, upTo(41).slice(31))
+      device.claim(a, [31])
+      for (const index of gives) device.deliver(b, index)
+      for (const index of upTo(20)) for (const peer of [a, b]) follow(device.request(peer, index + 1))
+      for (let i = 0; i < 20; i++) {
+        follow(device.tick(20))
+        const { index, to } = waiting.shift()!
+        device.step({ _tag: "Served", peer: to, root: bulk, index })
+        follow(device.have(to, index))
+      }
+      return order.slice(0, 10).filter((peer) => peer === b).length
+    }
+    assert.deepStrictEqual([servedOfTen([]), servedOfTen([32, 33, 34, 35, 36, 37, 38, 39])], [1, 6])
+  })
+
+  it("gives one chunk at a time to a link that has acknowledged none, and serves four of these links at once", () => {
+    const device = new Device()
+    const strangers = upTo(6).map((i) => peer(`s${i}`))
+    device.open({ have: upTo(41) })
+    device.up(a, ...strangers)
+    // A rate is known, so that several may be under way.
+    for (const index of [1, 2, 3]) {
+      device.request(a, index)
+      device.nowMs += 1
+      device.have(a, index)
+    }
+    const asked = strangers.flatMap((peer) => [10, 11].flatMap((index) => served(device.request(peer, index))))
+    for (let i = 0; i < 40; i++) {
+      device.nowMs += 5
+      asked.push(...served(device.step({ _tag: "Tick" })))
+    }
+    assert.strictEqual(asked.length, 4)
+    assert.strictEqual(new Set(asked.map(({ to }) => to)).size, 4)
+    assert.deepStrictEqual(served(device.request(a, 20)).map(({ to }) => to), [a], "who acknowledges is served on")
+    const [first] = asked
+    const next = device.have(first!.to, first!.index)
+    assert.isNotEmpty(served(next))
+  })
+
+  it("gives nothing more to a link that owes an acknowledgement, until it gives or cancels, or for a minute", () => {
+    const settle: ReadonlyArray<(device: Device) => ReadonlyArray<Swarm.Output>> = [
+      (device) => device.have(a, 3),
+      (device) => device.receive(a, { _tag: "Cancel", share: bulk, index: 3 as ChunkIndex }),
+      (device) => upTo(40).flatMap(() => device.tick(1_000))
+    ]
+    for (const one of settle) {
+      const device = new Device()
+      device.open({ have: upTo(41) })
+      device.up(a, b)
+      device.request(a, 2)
+      device.nowMs += 10
+      device.have(a, 2)
+      assert.deepStrictEqual(served(device.request(a, 3)).map(({ index }) => index), [3])
+      device.step({ _tag: "Served", peer: a, root: bulk, index: 3 })
+      assert.isEmpty(served(upTo(30).flatMap(() => device.tick(1_000))))
+      assert.isEmpty(served(device.request(a, 4)))
+      for (const index of [6, 7, 8]) {
+        assert.deepStrictEqual(served(device.request(b, index)).map(({ to }) => to), [b])
+        device.have(b, index)
+      }
+      assert.deepStrictEqual(served(one(device)).map(({ index }) => index), [4])
+    }
+  })
+
+  it("does not measure by what was cancelled", () => {
+    const device = new Device()
+    device.open({ have: upTo(41) })
+    device.up(a)
+    device.request(a, 3)
+    device.nowMs += 1
+    device.receive(a, { _tag: "Cancel", share: bulk, index: 3 as ChunkIndex })
+    assert.deepStrictEqual(device.swarm.uplink.rates, [])
+    assert.isEmpty(served(device.request(a, 4)), "it may still come, and is not acknowledged")
+    device.nowMs += 9
+    device.have(a, 3)
+    assert.deepStrictEqual(device.swarm.uplink.rates, [64 * KiB / 10])
+  })
+
+  it("goes on serving the others while one asks and does not read, and serves that one again when it does", () => {
     const device = new Device()
     device.open({ have: upTo(41) })
     device.up(a, b)
@@ -353,16 +523,42 @@ describe("Swarm, serving", () => {
     for (const index of upTo(20)) {
       stuck.push(...served(device.request(a, index)).map(({ index }) => index))
       device.nowMs += 10_000
-      stuck.push(...served(device.step({ _tag: "Tick" })).map(({ index }) => index))
+      stuck.push(...served(device.have(a, index)).map(({ index }) => index))
     }
-    assert.strictEqual(stuck.length, 8)
+    assert.strictEqual(stuck.length, 8, "it says that it has what the system has not even taken")
     for (const index of upTo(20)) {
       assert.deepStrictEqual(served(device.request(b, index)).map(({ to }) => to), [b])
       device.step({ _tag: "Served", peer: b, root: bulk, index })
-      device.receive(b, { _tag: "Have", share: bulk, indexes: [index as ChunkIndex] })
+      device.have(b, index)
     }
     const again = served(device.step({ _tag: "Served", peer: a, root: bulk, index: stuck[0]! }))
     assert.deepStrictEqual(again.map(({ to }) => to), [a])
+  })
+
+  it("ends the link that has not read for longest, once what is not read leaves no room for others", () => {
+    const device = new Device()
+    const peers = upTo(6).map((i) => peer(`s${i}`))
+    const chunksCount = 9
+    device.open({ chunksCount, chunkSizeBytes: 4 * MiB, have: upTo(chunksCount) })
+    device.up(...peers)
+    for (const peer of peers) {
+      device.request(peer, 0)
+      device.nowMs += 10
+      device.have(peer, 0)
+      device.step({ _tag: "Served", peer, root: bulk, index: 0 })
+    }
+    const ended: Array<string> = []
+    for (const peer of peers.slice(0, 3)) {
+      assert.strictEqual(served(device.request(peer, 1)).length, 1)
+      for (let i = 0; i < 140; i++) ended.push(...disconnected(device.tick(1_000)))
+    }
+    assert.deepStrictEqual(ended, [], "there is room for one more")
+    assert.strictEqual(served(device.request(peers[3]!, 1)).length, 1)
+    assert.strictEqual(served(device.request(peers[4]!, 1)).length, 0)
+    const outputs = upTo(2).flatMap(() => device.tick(100_000))
+    assert.deepStrictEqual(disconnected(outputs), ["0 slow"])
+    const freed = device.step({ _tag: "Served", peer: peers[0]!, root: bulk, index: 1 })
+    assert.deepStrictEqual(served(freed).map(({ to }) => to), [peers[4]])
   })
 
   it("answers a cancelled request that waits, and forgets a chunk that cannot be read any more", () => {

@@ -35,7 +35,7 @@ describe("simulation", () => {
     120_000
   )
 
-  // Each lesson has the next four roles of `Hostile.roles`: together, all of them.
+  // Each lesson has the next four roles of `Scenario.roles`: together, all of them.
   it.live.each([4, 8, 12])(
     "P4 P7: nor do the hostile make a difference to that, seed %i",
     (seed) =>
