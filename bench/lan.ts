@@ -21,6 +21,7 @@ import { giveUp, limitSeconds, natural } from "./Processes.ts"
 import { medianOf, race, type Result } from "./Race.ts"
 import { oneCopySeconds, room } from "./Room.ts"
 import { scenarios } from "./Scenarios.ts"
+import * as Bare from "./tools/Bare.ts"
 import * as BitTorrent from "./tools/BitTorrent.ts"
 import * as Http from "./tools/Http.ts"
 import * as Labfx from "./tools/Labfx.ts"
@@ -33,12 +34,13 @@ const tools: ReadonlyArray<Tool> = [
   BitTorrent.aria2,
   BitTorrent.transmission,
   Uftp.tool,
-  Http.tool
+  Http.tool,
+  Bare.tool
 ]
 
 const { values } = parseArgs({
   options: {
-    tools: { type: "string", default: tools.map(({ name }) => name).join(",") },
+    tools: { type: "string", default: tools.filter((tool) => tool !== Bare.tool).map(({ name }) => name).join(",") },
     scenario: { type: "string", default: "plain" },
     students: { type: "string", default: "8" },
     rate: { type: "string", default: "100000000" },
