@@ -71,13 +71,16 @@ interface End {
   silent: boolean
   /** When the last bytes arrive: nothing overtakes them. */
   lastArriveMs: number
-  /** Bytes written and not yet taken by the reader; beyond {@link windowBytes} the writer waits for `drained`. */
+  /** Bytes on the way and not yet taken by the reader; beyond {@link windowBytes} the next ones wait for `drained`. */
   unreadBytes: number
   drained: Deferred.Deferred<void>
 }
 
-/** What two systems hold between a writer and a reader that does not read. */
-const windowBytes = 512 * 1024
+/**
+ * What the system takes for a reader that does not read, as TCP's receive window: the rest stays with the sender, and off
+ * the cable. A Linux begins with half of it.
+ */
+const windowBytes = 256 * 1024
 
 const makeEnd = Effect.gen(function*() {
   const end: End = {
@@ -244,22 +247,22 @@ export class VirtualNetwork {
     return Number(this.#clock.monotonicTimeNanosUnsafe()) / 1e6
   }
 
-  /** Puts bytes on the wire: when they have left and when they are there. */
-  #transmit(
-    from: Port,
-    to: Port,
-    bytes: number,
-    latencyMs: number
-  ): { readonly leftMs: number; readonly arriveMs: number } {
-    const now = this.#now()
-    const leftMs = Math.max(now, from.upFreeMs) + (bytes * 1_000) / from.bytesPerSecond
-    from.upFreeMs = leftMs
-    const arriveMs = Math.max(leftMs + latencyMs, to.downFreeMs + (bytes * 1_000) / to.bytesPerSecond)
-    to.downFreeMs = arriveMs - latencyMs
+  /** Puts bytes on a machine's uplink: when they have left it. */
+  #leave(from: Port, to: Port, bytes: number): number {
+    from.upFreeMs = Math.max(this.#now(), from.upFreeMs) + (bytes * 1_000) / from.bytesPerSecond
     from.sentBytes += bytes
-    to.receivedBytes += bytes
     this.onTraffic("write", from, to, bytes)
-    return { leftMs, arriveMs }
+    return from.upFreeMs
+  }
+
+  /**
+   * Puts bytes that have just left an uplink on the other machine's downlink: when they are there. Not before they have
+   * left, or whoever sends slowly would keep others from sending there meanwhile.
+   */
+  #arrive(to: Port, bytes: number, latencyMs: number): number {
+    to.downFreeMs = Math.max(this.#now(), to.downFreeMs + (bytes * 1_000) / to.bytesPerSecond)
+    to.receivedBytes += bytes
+    return to.downFreeMs + latencyMs
   }
 
   #open(
@@ -310,7 +313,7 @@ export class VirtualNetwork {
             yield* sleepUntil(arriveMs)
             if (mine.silent || here.life !== life) return yield* Effect.never
             mine.unreadBytes -= bytes.length
-            if (mine.unreadBytes <= windowBytes) Deferred.doneUnsafe(mine.drained, Effect.void)
+            Deferred.doneUnsafe(mine.drained, Effect.void)
             onBytes(bytes)
           }))),
         setReading: (reading) => {
@@ -327,19 +330,25 @@ export class VirtualNetwork {
             at += part.length
           }
           // What is lost is found out by waiting.
-          let left: Effect.Effect<void> = Effect.never
-          if (here.life === life && !Deferred.isDoneUnsafe(mine.lost)) {
-            const { arriveMs, leftMs } = this.#transmit(here, there, bytes.length, latencyMs)
-            other.lastArriveMs = Math.max(other.lastArriveMs, arriveMs + this.#jitterMs())
-            Queue.offerUnsafe(other.inbound, { bytes, arriveMs: other.lastArriveMs })
+          const isGone = () => here.life !== life || Deferred.isDoneUnsafe(mine.lost)
+          const isOpen = () => other.unreadBytes === 0 || other.unreadBytes + bytes.length <= windowBytes
+          const opened: Effect.Effect<void> = Effect.suspend(() => {
+            if (isOpen()) return Effect.void
+            other.drained = Deferred.makeUnsafe<void>()
+            return Effect.andThen(Deferred.await(other.drained), opened)
+          })
+          const leave = Effect.suspend(() => {
+            if (isGone()) return Effect.never
             other.unreadBytes += bytes.length
-            left = sleepUntil(leftMs)
-            if (other.unreadBytes > windowBytes) {
-              if (Deferred.isDoneUnsafe(other.drained)) other.drained = Deferred.makeUnsafe<void>()
-              left = Effect.andThen(Deferred.await(other.drained), left)
-            }
-          }
-          this.#runToEnd(Effect.match(orLost(left), { onSuccess: () => done(undefined), onFailure: done }))
+            return sleepUntil(this.#leave(here, there, bytes.length))
+          })
+          const arrive = Effect.sync(() => {
+            const arriveMs = this.#arrive(there, bytes.length, latencyMs) + this.#jitterMs()
+            other.lastArriveMs = Math.max(other.lastArriveMs, arriveMs)
+            Queue.offerUnsafe(other.inbound, { bytes, arriveMs: other.lastArriveMs })
+          })
+          const sent = isGone() ? Effect.never : opened.pipe(Effect.andThen(leave), Effect.andThen(arrive))
+          this.#runToEnd(Effect.match(orLost(sent), { onSuccess: () => done(undefined), onFailure: done }))
         }
       }
     }
@@ -357,12 +366,12 @@ export class VirtualNetwork {
     return Effect.suspend(() => {
       const pipe = this.#closing.get(connection)
       if (pipe === undefined || !this.#pipes.delete(pipe)) return Effect.void
-      const lastMs = Math.max(
-        Math.max(this.#now(), pipe.from.upFreeMs, pipe.to.upFreeMs) + this.#options.latencyMsMax + 1,
-        ...pipe.ends.map((end) => end.lastArriveMs + 1)
-      )
       this.onTraffic("closed", pipe.from, pipe.to, 0)
-      this.#runFork(Effect.andThen(Effect.sleep(lastMs - this.#now()), pipe.cut("closed")))
+      const until = (timeMs: () => number) => Effect.suspend(() => Effect.sleep(Math.max(0, timeMs() - this.#now())))
+      // First all has to leave, and then it is known when it is there.
+      const left = until(() => Math.max(pipe.from.upFreeMs, pipe.to.upFreeMs) + this.#options.latencyMsMax + 1)
+      const there = until(() => Math.max(...pipe.ends.map((end) => end.lastArriveMs + 1)))
+      this.#runFork(left.pipe(Effect.andThen(there), Effect.andThen(pipe.cut("closed"))))
       return Effect.void
     })
   }
