@@ -2,8 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Queue, type Scope } from "effect"
 import { TestClock } from "effect/testing"
-import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
 import { Crypto } from "../../src/services/Crypto.ts"
+import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
 import type { Connection } from "../../src/services/Transport.ts"
 import { VirtualNetwork } from "../../src/simulator/VirtualNetwork.ts"
 
