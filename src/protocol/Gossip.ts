@@ -20,6 +20,7 @@
  * 7. **The end is the end:** after an `End` nothing is accepted. It is sent last, so who is behind gets the rest first.
  * 8. **Removed is removed:** once a `Remove` is delivered, nothing of that author behind its `after` is delivered or sent
  *    on; what was delivered before stays, and everybody gets the entries up to `after`.
+ * 9. **Nothing twice:** what an honest link brings is `Overhead` only where it is refused here.
  *
  * The rate limit (6) in detail. A relay cannot tell a flood from the history of a partition by looking at it: clocks
  * prove nothing, and whoever sends it may lie. So what the other side had when its link came up passes as history, for
@@ -106,6 +107,8 @@ interface Link {
   acknowledgedCount: number
   receivedCount: number
   unacknowledgedChars: number
+  /** How far it has brought each author's log, or was told in the first heads that this device has it. */
+  readonly brought: Map<PublicKey, number>
   /** How far its logs went when the link came up; emptied after `historyMs`. */
   readonly history: Map<PublicKey, number>
   /** Entries beyond a gap, in a row. */
@@ -164,6 +167,8 @@ export type Output =
   | { readonly _tag: "Deliver"; readonly author: PublicKey; readonly entry: Entry }
   /** The peer sent what no honest one sends: its link is to be ended, and is already forgotten here. */
   | { readonly _tag: "Disconnect"; readonly peer: PeerId; readonly detail: string }
+  /** So many bytes of what the peer has sent brought nothing that this device could use, or nothing for the first time. */
+  | { readonly _tag: "Overhead"; readonly peer: PeerId; readonly bytes: number }
   /** The author has written two entries of one number: devices may show different ones. */
   | { readonly _tag: "Conflict"; readonly author: PublicKey; readonly number: number }
 
@@ -318,6 +323,7 @@ const neighborUp = (
     acknowledgedCount: 0,
     receivedCount: 0,
     unacknowledgedChars: 0,
+    brought: new Map(Array.from(state.logs.values(), ({ author, entries }) => [author, entries.length])),
     history: new Map(),
     gaps: 0,
     headsDue: false,
@@ -434,6 +440,7 @@ const takeEntries = (
   nowMs: number,
   effects: Effects
 ): void => {
+  let overheadBytes = 0
   for (const { entry, signed } of items) {
     // What comes before the other side's first heads was meant for an earlier link and is not counted there either.
     if (link.ready) {
@@ -442,10 +449,22 @@ const takeEntries = (
     }
     const number = entry?.number ?? state.bySignature.get(signed.signature)?.number
     if (number !== undefined) reach(state, link, signed.key, number)
-    if (entry === undefined) continue
-    const blame = takeEntry(state, link, signed, entry, nowMs, effects)
+    const blame = entry === undefined ? undefined : takeEntry(state, link, signed, entry, nowMs, effects)
     if (blame !== undefined) return disconnect(state, link, blame, effects)
+    if (!brings(state, link, signed.key, number)) overheadBytes += signed.body.length + entryOverheadBytes
   }
+  if (overheadBytes > 0) effects.outputs.push({ _tag: "Overhead", peer: link.peer, bytes: overheadBytes })
+}
+
+/**
+ * Whether an honest peer sends this: what is or was of use here, once, and not what it knows to be here. Several may bring
+ * the same at the same time, so that another one was quicker is nobody's fault.
+ */
+const brings = (state: State, link: Link, author: PublicKey, number: number | undefined): boolean => {
+  const held = state.logs.get(author)?.entries.length ?? 0
+  if (number === undefined || number > held || number <= (link.brought.get(author) ?? 0)) return false
+  link.brought.set(author, number)
+  return true
 }
 
 /** The other side has the entry, so it need not be sent there. */

@@ -23,6 +23,7 @@
  * 6. **Forgotten in time:** a device not heard of for `statusExpiryMs`, longer in a large room, is gone, and old news of it
  *    does not bring it back.
  * 7. **Without clocks:** a device that starts again goes on from the largest number that its neighbors remember of it.
+ * 8. **Nothing twice:** what an honest link brings is `Overhead` only where older and newer news of a device cross.
  */
 import type { PeerId, PublicKey, Signature } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
@@ -63,6 +64,8 @@ interface Link {
   readonly key: PublicKey
   /** The number the other side has, of each device. */
   readonly known: Map<PublicKey, number>
+  /** The number it has brought, of each device. */
+  readonly brought: Map<PublicKey, number>
   sentMs: number
   readonly bucket: TokenBucket.TokenBucket
 }
@@ -105,6 +108,8 @@ export type Output =
   | { readonly _tag: "Send"; readonly peer: PeerId; readonly message: Statuses }
   /** Sign how this device stands under this number, with this `since`; answered by `Signed` at once. */
   | { readonly _tag: "Sign"; readonly number: number; readonly since: number }
+  /** So many bytes of what the peer has sent are unwanted, older than what is for everybody, or have come over its link before. */
+  | { readonly _tag: "Overhead"; readonly peer: PeerId; readonly bytes: number }
   /** What {@link current} gives has changed. */
   | { readonly _tag: "News" }
 
@@ -180,6 +185,7 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
         peer: input.peer,
         key: input.key,
         known: new Map(),
+        brought: new Map(),
         sentMs: -Infinity,
         bucket: TokenBucket.make(messagesPerSecondMax, messagesBurstMax, nowMs)
       })
@@ -237,9 +243,15 @@ const receive = (
   nowMs: number,
   outputs: Array<Output>
 ): void => {
+  let overheadBytes = 0
   for (const { signed, status } of items) {
     const known = state.known.get(signed.key)
     const number = status?.number ?? known?.recent.find(({ signature }) => signature === signed.signature)?.number
+    // Who is not on the way to a host knows of each device what was last for everybody, and says that to a new link.
+    const current = known === undefined ? 0 : sinceOf(known.status)
+    if (number === undefined || number < current || number <= (link.brought.get(signed.key) ?? -1)) {
+      overheadBytes += signed.body.length + statusOverheadBytes
+    } else link.brought.set(signed.key, number)
     if (number !== undefined) {
       const before = link.known.get(signed.key) ?? -1
       // Who has it not from here is nearer to its device by another way, and may be the next best way there.
@@ -264,6 +276,7 @@ const receive = (
     keep(state, signed, status, link.peer, nowMs)
     outputs.push({ _tag: "News" })
   }
+  if (overheadBytes > 0) outputs.push({ _tag: "Overhead", peer: link.peer, bytes: overheadBytes })
 }
 
 const keep = (state: State, signed: Signed, status: Status, from: PeerId | undefined, nowMs: number): void => {
@@ -296,7 +309,10 @@ const expire = (state: State, nowMs: number, outputs: Array<Output>): void => {
     }
     if (known.live || (silentMs < tombstoneMs && state.known.size < Limits.statusPeersMax)) continue
     state.known.delete(known.key)
-    for (const link of state.links.values()) link.known.delete(known.key)
+    for (const link of state.links.values()) {
+      link.known.delete(known.key)
+      link.brought.delete(known.key)
+    }
   }
 }
 

@@ -28,6 +28,13 @@ export const take = (bucket: TokenBucket, nowMs: number, count = 1): boolean => 
   return true
 }
 
+/** Takes so many tokens, also those that are not there yet: gives how long until they are made good, 0 if they were there. */
+export const spend = (bucket: TokenBucket, nowMs: number, count: number): number => {
+  refill(bucket, nowMs)
+  bucket.tokens -= count
+  return Math.max(0, Math.ceil((-bucket.tokens * 1_000) / bucket.perSecond))
+}
+
 /** How long until a token is there; 0 if there is one now. */
 export const waitMs = (bucket: TokenBucket, nowMs: number): number => {
   refill(bucket, nowMs)

@@ -21,7 +21,7 @@ import type { Connection } from "./Transport.ts"
 export type Lane = "link" | "log" | "swarm" | "lazy"
 
 export type Received =
-  | { readonly _tag: "Message"; readonly message: Message }
+  | { readonly _tag: "Message"; readonly message: Message; readonly bytes: number }
   | { readonly _tag: "Data"; readonly data: Data; readonly length: number }
 
 export interface LinkEnd {
@@ -50,6 +50,11 @@ export interface Link {
    * as in the beginning, everything goes to the inbox.
    */
   readonly setTaker: (taker: ((received: Received) => boolean) | undefined) => void
+  /**
+   * So many bytes of what came have brought nothing new. Over `Limits.overheadBytesPerSecondMax` nothing is read until that
+   * holds again: what the peer sends meanwhile waits at its own side, and takes nothing of this device's way in.
+   */
+  readonly overhead: (bytes: number) => void
   /** Puts an encoded frame into a lane. Ends the link as `slow` when the outbox is over its limit. */
   readonly post: (lane: Lane, frame: Uint8Array) => void
   /** See `PeerManager.sendChunk`. */
@@ -101,12 +106,14 @@ export const make = Effect.fnUntraced(function*(
   const frames = TokenBucket.make(Limits.controlFramesPerSecondMax, Limits.controlFramesBurstMax, nowMs())
   const frameBytes = TokenBucket.make(Limits.controlBytesPerSecondMax, Limits.controlBytesBurstMax, nowMs())
   const unaskedBytes = TokenBucket.make(Limits.unaskedBytesPerSecondMax, Limits.unaskedBytesBurstMax, nowMs())
+  const overheadBytes = TokenBucket.make(Limits.overheadBytesPerSecondMax, Limits.overheadBytesBurstMax, nowMs())
   let heardMs = nowMs()
   let frame: Received | undefined
   /** Bytes of messages in the inbox: what a peer can make this device keep. */
   let inboxBytes = 0
   /** Why nothing is read for now: the consumer lags, or the peer says more than it may. */
   let full = false
+  let hastyUntilMs = -Infinity
   let hasty = false
   const haste = yield* Queue.sliding<void>(1)
   const setReading = () => connection.setReading(!full && !hasty)
@@ -126,14 +133,24 @@ export const make = Effect.fnUntraced(function*(
     if (!TokenBucket.take(frames, heardMs) || !TokenBucket.take(frameBytes, heardMs, bytes)) pause()
   }
   /** A peer that says too much is not heard for a while; it feels that as a slow link. */
-  const pause = (): void => {
+  const pause = (forMs = hastyPauseMs): void => {
+    hastyUntilMs = Math.max(hastyUntilMs, nowMs() + forMs)
     if (hasty) return
     hasty = true
     setReading()
     Queue.offerUnsafe(haste, undefined)
   }
+  const overhead = (bytes: number): void => {
+    const forMs = TokenBucket.spend(overheadBytes, nowMs(), bytes)
+    if (forMs > 0) pause(Math.min(forMs, Limits.overheadPauseMsMax))
+  }
   const calming = Queue.take(haste).pipe(
-    Effect.andThen(Effect.suspend(() => Effect.sleep(hastyPauseMs))),
+    // What comes to light during a pause makes it longer.
+    Effect.andThen(Effect.whileLoop({
+      while: () => nowMs() < hastyUntilMs,
+      body: () => Effect.sleep(hastyUntilMs - nowMs()),
+      step: () => {}
+    })),
     Effect.andThen(Effect.sync(() => {
       hasty = false
       setReading()
@@ -145,8 +162,9 @@ export const make = Effect.fnUntraced(function*(
     control: (json, bytes) => {
       count(bytes)
       const message = decodeMessage(json)
-      if (Result.isSuccess(message)) receive({ _tag: "Message", message: message.success }, bytes)
-      else if (!isIgnorable(json)) return "a message that is none"
+      if (Result.isSuccess(message)) receive({ _tag: "Message", message: message.success, bytes }, bytes)
+      else if (isIgnorable(json)) overhead(bytes)
+      else return "a message that is none"
       return undefined
     },
     data: (json, payloadBytes) => {
@@ -322,6 +340,7 @@ export const make = Effect.fnUntraced(function*(
     setTaker: (given) => {
       taker = given
     },
+    overhead,
     post,
     sendChunk,
     end,

@@ -179,6 +179,8 @@ const make = Effect.fnUntraced(function*() {
           Effect.sync(() => deliver(output.author, output.entry, false)),
           obey(output.author, output.entry)
         )
+      case "Overhead":
+        return Effect.sync(() => peers.overhead(output.peer, output.bytes))
       case "Disconnect":
         return drop(output.peer, output.detail)
       case "Conflict":
@@ -200,6 +202,8 @@ const make = Effect.fnUntraced(function*() {
     switch (output._tag) {
       case "Send":
         return Effect.sync(() => peers.send(output.peer, output.message))
+      case "Overhead":
+        return Effect.sync(() => peers.overhead(output.peer, output.bytes))
       case "News":
         return Effect.asVoid(PubSub.publish(statusChanges, undefined))
       case "Sign": {
@@ -332,6 +336,7 @@ const make = Effect.fnUntraced(function*() {
     switch (message._tag) {
       case "Certificates": {
         const { forged } = context.learn(message.certificates)
+        if (context.certificates() === certificates) peers.overhead(peer, bytesOf(message.certificates))
         yield* refreshAuthority(peer)
         if (forged) yield* peers.disconnect(peer, "protocol", "a certificate that is not this session's")
         return
@@ -353,7 +358,7 @@ const make = Effect.fnUntraced(function*() {
         return blame === undefined ? undefined : yield* drop(peer, blame)
       }
       case "Statuses": {
-        if (!Statuses.admits(statuses, peer, nowMs())) return
+        if (!Statuses.admits(statuses, peer, nowMs())) return peers.overhead(peer, bytesOf(message.statuses))
         const { blame, items } = yield* check(message.statuses, {
           kind: "status",
           bytesMax: Limits.statusBodyBytesMax,
@@ -475,6 +480,10 @@ const make = Effect.fnUntraced(function*() {
     statusChanges: PubSub.subscribe(statusChanges)
   })
 })
+
+/** About what they take in a frame. */
+const bytesOf = (all: ReadonlyArray<Signed>): number =>
+  all.reduce((bytes, { body, key, signature }) => bytes + key.length + signature.length + body.length, 0)
 
 /** Whether two statuses differ in figures alone. */
 const standsAlike = (a: OwnStatus, b: OwnStatus): boolean =>

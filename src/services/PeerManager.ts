@@ -79,6 +79,11 @@ export class PeerManager extends Context.Service<PeerManager, {
    */
   readonly send: (peer: PeerId, message: LogMessage | SwarmMessage, patient?: boolean) => void
   /**
+   * So many bytes of what this peer has sent brought nothing new. A peer that sends more of that than
+   * `Limits.overheadBytesPerSecondMax` is not read until its average holds again.
+   */
+  readonly overhead: (peer: PeerId, bytes: number) => void
+  /**
    * Sends a chunk as data frames behind all waiting messages; messages that come meanwhile go between its frames.
    * Completes when the last byte has been handed to the system (true) or the link has ended (false). `bytes` must not
    * change until then. Chunks of one peer are sent one after another; `index` in the order of the calls.
@@ -116,6 +121,8 @@ const laneOf = (message: LogMessage | SwarmMessage): Link.Lane => {
   }
 }
 
+/** What a link says of itself is overhead, whatever it says. */
+const upkeep: ReadonlySet<Message["_tag"]> = new Set(["Ping", "Pong", "Peers", "Heads"])
 /** How often links are looked after: signs of life, addresses told, surplus given up. */
 const careIntervalMs = 1_000
 /** How often a peer is told of addresses at most, and which change in the number of links is worth a message. */
@@ -439,7 +446,8 @@ const make = Effect.fnUntraced(function*(
     const none = Effect.succeed(undefined)
     const event = swarmEventOf(peer, received)
     if (event !== undefined) return Effect.as(Queue.offer(swarmEvents, event), undefined)
-    const { message } = received as Extract<Link.Received, { readonly _tag: "Message" }>
+    const { bytes, message } = received as Extract<Link.Received, { readonly _tag: "Message" }>
+    if (upkeep.has(message._tag)) link.overhead(bytes)
     switch (message._tag) {
       case "Ping":
         link.post("link", encode({ _tag: "Pong" }))
@@ -523,6 +531,7 @@ const make = Effect.fnUntraced(function*(
         sink = given
       }),
     send: (peer, message, patient = false) => post(peer, patient ? "lazy" : laneOf(message), message),
+    overhead: (peer, bytes) => live.get(peer)?.link.overhead(bytes),
     sendChunk: (peer, share, index, bytes) =>
       Effect.suspend(() => live.get(peer)?.link.sendChunk(share, index, bytes) ?? Effect.succeed(false)),
     disconnect: (peer, code, detail) =>

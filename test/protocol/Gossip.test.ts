@@ -60,6 +60,7 @@ describe("Gossip", () => {
       assertConverged(simulator, writers.length)
       assert.isAtMost(simulator.entriesCrossed, 2 * edges.length * writers.length)
       assert.isAtMost(simulator.verified, 49 * writers.length)
+      assert.strictEqual(simulator.overheadBytes, 0, "nothing twice (invariant 9)")
       assert.deepStrictEqual(simulator.disconnects, [])
     },
     { arbitrary: { runs: 100 } }
@@ -97,6 +98,7 @@ describe("Gossip", () => {
       simulator.runToQuiet(picker(picks), 100_000)
       simulator.pass(20)
       assertConverged(simulator, written)
+      assert.strictEqual(simulator.overheadBytes, 0, "nothing twice (invariant 9)")
       const messages = simulator.messagesSent
       simulator.pass(40)
       assert.strictEqual(simulator.messagesSent, messages, "a quiet room stays quiet")
@@ -204,6 +206,31 @@ describe("Gossip", () => {
     assert.strictEqual(simulator.verified, 1)
     assert.strictEqual(Gossip.sight(simulator.machines[0]!, { ...signed, body: "forged" }), "new")
     assert.strictEqual(Gossip.sight(simulator.machines[0]!, { ...signed, key: keyOf(8) }), "new")
+  })
+
+  it("counts what a link brings again as overhead, and not what another was quicker with (invariant 9)", () => {
+    const simulator = new GossipSimulator(3, [[0, 1], [0, 2]])
+    simulator.oncePerWire = false
+    simulator.runToQuiet(() => 0, 10)
+    const counted = (act: () => void) => {
+      const before = simulator.overheadBytes
+      act()
+      return simulator.overheadBytes - before
+    }
+    const first = [1, 2, 3].map((number) => entryOf(keyOf(7), number, text(`line ${number}`)).signed)
+    const bytes = first.reduce((sum, { body }) => sum + body.length + 176, 0)
+    assert.strictEqual(counted(() => simulator.receive(0, 1, first)), 0, "news")
+    assert.strictEqual(counted(() => simulator.receive(0, 2, first)), 0, "the same by another link")
+    assert.strictEqual(counted(() => simulator.receive(0, 1, first)), bytes, "again")
+    const second = entryOf(keyOf(7), 4, text("line 4")).signed
+    assert.strictEqual(counted(() => simulator.receive(0, 1, [...first, second])), bytes, "again, with one that is new")
+    const beyond = entryOf(keyOf(7), 9, text("line 9")).signed
+    assert.strictEqual(counted(() => simulator.receive(0, 1, [beyond])), beyond.body.length + 176, "beyond a gap")
+    // What the first heads have named, an honest peer does not send.
+    simulator.cut([0, 2])
+    simulator.connect([0, 2])
+    simulator.runToQuiet(() => 0, 10)
+    assert.strictEqual(counted(() => simulator.receive(0, 2, first)), bytes, "over a new link")
   })
 
   it("delays a student's flood at the first relay and loses none of it (invariant 6)", () => {

@@ -435,6 +435,41 @@ describe("Limits of a link", () => {
       assert.deepStrictEqual(reading, [false, true])
     }).pipe(scopedInTime))
 
+  it.effect("let it bring as much overhead as the burst and the rate allow, and after more do not hear it until that holds again", () =>
+    Effect.gen(function*() {
+      const { end, link, reading } = yield* linked
+      link.overhead(Limits.overheadBytesBurstMax)
+      yield* TestClock.adjust(1_000)
+      link.overhead(Limits.overheadBytesPerSecondMax)
+      assert.deepStrictEqual(reading, [])
+      // A second's worth too much, and as much again that is only looked at now.
+      link.overhead(Limits.overheadBytesPerSecondMax)
+      link.overhead(Limits.overheadBytesPerSecondMax)
+      assert.deepStrictEqual(reading, [false])
+      yield* TestClock.adjust(1_999)
+      assert.deepStrictEqual(reading, [false])
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(reading, [false, true])
+      // However much it is, the link is heard before anybody takes it for dead.
+      link.overhead(100 * Limits.overheadBytesBurstMax)
+      yield* TestClock.adjust(Limits.overheadPauseMsMax - 1)
+      assert.deepStrictEqual(reading, [false, true, false])
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(reading, [false, true, false, true])
+      assert.isBelow(Limits.overheadPauseMsMax, Limits.deadAfterMs)
+      assert.isUndefined(yield* end)
+    }).pipe(scopedInTime))
+
+  it.effect("count what may be passed over as overhead", () =>
+    Effect.gen(function*() {
+      const { hear, reading } = yield* linked
+      const wave = { _tag: "Wave", ignorable: true, room: "x".repeat(Limits.overheadBytesBurstMax / 2) }
+      hear(wave)
+      assert.deepStrictEqual(reading, [])
+      hear(wave)
+      assert.deepStrictEqual(reading, [false])
+    }).pipe(scopedInTime))
+
   it.effect("stop reading at the first frame too many for the inbox, and go on when it is empty", () =>
     Effect.gen(function*() {
       const { hear, link, reading } = yield* linked
@@ -489,7 +524,11 @@ describe("Limits of a link", () => {
       first.hear({ _tag: "Have", ignorable: true, hands: 2 })
       first.hear({ _tag: "Pong" })
       assert.isUndefined(yield* first.end)
-      assert.deepStrictEqual(yield* Queue.takeAll(first.link.inbox), [{ _tag: "Message", message: { _tag: "Pong" } }])
+      assert.deepStrictEqual(yield* Queue.takeAll(first.link.inbox), [{
+        _tag: "Message",
+        message: { _tag: "Pong" },
+        bytes: 15
+      }])
       for (const ignorable of [undefined, false, "true", 1, null, {}]) {
         const { end, hear } = yield* linked
         hear({ _tag: "Wave", ignorable })
@@ -515,6 +554,10 @@ describe("Limits of a link", () => {
       hearBytes(new Uint8Array(3))
       hear({ _tag: "Pong" })
       assert.isUndefined(yield* end)
-      assert.deepStrictEqual(yield* Queue.takeAll(link.inbox), [{ _tag: "Message", message: { _tag: "Pong" } }])
+      assert.deepStrictEqual(yield* Queue.takeAll(link.inbox), [{
+        _tag: "Message",
+        message: { _tag: "Pong" },
+        bytes: 15
+      }])
     }).pipe(scopedInTime))
 })

@@ -45,6 +45,8 @@ class Room {
   readonly received: Array<number>
   readonly verifiedBy: Array<number>
   messages = 0
+  /** What each device has counted as overhead. */
+  readonly overheadBytes: Array<number>
   /** How often a device has signed what is for everybody. */
   readonly floods: Array<number>
   /** Those whose every status is for everybody, as of an earlier program. */
@@ -62,6 +64,7 @@ class Room {
     this.received = each(() => 0)
     this.verifiedBy = each(() => 0)
     this.floods = each(() => 0)
+    this.overheadBytes = each(() => 0)
     this.hosts = new Set(hosts)
     for (let i = 0; i < count; i++) this.#learnHosts(i)
     for (const edge of edges) this.connect(edge)
@@ -195,7 +198,7 @@ class Room {
         this.#step(index, { _tag: "Signed", ...statusOf(keyOf(index), number, this.says[index]!, since) })
       } else if (output._tag === "Send") {
         this.#send(index, Number.parseInt(output.peer.slice(1), 10), output.message)
-      }
+      } else if (output._tag === "Overhead") this.overheadBytes[index]! += output.bytes
     }
   }
 
@@ -587,6 +590,37 @@ describe("Statuses", () => {
     const roots = [7, 8, 9].map((index) => share(index).root)
     assert.deepStrictEqual([...sourcesChanged(all, keyOf(0))], [[roots[0], true], [roots[1], false], [roots[2], false]])
     assert.deepStrictEqual([...sourcesChanged(all, keyOf(3))], [])
+  })
+
+  it("that a link brings again count as overhead, and not those that another was quicker with (invariant 8)", () => {
+    const room = new Room(4, [[0, 1], [0, 2], [0, 3]])
+    const some = madeUp(0, 10, 5)
+    const bytes = some.reduce((sum, { body }) => sum + body.length + 176, 0)
+    room.receive(0, 1, some)
+    room.receive(0, 2, some)
+    assert.strictEqual(room.overheadBytes[0], 0)
+    room.receive(0, 1, some)
+    assert.strictEqual(room.overheadBytes[0], bytes)
+    room.receive(0, 1, [...some, ...madeUp(10, 1, 5)])
+    assert.strictEqual(room.overheadBytes[0], 2 * bytes, "one that is new excuses none of the others")
+    room.receive(0, 3, madeUp(0, 10, 4))
+    assert.strictEqual(room.overheadBytes[0], 3 * bytes, "older than what everybody is to have")
+  })
+
+  it("come to next to no overhead in a room of 50 with a crowd of late joiners (invariant 8)", () => {
+    const room = new Room(50, usualMesh())
+    for (let i = 0; i < 50; i++) room.change(i, i)
+    room.pass(60)
+    for (let i = 1; i <= 10; i++) {
+      const edges = Array.from({ length: 8 }, (_, n) => [i, (i + 5 * n + 5) % 50] as const)
+      room.restart(i)
+      room.pass(3)
+      for (const edge of edges) if (!room.links.has(`${edge[0]}>${edge[1]}`)) room.connect(edge)
+      room.change(i, 1_000 + i)
+    }
+    room.pass(60)
+    // Of all links of a device together, in two minutes.
+    assert.isAtMost(Math.max(...room.overheadBytes), Limits.overheadBytesBurstMax / 4)
   })
 
   it("of made-up devices do not take more than their room, and a flood of them is not looked at", () => {

@@ -31,6 +31,15 @@ describe("TokenBucket", () => {
     assert.isTrue(TokenBucket.take(bucket, wait))
   })
 
+  it("spends what is not there yet, and says when it is", () => {
+    const bucket = TokenBucket.make(5, 10, 0)
+    assert.strictEqual(TokenBucket.spend(bucket, 0, 10), 0)
+    assert.strictEqual(TokenBucket.spend(bucket, 0, 5), 1_000)
+    assert.strictEqual(TokenBucket.spend(bucket, 500, 5), 1_500)
+    assert.isFalse(TokenBucket.take(bucket, 2_000))
+    assert.isTrue(TokenBucket.take(bucket, 2_200))
+  })
+
   it("takes a clock that runs backwards for one that stands still", () => {
     const bucket = TokenBucket.make(5, 1, 1_000)
     assert.isTrue(TokenBucket.take(bucket, 1_000))

@@ -75,6 +75,8 @@ export class GossipSimulator {
   readonly persisted: Array<Array<Signed>> = []
   readonly conflicts: Array<number> = []
   readonly disconnects: Array<string> = []
+  /** Of all devices together. */
+  overheadBytes = 0
   /** Entries that crossed a link, and messages of either kind. */
   entriesCrossed = 0
   messagesSent = 0
@@ -244,6 +246,9 @@ export class GossipSimulator {
       }
       case "Conflict":
         this.conflicts[index]!++
+        return
+      case "Overhead":
+        this.overheadBytes += output.bytes
         return
       case "Disconnect": {
         this.disconnects.push(`${index}: ${output.detail}`)

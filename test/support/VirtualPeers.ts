@@ -90,6 +90,7 @@ export class VirtualPeers {
         swarmEvents: yield* Queue.bounded<SwarmEvent>(1),
         setDataSink: () => Effect.void,
         send: (to, message) => this.#send(peer, to, message),
+        overhead: () => {},
         sendChunk: () => Effect.succeed(false),
         disconnect: (other, code, detail) =>
           Effect.suspend(() => {
