@@ -88,6 +88,8 @@ export type Input =
    */
   | { readonly _tag: "ChunkStored"; readonly peer: PeerId; readonly root: Root; readonly index: number }
   | { readonly _tag: "ChunkCorrupt"; readonly peer: PeerId; readonly root: Root; readonly index: number }
+  /** A chunk that was not here, or could not be served, is here after all. */
+  | { readonly _tag: "ChunkFound"; readonly root: Root; readonly index: number }
   /** The disk refuses the share for now: nothing of it is asked for until `ShareResumed`. What arrived was not kept. */
   | { readonly _tag: "SharePaused"; readonly root: Root }
   | { readonly _tag: "ShareResumed"; readonly root: Root }
@@ -200,7 +202,7 @@ const takeOfShare = (
   share: Share,
   input: Extract<
     Input,
-    { readonly _tag: "ManifestKnown" | "ChunkStored" | "ChunkCorrupt" | "SharePaused" | "ShareResumed" }
+    { readonly _tag: "ManifestKnown" | "ChunkStored" | "ChunkFound" | "ChunkCorrupt" | "SharePaused" | "ShareResumed" }
   >
 ): void => {
   switch (input._tag) {
@@ -223,6 +225,9 @@ const takeOfShare = (
       if (gain(swarm, share, input.index)) completed(swarm, share)
       return
     }
+    case "ChunkFound":
+      if (gain(swarm, share, input.index)) completed(swarm, share)
+      return
     case "ChunkCorrupt":
       Requests.wasted(swarm, share, input.index, input.peer)
       return disconnect(swarm, input.peer, "poison", `chunk ${input.index} of ${share.root} is not what was signed`)

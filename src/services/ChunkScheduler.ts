@@ -1,5 +1,5 @@
 /** Moves chunks: drives the swarm machine over the links of PeerManager and the disk of ChunkStore. */
-import { Clock, Context, Effect, FiberSet, Layer, PubSub, Queue, Random, type Scope } from "effect"
+import { Clock, Context, Duration, Effect, FiberSet, Layer, PubSub, Queue, Random, Schedule, type Scope } from "effect"
 import * as Bitfield from "../protocol/Bitfield.ts"
 import type { Share } from "../protocol/Entry.ts"
 import type { PeerId, Root } from "../protocol/Ids.ts"
@@ -273,7 +273,10 @@ const make = Effect.fnUntraced(function*() {
           }),
         onFailure: (lost) =>
           Effect.gen(function*() {
+            // What has appeared is not fetched again: it belongs to a person.
+            if (store.opened(root)?.path !== undefined) advance({ _tag: "SharePaused", root })
             advance({ _tag: "ServeFailed", peer, root, index })
+            if (lost.reason === "unreadable") fork(lookAgain(root, index))
             if (lost.reason === "source-changed") {
               yield* PubSub.publish(events, { _tag: "SourceChanged", root, detail: lost.detail })
             }
@@ -282,6 +285,23 @@ const make = Effect.fnUntraced(function*() {
       Effect.ensuring(Effect.sync(() => release(buffer)))
     )
   })
+
+  /** A chunk that the disk does not give now is offered again when it does. */
+  const lookAgain = (root: Root, index: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const buffer = acquire(store.chunkBytes(root, index))
+      return store.read(root, index, buffer).pipe(Effect.ensuring(Effect.sync(() => release(buffer))))
+    }).pipe(
+      Effect.retry({
+        while: ({ reason }) => reason === "unreadable",
+        schedule: Schedule.exponential(retryMsMin).pipe(
+          Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, Duration.millis(retryMsMax))))
+        )
+      }),
+      Effect.andThen(Effect.sync(() => advance({ _tag: "ChunkFound", root, index }))),
+      Effect.delay(retryMsMin),
+      Effect.ignore
+    )
 
   // ---- shares ------------------------------------------------------------------------------------------------------
 

@@ -30,11 +30,14 @@ export class ChunkCorrupt extends Schema.TaggedError<ChunkCorrupt>()("ChunkCorru
   index: Schema.Natural
 }) {}
 
-/** The chunk cannot be served: its source changed, vanished or cannot be read. The store has forgotten that it has it. */
+/**
+ * The chunk cannot be served: its source changed, it is not what was received (`damaged`), or the disk does not give it now
+ * (`unreadable`). But for the last, the store has forgotten that it has it.
+ */
 export class ChunkLost extends Schema.TaggedError<ChunkLost>()("ChunkLost", {
   root: Root,
   index: Schema.Natural,
-  reason: Schema.Literals(["source-changed", "io", "not-here"]),
+  reason: Schema.Literals(["source-changed", "damaged", "unreadable", "not-here"]),
   detail: Schema.String
 }) {}
 
@@ -296,10 +299,14 @@ const make = Effect.fnUntraced(function*(
       holding.verified.fill(0)
       return yield* new ChunkLost({ root, index, reason: "source-changed", detail: holding.changed })
     }
+    // What is not fetched again is not given up because of a disk that refuses for a while.
+    if (cause !== "changed" && holding.place._tag !== "Staging") {
+      return yield* new ChunkLost({ root, index, reason: "unreadable", detail: cause.detail })
+    }
     holding.forgetChunk(index)
     yield* marked(holding, 1)
     const detail = cause === "changed" ? "what is on disk is not what was received" : cause.detail
-    return yield* new ChunkLost({ root, index, reason: "io", detail })
+    return yield* new ChunkLost({ root, index, reason: "damaged", detail })
   })
 
   const readHere = Effect.fnUntraced(function*(holding: Holding, index: number, buffer: Uint8Array) {

@@ -575,6 +575,23 @@ describe("Swarm, serving", () => {
     assert.deepStrictEqual(sent(device.request(a, 3), "Reject").length, 1)
   })
 
+  it("asks nobody for a chunk of a paused share that cannot be read, and announces it when it can be", () => {
+    const device = new Device()
+    device.open({ chunksCount: 4, have: upTo(4) })
+    device.up(a, b)
+    device.claim(a, upTo(4), 4)
+    device.claim(b, [], 4)
+    device.request(b, 3)
+    device.step({ _tag: "SharePaused", root: bulk })
+    const failed = device.step({ _tag: "ServeFailed", peer: b, root: bulk, index: 3 })
+    assert.deepStrictEqual(sent(failed, "Reject").map(({ to }) => to), [b])
+    assert.isEmpty(sent(failed, "Request"))
+    device.nowMs += 1_000
+    const found = device.step({ _tag: "ChunkFound", root: bulk, index: 3 })
+    assert.deepStrictEqual(sent(found, "Have").map(({ to }) => to), [b])
+    assert.deepStrictEqual(served(device.request(b, 3)).map(({ index }) => index), [3])
+  })
+
   it("rejects what waits when a share is closed", () => {
     const device = new Device()
     device.open({ have: upTo(41) })

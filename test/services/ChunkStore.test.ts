@@ -517,7 +517,7 @@ describe("ChunkStore", () => {
           const buffer = new Uint8Array(2_048)
           for (const index of large()) {
             const error = yield* Effect.flip(store.read(made.share.root, index, buffer))
-            assert.strictEqual(error.reason, "io")
+            assert.strictEqual(error.reason, "damaged")
           }
           // Packs are served from the hidden folder, whatever becomes of the small files.
           assert.strictEqual((yield* readBack(store, made)).length, made.chunks.length - 5)
@@ -537,6 +537,29 @@ describe("ChunkStore", () => {
           yield* published(store, made)
         }))
       assertTree(memory, "/home/downloads/lab", lab())
+    }))
+
+  it.effect("gives up nothing that it has published because the disk gives it out only later, and what it receives at once", () =>
+    Effect.gen(function*() {
+      const made = makeShare("lab", lab())
+      const memory = new DiskMemory()
+      const { root } = made.share
+      const index = made.share.manifest.hashes.length
+      yield* withStore(memory, student, (store) =>
+        Effect.gen(function*() {
+          const buffer = new Uint8Array(2_048)
+          const reasonOf = Effect.suspend(() => {
+            memory.failNext("read", 1, "io")
+            return Effect.map(Effect.flip(store.read(root, index, buffer)), ({ reason }) => reason)
+          })
+          yield* receive(store, made, seeded(1))
+          assert.strictEqual(yield* reasonOf, "damaged")
+          assert.isFalse(Bitfield.has(store.opened(root)!.have, index))
+          yield* published(store, made)
+          assert.strictEqual(yield* reasonOf, "unreadable")
+          assert.isTrue(Bitfield.has(store.opened(root)!.have, index))
+          assert.deepStrictEqual((yield* store.read(root, index, buffer)).slice(), made.chunks[index])
+        }))
     }))
 
   const smallFiles = (count: number) =>

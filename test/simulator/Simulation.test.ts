@@ -47,6 +47,31 @@ describe("simulation", () => {
     120_000
   )
 
+  it.live(
+    "lets eight hostile among twenty make a lesson take twice as long at most, for nobody",
+    () =>
+      Effect.gen(function*() {
+        const fast: Options = {
+          ...small,
+          seed: 2,
+          bytes: 5_000_000,
+          bytesPerSecond: 2_500_000,
+          churn: 0,
+          faults: 0,
+          loss: 0
+        }
+        const calm = yield* holds({ ...fast, peers: 12 })
+        for (
+          const roles of [["stall", "trickle", "hoard", "lie"], ["poison", "replay", "spam", "duplicate"]] as const
+        ) {
+          const { slowestMs, virtualMs } = yield* holds({ ...fast, peers: 20, hostile: 8, roles })
+          for (const [i, ms] of slowestMs.entries()) assert.isAtMost(ms, 2 * calm.slowestMs[i]!, `share ${i}`)
+          assert.isAtMost(virtualMs, calm.virtualMs + 5_000, "who came late is no exception")
+        }
+      }),
+    120_000
+  )
+
   const broken: ReadonlyArray<readonly [what: string, options: Partial<Options>]> = [
     ["a clock before 1970 silenced its device", {
       seed: 3,
@@ -82,6 +107,13 @@ describe("simulation", () => {
       faults: 1,
       bytes: 300_000,
       minutes: 3,
+      bytesPerSecond: 1_000_000
+    }],
+    ["a published chunk that the disk had not given out was fetched from the teacher again and again, and never kept", {
+      seed: 830_092,
+      peers: 3,
+      bytes: 5_000_000,
+      minutes: 2,
       bytesPerSecond: 1_000_000
     }],
     ["a log that could not be opened when the session began was never kept", {
