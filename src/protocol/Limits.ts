@@ -238,6 +238,11 @@ export const statusPeersMax = 256
 
 /** Shares at one time in one session. */
 export const sharesMax = 256
+/**
+ * Sources hashed at once: each holds two blocks of a chunk's size, and a disk that reads many at a time reads none of them
+ * fast. More than one, so that a page of text need not wait for the disk image before it.
+ */
+export const sourcesHashedMax = 4
 /** Files of one share: a large `node_modules` has 100,000. */
 export const filesPerShareMax = 200_000
 /** Folders of one share: what lies in further ones is lost, so that deep paths cannot multiply memory. */

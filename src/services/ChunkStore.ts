@@ -96,7 +96,11 @@ export interface Published {
 }
 
 export class ChunkStore extends Context.Service<ChunkStore, {
-  /** Hashes a file or folder where it lies and serves it from there. The same content gives the same root. */
+  /**
+   * Hashes a file or folder where it lies and serves it from there. The same content gives the same root. At most
+   * `Limits.sourcesHashedMax` are hashed at once; further ones wait. It can be interrupted until it is hashed, also from
+   * within an uninterruptible region, and then leaves nothing behind.
+   */
   readonly importSource: (
     path: string,
     onProgress: (progress: ImportProgress) => Effect.Effect<void>
@@ -219,6 +223,7 @@ const make = Effect.fnUntraced(function*(
   const holdings = new Map<Root, Holding>()
   /** The chunk size of each source shared in this run, so that its next version is cut alike. */
   const chunkSizes = new Map<string, number>()
+  const hashing = Semaphore.makeUnsafe(Limits.sourcesHashedMax)
 
   /**
    * What is written to an open file goes on without an error when its folder has been deleted, and is lost: so the folder
@@ -961,7 +966,7 @@ const make = Effect.fnUntraced(function*(
       given,
       { chunkSizeBytesMin, chunkSizeBytesBefore: (path) => chunkSizes.get(path) },
       onProgress
-    )
+    ).pipe(hashing.withPermits(1), Effect.interruptible)
     const { decoded, manifestBytes, path, renamed, share, skipped } = hashed
     chunkSizes.set(path, share.chunkSizeBytes)
     const serve = Effect.fnUntraced(function*(holding: Holding) {
@@ -988,7 +993,7 @@ const make = Effect.fnUntraced(function*(
       )
     )
     return { share, skipped }
-  })
+  }, Effect.uninterruptible)
 
   // ---- Forgetting --------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
  * Shares on disk: whatever order chunks come in, wherever the program or the power ends, what appears is what was signed.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as NodeFs from "node:fs"
 import * as Bitfield from "../../src/protocol/Bitfield.ts"
@@ -749,6 +749,102 @@ describe("ChunkStore", () => {
             assert.deepInclude(yield* Effect.flip(Effect.fromResult(result)), { reason: "changed-while-read", path })
           }))
       }
+    }))
+
+  it.effect("tells how far a source is hashed: never less than before, and all of it in the end", () =>
+    Effect.gen(function*() {
+      const memory = memoryWith("/lesson", new Map([...lab(), ["huge.bin", noise(5_000_000, 4)]]))
+      yield* withStore(memory, teacher, (store) =>
+        Effect.gen(function*() {
+          const told: Array<number> = []
+          const { share } = yield* store.importSource("/lesson", ({ hashedBytes, totalBytes }) =>
+            Effect.sync(() => {
+              assert.strictEqual(totalBytes, 5_005_600)
+              told.push(hashedBytes)
+            }))
+          assert.isAbove(told.length, 5)
+          assert.deepStrictEqual(told, told.toSorted((a, b) => a - b))
+          assert.deepStrictEqual([told[0], told.at(-1)], [0, share.sizeBytes])
+        }))
+    }))
+
+  it.effect("leaves nothing behind of a source that is interrupted while it is hashed, and is whole if that comes later", () =>
+    Effect.gen(function*() {
+      const memory = memoryWith("/lesson", lab())
+      yield* withStore(memory, teacher, (store) =>
+        Effect.gen(function*() {
+          const paths = () => [...memory.files("/").keys()].toSorted()
+          const before = paths()
+          const openFiles = memory.openFiles
+          let operations = 0
+          memory.onOperation = () => void operations++
+          const { share } = yield* store.importSource("/lesson", quiet)
+          memory.onOperation = () => {}
+          yield* store.forget(share.root)
+          assert.deepStrictEqual(paths(), before)
+          const seen = new Set<boolean>()
+          for (let at = 1; at <= operations; at++) {
+            let left = at
+            const reached = yield* Deferred.make<void>()
+            memory.onOperation = () => {
+              if (--left === 0) Deferred.doneUnsafe(reached, Effect.void)
+            }
+            const fiber = yield* Effect.forkChild(store.importSource("/lesson", quiet))
+            yield* Deferred.await(reached)
+            yield* Fiber.interrupt(fiber)
+            memory.onOperation = () => {}
+            assert.strictEqual(memory.openFiles, openFiles)
+            const isKnown = store.opened(share.root) !== undefined
+            seen.add(isKnown)
+            if (isKnown) {
+              assert.strictEqual(
+                Bitfield.size(store.opened(share.root)!.have),
+                share.manifest.hashes.length + share.chunksCount
+              )
+              for (let index = 0; index < share.manifest.hashes.length + share.chunksCount; index++) {
+                yield* store.read(share.root, index, new Uint8Array(2_048))
+              }
+              yield* store.forget(share.root)
+            }
+            assert.deepStrictEqual(paths(), before)
+          }
+          assert.deepStrictEqual(seen, new Set([false, true]))
+        }))
+    }))
+
+  it.effect("hashes sourcesHashedMax sources at once, and a further one when one of them is done or called off", () =>
+    Effect.gen(function*() {
+      const memory = new DiskMemory()
+      for (let n = 0; n < Limits.sourcesHashedMax + 2; n++) memory.put(`/${n}.bin`, noise(100, n))
+      yield* withStore(memory, teacher, (store) =>
+        Effect.gen(function*() {
+          memory.operationMs = () => 1
+          const begun = new Set<number>()
+          const gates = yield* Effect.forEach(
+            Array.from({ length: Limits.sourcesHashedMax + 2 }),
+            () => Deferred.make<void>()
+          )
+          const fibers = yield* Effect.forEach(gates, (gate, n) =>
+            store.importSource(`/${n}.bin`, () => {
+              begun.add(n)
+              return Deferred.await(gate)
+            }).pipe(Effect.forkChild({ startImmediately: true })))
+          const expect = (count: number) =>
+            Effect.gen(function*() {
+              yield* TestClock.adjust("1 second")
+              assert.strictEqual(begun.size, count)
+            })
+          yield* expect(Limits.sourcesHashedMax)
+          yield* Deferred.succeed(gates[0]!, undefined)
+          yield* expect(Limits.sourcesHashedMax + 1)
+          // One that waits for its turn can be called off as well.
+          yield* Fiber.interrupt(fibers.at(-1)!)
+          yield* Fiber.interrupt(fibers[1]!)
+          yield* expect(Limits.sourcesHashedMax + 1)
+          for (const gate of gates) yield* Deferred.succeed(gate, undefined)
+          yield* expect(Limits.sourcesHashedMax + 1)
+          memory.operationMs = () => 0
+        }))
     }))
 
   it.effect("says why a source cannot be shared", () =>

@@ -25,6 +25,7 @@ export class SourceError extends Schema.TaggedError<SourceError>()("SourceError"
   detail: Schema.String
 }) {}
 
+/** How far a source is. It may begin again: where a file has changed meanwhile, everything is read once more. */
 export interface ImportProgress {
   readonly hashedBytes: number
   readonly totalBytes: number
@@ -56,8 +57,6 @@ export interface Options {
 
 /** Read at a go from a large file, and ahead while the last was hashed. */
 const readBytes = 2 ** 20
-/** How often progress is told. */
-const progressBytes = 16 * 2 ** 20
 
 const sourceReason = (error: DiskError): SourceError["reason"] =>
   error.reason === "not-found" || error.reason === "permission" ? error.reason : "io"
@@ -92,6 +91,9 @@ const below = (path: string, name: string): string => (name === "" ? path : `${p
 
 /** The last component of a path of any system. */
 const lastName = (path: string): string => path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/s, "")
+
+/** What a share of it is called, as far as the path alone tells. */
+export const titleOf = (path: string): string => Names.safeTitle(lastName(path))
 
 export const hashSource = Effect.fnUntraced(function*(
   { crypto, disk }: { readonly crypto: Crypto["Service"]; readonly disk: Disk["Service"] },
@@ -161,7 +163,6 @@ export const hashSource = Effect.fnUntraced(function*(
     for (let at = 0; at < manifestBytes.length; at += manifestChunkSizeBytes) {
       manifestHashes.push(Root.make(crypto.sha256Text(manifestBytes.subarray(at, at + manifestChunkSizeBytes))))
     }
-    yield* onProgress({ hashedBytes: manifest.sizeBytes, totalBytes: manifest.sizeBytes })
     return {
       share: Share.make({
         root: Root.make(crypto.sha256Text(manifestBytes)),
@@ -292,17 +293,12 @@ const hash = Effect.fnUntraced(function*(
   const hashes = new Uint8Array(layout.chunksCount * Manifest.hashBytes)
   const trouble: Trouble = { unreadable: new Map(), changed: undefined }
   let hashedBytes = 0
-  let toldBytes = 0
   const setHash = (chunk: number, bytes: Uint8Array) => {
     hashes.set(crypto.sha256(bytes), chunk * Manifest.hashBytes)
     hashedBytes += bytes.length
   }
-  const tell = Effect.suspend(() => {
-    if (hashedBytes - toldBytes < progressBytes) return Effect.void
-    toldBytes = hashedBytes
-    return onProgress({ hashedBytes, totalBytes: sizeBytes })
-  })
-  yield* onProgress({ hashedBytes: 0, totalBytes: sizeBytes })
+  const tell = Effect.suspend(() => onProgress({ hashedBytes, totalBytes: sizeBytes }))
+  yield* tell
 
   const blockBytes = Math.max(chunkSizeBytes, readBytes)
   const largestBytes = sizes.reduce((largest, size) => Math.max(largest, size), 1)
