@@ -72,8 +72,13 @@ export const event = (event: SessionEvent, isTeacher: boolean): ReadonlyArray<Sa
             (event.kind === "folder" ? `, ${Display.plural(event.files, "file")})` : ")")
         )
       ]
+    case "share.preparing":
     case "share.progress":
       return []
+    case "share.prepared":
+      return event.outcome === "called-off"
+        ? [say(`${quoted(event.title)} was called off; nothing of it is handed out.`)]
+        : []
     case "share.completed":
       return [
         isTeacher
@@ -96,6 +101,11 @@ export const event = (event: SessionEvent, isTeacher: boolean): ReadonlyArray<Sa
       return [say(`Warning: ${Display.safeLine(event.text)}`, "bad")]
   }
 }
+
+/** How far something is that will be shared, for where lines cannot be redrawn. */
+export const preparing = ({ bytes, hashedBytes, title }: Extract<SessionEvent, { event: "share.preparing" }>): string =>
+  `Preparing ${quoted(title)}` +
+  (bytes === undefined ? " …" : `: ${Display.bytes(hashedBytes)} of ${Display.bytes(bytes)}`)
 
 /** One line on a share's progress, for where lines cannot be redrawn. */
 export const progress = (event: Extract<SessionEvent, { event: "share.progress" }>): string => {
@@ -130,7 +140,7 @@ export const help = (isTeacher: boolean, mayWrite: boolean): ReadonlyArray<Said>
   ...(isTeacher
     ? [
       say("  /share PATH     hand out a file or a folder"),
-      say("  /unshare NAME   stop handing it out"),
+      say("  /unshare NAME   stop handing it out, or preparing it"),
       say("  /remove NAME    shut a device out of the session")
     ]
     : []),

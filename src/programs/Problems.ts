@@ -321,6 +321,18 @@ const words = (error: LabfxError): readonly [what: string, next: string, exit: n
             "Type the name as the list of shares shows it.",
             ExitCode.failed
           ]
+        case "too-many-shares":
+          return [
+            `${sharesMax} shares are being prepared already; “${error.detail}” was left out.`,
+            "Wait until some are ready, then share it again.",
+            ExitCode.failed
+          ]
+        case "called-off":
+          return [
+            `“${error.detail}” was called off; nothing of it is handed out.`,
+            "Share it again if that was a mistake.",
+            ExitCode.failed
+          ]
         case "unknown-device":
           return [
             `No device here is called “${error.detail}”.`,
@@ -528,13 +540,6 @@ export const refusal = (reason: Refusal): Problem => {
         exit: ExitCode.failed
       }
   }
-}
-
-export const tooManyShares: Problem = {
-  code: "Typed.too-many-shares",
-  what: `${sharesMax} shares are waiting to be read already; this one was left out.`,
-  next: "Wait until some are ready, then share it again.",
-  exit: ExitCode.failed
 }
 
 /** A bug, told as one. */

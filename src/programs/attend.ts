@@ -1,6 +1,5 @@
 /** Runs a session until it ends: what happens goes to the presenter, what is typed goes to the session. */
 import { Clock, Effect, Option, PubSub, Queue, Schedule } from "effect"
-import { sharesMax } from "../protocol/Limits.ts"
 import type { WriteRefused } from "../services/MessageRelay.ts"
 import { Session, type SessionRefused } from "../services/Session.ts"
 import type { SessionEvent } from "../services/SessionEvent.ts"
@@ -42,7 +41,6 @@ export const attend = Effect.fnUntraced(function*(options: AttendOptions) {
   const streams = yield* Streams
   const presenter = yield* Presenter.make(options)
   const events = yield* session.events
-  const paths = yield* Queue.dropping<string>(sharesMax)
   let candidates: Choosing.Candidates = []
   let answering = options.asks
   let arrival = Arrival.start
@@ -53,16 +51,17 @@ export const attend = Effect.fnUntraced(function*(options: AttendOptions) {
     current === undefined ? Effect.void : presenter.event({ event: "session.ended", session: current, reason: "left" })
   )
 
+  /** Nobody waits until it is ready: more can be shared, and said, meanwhile. */
   const share = (path: string) =>
-    Effect.flatMap(
-      Queue.offer(paths, path),
-      (accepted) => accepted ? Effect.void : presenter.problem(Problems.tooManyShares)
+    session.share(path).pipe(
+      Effect.catch((error) =>
+        // The session has said so already.
+        error._tag === "SessionRefused" && error.reason === "called-off"
+          ? Effect.void
+          : presenter.problem(Problems.explain(error))
+      ),
+      Effect.forkScoped
     )
-  yield* Queue.take(paths).pipe(
-    Effect.flatMap((path) => Effect.catch(session.share(path), (error) => presenter.problem(Problems.explain(error)))),
-    Effect.forever,
-    Effect.forkScoped
-  )
   yield* Effect.forEach(options.shares, share, { discard: true })
 
   const happened = Effect.fnUntraced(function*(event: SessionEvent) {

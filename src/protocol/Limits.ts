@@ -243,6 +243,8 @@ export const sharesMax = 256
  * fast. More than one, so that a page of text need not wait for the disk image before it.
  */
 export const sourcesHashedMax = 4
+/** How often is told how far a source is hashed; what takes less time than that is not shown at all. */
+export const preparingTellMs = 500
 /** Files of one share: a large `node_modules` has 100,000. */
 export const filesPerShareMax = 200_000
 /** Folders of one share: what lies in further ones is lost, so that deep paths cannot multiply memory. */

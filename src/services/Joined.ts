@@ -8,10 +8,11 @@ import type { PeerId, Root } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import { type ShareStatus, sourcesChanged } from "../protocol/Status.ts"
 import { ChunkScheduler, type ShareProgress, type TransferEvent } from "./ChunkScheduler.ts"
-import { ChunkStore, type StoreError } from "./ChunkStore.ts"
+import { ChunkStore, type ImportProgress, type StoreError } from "./ChunkStore.ts"
 import { Crypto } from "./Crypto.ts"
 import { type Delivered, MessageRelay } from "./MessageRelay.ts"
 import { PeerManager, type PeerNotice } from "./PeerManager.ts"
+import * as Preparing from "./Preparing.ts"
 import { type DeviceView, type Session, SessionRefused, type ShareView } from "./Session.ts"
 import { SessionContext } from "./SessionContext.ts"
 import type { MessageDelivered, SessionEvent } from "./SessionEvent.ts"
@@ -33,6 +34,7 @@ interface Known {
 
 export interface Joined {
   readonly shares: Effect.Effect<ReadonlyArray<ShareView>>
+  readonly preparing: Preparing.Preparing["views"]
   readonly devices: Effect.Effect<ReadonlyArray<DeviceView>>
   readonly isEnded: () => boolean
   readonly mayWrite: () => boolean
@@ -106,6 +108,7 @@ export const make = Effect.fnUntraced(function*(
   const relay = yield* MessageRelay
   const scheduler = yield* ChunkScheduler
   const store = yield* ChunkStore
+  const preparing = yield* Preparing.make(publish)
 
   const shares = new Map<Root, Known>()
   const conversation: Array<typeof MessageDelivered.Type> = []
@@ -142,7 +145,10 @@ export const make = Effect.fnUntraced(function*(
       case "End":
         if (ended) return Effect.void
         ended = true
-        return publish({ event: "session.ended", session: context.session, reason: "ended-by-teacher" })
+        return Effect.andThen(
+          preparing.callOffAll,
+          publish({ event: "session.ended", session: context.session, reason: "ended-by-teacher" })
+        )
     }
   }
 
@@ -362,9 +368,11 @@ export const make = Effect.fnUntraced(function*(
       : Effect.fail(new SessionRefused({ reason: "not-host", detail: "only the teacher can do this" }))
   )
 
-  const share = Effect.fn("Session.share")(function*(path: string) {
-    yield* hostOnly
-    const look = store.importSource(path, () => Effect.void)
+  const offer = Effect.fnUntraced(function*(
+    path: string,
+    onProgress: (progress: ImportProgress) => Effect.Effect<void>
+  ) {
+    const look = store.importSource(path, onProgress)
     let imported = yield* look
     const before = shares.get(imported.share.root)
     if (before?.state === "failed") {
@@ -390,13 +398,20 @@ export const make = Effect.fnUntraced(function*(
     return imported.share.root
   })
 
+  const share = Effect.fn("Session.share")(function*(path: string) {
+    yield* hostOnly
+    return yield* preparing.run(path, (onProgress) => offer(path, onProgress))
+  })
+
   const unshare = Effect.fn("Session.unshare")(function*(name: string) {
     yield* hostOnly
+    if (yield* preparing.callOff(name)) return undefined
     const known = Array.from(shares.values()).findLast(({ share, state }) =>
       state !== "withdrawn" && (share.root === name || share.title === name)
     )
     if (known === undefined) return yield* new SessionRefused({ reason: "unknown-share", detail: name })
     yield* relay.write({ _tag: "Unshare", root: known.share.root })
+    return known.share.root
   })
 
   const remove = Effect.fn("Session.remove")(function*(device: string) {
@@ -438,6 +453,7 @@ export const make = Effect.fnUntraced(function*(
 
   return {
     shares: shareViews,
+    preparing: preparing.views,
     devices: deviceViews,
     isEnded: () => ended,
     mayWrite: () => !ended && (context.isHost || context.certificate().policy.studentsMayWrite),

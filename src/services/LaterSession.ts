@@ -17,6 +17,7 @@ const nothing: SessionView = {
   words: undefined,
   mayWrite: false,
   shares: [],
+  preparing: [],
   devices: []
 }
 

@@ -72,6 +72,16 @@ export interface ShareView {
   readonly problem: string | undefined
 }
 
+/** Something that is read and hashed before it is offered. */
+export interface PreparingView {
+  /** Its name within this run. */
+  readonly id: string
+  readonly title: string
+  readonly hashedBytes: number
+  /** Not known while it waits for its turn and while its files are being counted. */
+  readonly totalBytes: number | undefined
+}
+
 export interface DeviceView {
   readonly peer: PeerId
   readonly name: string
@@ -105,6 +115,8 @@ export interface SessionView {
   /** While looking: what stands between this device and the session it has decided for. */
   readonly door?: Door | undefined
   readonly shares: ReadonlyArray<ShareView>
+  /** On its way to the shares, for longer than a moment. On the teacher's side only. */
+  readonly preparing: ReadonlyArray<PreparingView>
   readonly devices: ReadonlyArray<DeviceView>
 }
 
@@ -120,6 +132,8 @@ export class SessionRefused extends Schema.TaggedError<SessionRefused>()("Sessio
     "not-joined",
     "not-host",
     "unknown-share",
+    "too-many-shares",
+    "called-off",
     "unknown-device",
     "several-devices",
     "unknown-session",
@@ -134,10 +148,16 @@ export class Session extends Context.Service<Session, {
   readonly view: Effect.Effect<SessionView>
   /** Never succeeds; fails when the session cannot go on, e.g. because the port of links is taken. */
   readonly failed: Effect.Effect<never, SessionFailure>
-  /** Hashes a file or folder and announces it. Completes when it is ready to be handed out. Host only. */
+  /**
+   * Hashes a file or folder and announces it. Completes when it is ready to be handed out. It goes on when whoever asked does
+   * not wait for it any more; while it is hashed {@link unshare} and the end of the session call it off. Host only.
+   */
   readonly share: (path: string) => Effect.Effect<Root, SourceError | WriteRefused | SessionRefused>
-  /** Withdraws a share, named by root or title. */
-  readonly unshare: (name: string) => Effect.Effect<void, WriteRefused | SessionRefused>
+  /**
+   * Calls off what is being prepared, named by id or title; or else withdraws a share, named by root or title, and tells
+   * which. Host only.
+   */
+  readonly unshare: (name: string) => Effect.Effect<Root | undefined, WriteRefused | SessionRefused>
   /** Shuts a device out, named by its name or the beginning of its id, for the rest of the session. Host only. */
   readonly remove: (device: string) => Effect.Effect<void, WriteRefused | SessionRefused>
   readonly say: (text: string) => Effect.Effect<void, WriteRefused | SessionRefused>

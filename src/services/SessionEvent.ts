@@ -43,6 +43,19 @@ export const PeerRemoved = event("peer.removed", { peer: PeerId, name: Schema.St
 
 const share = { root: Root, title: Schema.String }
 
+/** A file or folder is being read and hashed before it is offered. `bytes`: its size, as soon as that is known. */
+export const SharePreparing = event("share.preparing", {
+  preparation: Schema.String,
+  title: Schema.String,
+  hashedBytes: Schema.Natural,
+  bytes: Schema.optional(Schema.Natural)
+})
+/** That is over. Whoever asked for it knows why it failed. */
+export const SharePrepared = event("share.prepared", {
+  preparation: Schema.String,
+  title: Schema.String,
+  outcome: Schema.Literals(["ready", "failed", "called-off"])
+})
 export const ShareOffered = event("share.offered", {
   ...share,
   kind: Schema.Literals(["file", "folder"]),
@@ -82,6 +95,8 @@ export const SessionEvent = Schema.Union([
   PeerUp,
   PeerDown,
   PeerRemoved,
+  SharePreparing,
+  SharePrepared,
   ShareOffered,
   ShareProgress,
   ShareCompleted,

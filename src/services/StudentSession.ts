@@ -399,6 +399,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
         mayWrite: false,
         door,
         shares: [],
+        preparing: [],
         devices: []
       }
       : {
@@ -409,6 +410,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
         words: fingerprintWords(now.context.root),
         mayWrite: now.joined.mayWrite(),
         shares: yield* now.joined.shares,
+        preparing: yield* now.joined.preparing,
         devices: yield* now.joined.devices
       }
     return view

@@ -147,6 +147,7 @@ const make = Effect.fnUntraced(function*(options: TeacherOptions) {
       words,
       mayWrite: joined.mayWrite(),
       shares: yield* joined.shares,
+      preparing: yield* joined.preparing,
       devices: yield* joined.devices
     }
     return view

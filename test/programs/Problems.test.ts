@@ -59,7 +59,6 @@ const everyProblem: ReadonlyArray<Problems.Problem> = [
   Problems.refusal({ _tag: "NothingNamed", command: "share" }),
   Problems.refusal({ _tag: "NothingNamed", command: "unshare" }),
   Problems.refusal({ _tag: "TooLong" }),
-  Problems.tooManyShares,
   Problems.unexpected("TypeError: x is\nundefined")
 ]
 

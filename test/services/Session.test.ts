@@ -95,6 +95,88 @@ describe("Session", () => {
       yield* stop(lab)
     }).pipe(lesson("twice")))
 
+  /** A teacher whose disk takes so long that shares are seen while they are read. */
+  const withSlowDisk = Effect.gen(function*() {
+    const lab = yield* VirtualLab.make(lan)
+    for (const name of ["a.bin", "b.bin", "c.bin"]) {
+      lab.teacher.disk.put(`/lesson/${name}`, new Uint8Array(10_000_000).fill(name.charCodeAt(0)))
+    }
+    yield* lab.teacher.start()
+    const student = lab.student()
+    yield* student.start()
+    yield* until(() => isJoined(student), 5_000)
+    lab.teacher.disk.operationMs = () => 250
+    const share = (name: string) =>
+      lab.teacher.session.share(`/lesson/${name}`).pipe(Effect.exit, Effect.forkChild({ startImmediately: true }))
+    const seen = Effect.map(
+      lab.teacher.session.view,
+      ({ preparing }) => preparing.map(({ hashedBytes, title, totalBytes }) => ({ title, hashedBytes, totalBytes }))
+    )
+    return { lab, student, share, seen }
+  })
+
+  it.effect("shows the teacher, and nobody else, how far each share is hashed, until it is offered", () =>
+    Effect.gen(function*() {
+      const { lab, seen, share, student } = yield* withSlowDisk
+      yield* share("a.bin")
+      yield* TestClock.adjust("1 second")
+      yield* share("b.bin")
+      yield* TestClock.adjust("1 second")
+      const [a, b, ...more] = yield* seen
+      assert.isEmpty(more)
+      assert.deepStrictEqual([a!.title, b!.title, a!.totalBytes], ["a.bin", "b.bin", 10_000_000])
+      assert.isAbove(a!.hashedBytes, b!.hashedBytes)
+      yield* TestClock.adjust("1 second")
+      assert.isAbove((yield* seen)[0]!.hashedBytes, a!.hashedBytes)
+      assert.deepStrictEqual((yield* student.session.view).preparing, [])
+      lab.teacher.disk.operationMs = () => 0
+      yield* until(() => completed(student) === 2, 20_000)
+      assert.deepStrictEqual(yield* seen, [])
+      const told = lab.teacher.events.filter(({ event }) => event.startsWith("share.prepar"))
+      assert.isAtLeast(told.length, 8)
+      assert.isAtMost(told.length, 12)
+      yield* stop(lab)
+    }).pipe(lesson("slow disk")))
+
+  it.effect("hands out nothing of what was called off, and the same thing when it is shared again", () =>
+    Effect.gen(function*() {
+      const { lab, seen, share, student } = yield* withSlowDisk
+      const kept = () =>
+        [...lab.teacher.disk.files("/home/state").keys()].filter((path) => path.startsWith("shares/")).toSorted()
+      const before = [[], kept(), lab.teacher.disk.openFiles]
+      const sharing = yield* share("a.bin")
+      yield* TestClock.adjust("1 second")
+      assert.lengthOf(yield* seen, 1)
+      yield* inTime(lab.teacher.session.unshare("a.bin"))
+      assert.include(JSON.stringify(yield* Fiber.join(sharing)), "called-off")
+      assert.deepStrictEqual([yield* seen, kept(), lab.teacher.disk.openFiles], before)
+      yield* TestClock.adjust("20 seconds")
+      assert.isEmpty(lab.teacher.of("share.offered"))
+      assert.deepStrictEqual(lab.teacher.of("share.prepared").map(({ outcome }) => outcome), ["called-off"])
+      lab.teacher.disk.operationMs = () => 0
+      yield* share("a.bin")
+      yield* until(() => completed(student) === 1, 20_000)
+      yield* stop(lab)
+    }).pipe(lesson("called off")))
+
+  it.effect("calls off what is being hashed when the session ends, for everybody or for the teacher alone", () =>
+    Effect.gen(function*() {
+      const { lab, seen, share } = yield* withSlowDisk
+      const sharing = yield* share("a.bin")
+      yield* TestClock.adjust("1 second")
+      yield* inTime(lab.teacher.session.end)
+      assert.include(JSON.stringify(yield* inTime(Fiber.join(sharing))), "called-off")
+      assert.deepStrictEqual(yield* seen, [])
+      yield* stop(lab)
+
+      const other = yield* withSlowDisk
+      yield* other.share("a.bin")
+      yield* TestClock.adjust("1 second")
+      yield* stop(other.lab)
+      assert.strictEqual(other.lab.teacher.disk.openFiles, 0)
+      assert.isEmpty(other.lab.teacher.of("share.offered"))
+    }).pipe(lesson("ended")))
+
   it.effect("goes on without the teacher once a copy is in the room, also for somebody who joins later", () =>
     Effect.gen(function*() {
       const lab = yield* VirtualLab.make(lan)

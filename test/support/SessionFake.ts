@@ -44,6 +44,14 @@ export const examples: { readonly [Name in SessionEvent["event"]]: Extract<Sessi
   "peer.up": { event: "peer.up", peer: peer("p"), name: "anna", address: "10.0.0.6:1000", host: true },
   "peer.down": { event: "peer.down", peer: peer("p"), name: "anna" },
   "peer.removed": { event: "peer.removed", peer: peer("p"), name: "anna" },
+  "share.preparing": {
+    event: "share.preparing",
+    preparation: "preparing-1",
+    title: "lab.bin",
+    hashedBytes: 400,
+    bytes: 1000
+  },
+  "share.prepared": { event: "share.prepared", preparation: "preparing-1", title: "lab.bin", outcome: "called-off" },
   "share.offered": { event: "share.offered", root: root("r"), title: "lab.bin", kind: "file", bytes: 1000, files: 1 },
   "share.progress": {
     event: "share.progress",
@@ -99,6 +107,7 @@ export const view = (changed: Partial<SessionView>): SessionView => ({
   words: "one two three four five six",
   mayWrite: true,
   shares: [],
+  preparing: [],
   devices: [],
   ...changed
 })
@@ -110,6 +119,8 @@ export interface SessionFake {
   readonly happen: (...events: ReadonlyArray<SessionEvent>) => Effect.Effect<void>
   view: SessionView
   conversation: ReadonlyArray<typeof MessageDelivered.Type>
+  /** What passes before a share is ready. */
+  beforeShared: Effect.Effect<void, SessionRefused>
   /** How many of the next writes are refused as too fast. */
   tooFastNext: number
   readonly layer: Layer.Layer<Session>
@@ -122,24 +133,27 @@ export const make = Effect.gen(function*() {
     happen: (...happened) => Effect.asVoid(PubSub.publishAll(events, happened)),
     view: view({}),
     conversation: [],
+    beforeShared: Effect.void,
     tooFastNext: 0,
     layer: Layer.succeed(Session, {
       events: PubSub.subscribe(events),
       view: Effect.sync(() => fake.view),
       failed: Effect.never,
       share: (path) =>
-        Effect.suspend(() => {
+        Effect.suspend((): Effect.Effect<Root, SourceError | SessionRefused> => {
           fake.asked.push(`share ${path}`)
           return path.includes("missing")
             ? Effect.fail(new SourceError({ path, reason: "not-found", detail: "" }))
-            : Effect.succeed(root(path.replace(/[^A-Za-z0-9_-]/g, "_").slice(-43)))
+            : Effect.as(fake.beforeShared, root(path.replace(/[^A-Za-z0-9_-]/g, "_").slice(-43)))
         }),
       unshare: (name) =>
         Effect.suspend(() => {
           fake.asked.push(`unshare ${name}`)
           return name === "unknown"
             ? Effect.fail(new SessionRefused({ reason: "unknown-share", detail: name }))
-            : Effect.void
+            : Effect.succeed(
+              fake.view.shares.findLast(({ root, title }) => root === name || title === name)?.root
+            )
         }),
       remove: (device) => Effect.sync(() => void fake.asked.push(`remove ${device}`)),
       say: (text) =>
