@@ -55,6 +55,17 @@ export const ShareNow = Schema.Struct({
 })
 export type ShareNow = typeof ShareNow.Type
 
+/** Something that is read and hashed before it becomes a share. On the teacher's side only. */
+export const PreparingNow = Schema.Struct({
+  /** Names it for `unshare`, which calls it off. */
+  id: Schema.String,
+  title: Schema.String,
+  hashedBytes: Schema.Natural,
+  /** Absent while it waits for its turn and while its files are being counted. */
+  totalBytes: Schema.optional(Schema.Natural)
+})
+export type PreparingNow = typeof PreparingNow.Type
+
 export const DeviceNow = Schema.Struct({
   peer: PeerId,
   name: Schema.String,
@@ -171,6 +182,7 @@ export type Header = typeof Header.Type
 export const LocalState = Schema.Struct({
   header: Header,
   shares: Schema.Array(ShareNow),
+  preparing: Schema.Array(PreparingNow),
   devices: Schema.Array(DeviceNow),
   messages: Schema.Array(Message),
   found: Schema.Array(Found),
@@ -184,6 +196,7 @@ export const Change = Schema.Union([
   Schema.TaggedStruct("Header", { header: Header }),
   /** New and changed ones, by root. Shares never go. */
   Schema.TaggedStruct("Shares", { changed: Schema.Array(ShareNow) }),
+  Schema.TaggedStruct("Preparing", { preparing: Schema.Array(PreparingNow) }),
   Schema.TaggedStruct("Devices", { changed: Schema.Array(DeviceNow), gone: Schema.Array(PeerId) }),
   /** Behind those that are there; `kept` of which remain. */
   Schema.TaggedStruct("Messages", { kept: Schema.Natural, added: Schema.Array(Message) }),
@@ -230,14 +243,22 @@ const session = HttpApiGroup.make("session", { topLevel: true })
       success: Schema.Struct({ root: Root }),
       error: [refusals.source, refusals.write, refusals.session]
     }).annotateMerge(
-      described("Hand out a file or a folder of this machine", "Answers when it has been read and can be handed out.")
+      described(
+        "Hand out a file or a folder of this machine",
+        "Answers when it has been read and can be handed out; how far that is stands in the state: `preparing`. It goes on " +
+          "when nobody waits for the answer any more."
+      )
     ),
     HttpApiEndpoint.delete("unshare", "/shares/:name", {
       params: { name: Schema.String },
       success: HttpApiSchema.NoContent,
       error: [refusals.write, refusals.session]
     }).annotateMerge(
-      described("Stop handing something out", "Named by its root or its title. What is complete stays.")
+      described(
+        "Stop handing something out",
+        "Named by its root or its title. What is complete stays. What is still being prepared is named by its id or its " +
+          "title, and called off."
+      )
     ),
     HttpApiEndpoint.delete("remove", "/devices/:device", {
       params: { device: Schema.String },

@@ -22,6 +22,7 @@ import {
   LocalApi,
   type LocalState,
   type Notice,
+  type PreparingNow,
   type StartChoice,
   type StartDefaults
 } from "./LocalApi.ts"
@@ -30,7 +31,7 @@ import * as State from "./LocalState.ts"
 import * as People from "./People.ts"
 import * as Roster from "./Roster.ts"
 import * as Running from "./Running.ts"
-import { Session, SessionRefused, type ShareView } from "./Session.ts"
+import { type PreparingView, Session, SessionRefused, type ShareView } from "./Session.ts"
 import type { SessionEvent } from "./SessionEvent.ts"
 
 /** Texts of the page, put together by the build. */
@@ -162,11 +163,14 @@ const make = Effect.fnUntraced(function*(options: LocalServerOptions) {
     return { ...share, filesCount: filesCounts.get(share.root) ?? 0, ...(spread === undefined ? {} : { spread }) }
   }
 
+  const preparingNow = ({ totalBytes, ...preparing }: PreparingView): PreparingNow =>
+    totalBytes === undefined ? preparing : { ...preparing, totalBytes }
+
   const look = Effect.gen(function*() {
     const view = yield* session.view
     const nowMs = yield* Clock.currentTimeMillis
     roster = Roster.step(roster, view, nowMs)
-    const { isHost: _, shares, devices: __, ...header } = view
+    const { isHost: _, shares, preparing, devices: __, ...header } = view
     const state: LocalState = {
       header: {
         program: options.program,
@@ -177,6 +181,7 @@ const make = Effect.fnUntraced(function*(options: LocalServerOptions) {
         ...(starting === undefined ? {} : { start: yield* starting.defaults })
       } satisfies Header,
       shares: shares.map(shareNow),
+      preparing: preparing.map(preparingNow),
       devices: Roster.devices(roster),
       messages: (yield* session.conversation).map(({ event: _, ...message }) => message),
       found,
@@ -341,6 +346,22 @@ const make = Effect.fnUntraced(function*(options: LocalServerOptions) {
 
   const forgetDropped = (path: string | undefined) => path === undefined ? Effect.void : drops.forget(path)
 
+  /**
+   * Each is a share of its own, so one that cannot be shared keeps no other back. Of what is not, no copy is left behind; and
+   * a page that is closed meanwhile takes nothing back.
+   */
+  const shareDropped = Effect.fnUntraced(function*(paths: ReadonlyArray<string>) {
+    const unshared = new Set(paths)
+    const sharing = yield* Effect.forEach(
+      paths,
+      (path) => Effect.exit(Effect.tap(session.share(path), () => Effect.sync(() => unshared.delete(path))))
+    ).pipe(
+      Effect.ensuring(Effect.suspend(() => Effect.forEach(unshared, drops.forget, { discard: true }))),
+      Effect.forkIn(scope)
+    )
+    return yield* Effect.all(yield* Fiber.join(sharing))
+  })
+
   const sessionCalls = HttpApiBuilder.group(LocalApi, "session", (handlers) =>
     handlers.handleAll({
       state: () => look,
@@ -348,9 +369,8 @@ const make = Effect.fnUntraced(function*(options: LocalServerOptions) {
       say: ({ payload }) => session.say(payload.text),
       share: ({ payload }) => Effect.map(session.share(options.resolvePath(payload.path)), (root) => ({ root })),
       unshare: Effect.fnUntraced(function*({ params: { name } }) {
-        const share = (yield* session.view).shares.findLast(({ root, title }) => root === name || title === name)
-        yield* session.unshare(name)
-        yield* forgetDropped(share?.path)
+        const withdrawn = yield* session.unshare(name)
+        yield* forgetDropped((yield* session.view).shares.find(({ root }) => root === withdrawn)?.path)
       }),
       remove: ({ params }) => session.remove(params.device),
       choose: ({ payload }) => session.choose(payload.session),
@@ -377,7 +397,7 @@ const make = Effect.fnUntraced(function*(options: LocalServerOptions) {
       files: ({ params, payload }) => drops.write(params.drop, payload),
       finish: Effect.fnUntraced(function*({ params }) {
         const paths = yield* drops.finish(params.drop)
-        return { roots: yield* Effect.forEach(paths, session.share) }
+        return { roots: yield* shareDropped(paths) }
       }),
       discard: ({ params }) => drops.discard(params.drop)
     }))

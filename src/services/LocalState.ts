@@ -44,6 +44,7 @@ export const changes = (before: LocalState, after: LocalState): ReadonlyArray<Ch
   if (!same(before.header, after.header)) found.push({ _tag: "Header", header: after.header })
   const shares = changed(before.shares, after.shares, shareKey)
   if (shares.length > 0) found.push({ _tag: "Shares", changed: shares })
+  if (!same(before.preparing, after.preparing)) found.push({ _tag: "Preparing", preparing: after.preparing })
   const devices = changed(before.devices, after.devices, deviceKey)
   const there = new Set(after.devices.map(deviceKey))
   const gone = before.devices.map(deviceKey).filter((peer) => !there.has(peer))
@@ -72,6 +73,8 @@ export const apply = (state: LocalState | undefined, change: Change): LocalState
       return { ...state, header: change.header }
     case "Shares":
       return { ...state, shares: replaced(state.shares, change.changed, shareKey) }
+    case "Preparing":
+      return { ...state, preparing: change.preparing }
     case "Devices": {
       const gone = new Set(change.gone)
       const devices = state.devices.filter(({ peer }) => !gone.has(peer))

@@ -256,6 +256,28 @@ describe("the live state", () => {
     ))
 })
 
+describe("what is being prepared", () => {
+  it.live("is in the state, and is called off by its id", () =>
+    withLab((lab) =>
+      Effect.gen(function*() {
+        lab.fake.view = SessionFake.view({
+          isHost: true,
+          preparing: [
+            { id: "preparing-1", title: "linux.iso", hashedBytes: 3_200, totalBytes: 10_000 },
+            { id: "preparing-2", title: "photos", hashedBytes: 0, totalBytes: undefined }
+          ]
+        })
+        const { body } = yield* lab.ask("/api/state", { headers: bearer(lab.key) })
+        assert.deepStrictEqual((JSON.parse(body) as LocalState).preparing, [
+          { id: "preparing-1", title: "linux.iso", hashedBytes: 3_200, totalBytes: 10_000 },
+          { id: "preparing-2", title: "photos", hashedBytes: 0 }
+        ])
+        yield* lab.ask("/api/shares/preparing-1", { method: "DELETE", headers: bearer(lab.key) })
+        assert.deepStrictEqual(lab.fake.asked, ["unshare preparing-1"])
+      })
+    ))
+})
+
 /** A follower of the live state that has been shown the beginning of it, and goes on listening. */
 const follower = (lab: Lab) =>
   Effect.callback<NodeHttp.ClientRequest>((resume) => {
@@ -375,6 +397,45 @@ describe("files handed over by a browser", () => {
         assert.strictEqual((yield* finish(lab, drop)).status, 422)
         assert.deepStrictEqual(lab.fake.asked, [])
         assert.deepStrictEqual(NodeFs.readdirSync(`${lab.stateFolder}/dropped`), [])
+      })
+    ))
+
+  it.live("leave no copy behind of what cannot be shared, or was called off, and keep nothing else back", () =>
+    withLab((lab) =>
+      Effect.gen(function*() {
+        const drop = yield* begin(lab)
+        yield* upload(lab, drop, record("a missing.txt", "x") + record("b.txt", "b") + record("c missing/d.txt", "d"))
+        const answer = yield* finish(lab, drop)
+        assert.include(JSON.parse(answer.body), { _tag: "SourceError", reason: "not-found" })
+        const folder = `${lab.stateFolder}/dropped/${drop}`
+        assert.deepStrictEqual(
+          lab.fake.asked,
+          ["a missing.txt", "b.txt", "c missing"].map((name) => `share ${folder}/${name}`)
+        )
+        assert.deepStrictEqual(NodeFs.readdirSync(folder), ["b.txt"])
+      })
+    ))
+
+  it.live("are shared also where the page is closed before they are", () =>
+    withLab((lab) =>
+      Effect.gen(function*() {
+        const drop = yield* begin(lab)
+        yield* upload(lab, drop, record("a.txt", "a") + record("b.txt", "b"))
+        const hashed = yield* Deferred.make<void>()
+        lab.fake.beforeShared = Deferred.await(hashed)
+        const page = yield* Effect.forkChild(finish(lab, drop), { startImmediately: true })
+        const asked = (count: number) =>
+          Effect.sleep("5 millis").pipe(
+            Effect.repeat({ until: () => lab.fake.asked.length === count }),
+            Effect.timeout("5 seconds")
+          )
+        yield* asked(1)
+        yield* Fiber.interrupt(page)
+        yield* Effect.sleep("100 millis")
+        yield* Deferred.succeed(hashed, undefined)
+        yield* asked(2)
+        yield* Effect.sleep("50 millis")
+        assert.deepStrictEqual(NodeFs.readdirSync(`${lab.stateFolder}/dropped/${drop}`), ["a.txt", "b.txt"])
       })
     ))
 

@@ -34,6 +34,12 @@ const make = (
       sources: 0,
       state: "receiving"
     })),
+    preparing: values.filter((value) => value % 2 === 0).map((value, index) => ({
+      id: `preparing-${index}`,
+      title: `share ${index}`,
+      hashedBytes: value,
+      ...(value === 0 ? {} : { totalBytes: 10 })
+    })),
     devices: [...new Set(devices)].map((device) => ({
       peer: id("p", device),
       name: `d${device}`,

@@ -35,6 +35,8 @@ export const ask = (port: number, path: string, { body, headers = {}, method = "
     })
     request.on("error", (error) => resume(Effect.die(error)))
     request.end(body)
+    // Whoever stops waiting for an answer hangs up, as a page does that is closed.
+    return Effect.sync(() => void request.destroy())
   })
 
 /** The beginning of an endless answer: as much as the test wants to see. */
