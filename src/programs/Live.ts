@@ -1,5 +1,5 @@
 /** The lines that stay at the bottom of a terminal while a session runs: a function of the session's view. */
-import type { DeviceView, SessionView, ShareView } from "../services/Session.ts"
+import type { DeviceView, PreparingView, SessionView, ShareView } from "../services/Session.ts"
 import * as Display from "./Display.ts"
 
 /** Columns a name may take: a third of the line, so that figures keep their place. */
@@ -13,6 +13,13 @@ const figure = (percentage: number, columns: number): string => {
 }
 
 const joined = (...parts: ReadonlyArray<string>): string => parts.filter((part) => part !== "").join(", ")
+
+const preparingLine = ({ hashedBytes, title, totalBytes }: PreparingView, columns: number): string => {
+  const name = Display.column(Display.safeLine(title), nameCells(columns))
+  if (totalBytes === undefined) return `${name} preparing …`
+  const done = figure(Display.percent(hashedBytes, totalBytes), columns)
+  return `${name} preparing ${done}  ${Display.bytes(hashedBytes)} of ${Display.bytes(totalBytes)}`
+}
 
 const shareLine = (share: ShareView, isHost: boolean, columns: number): string => {
   const name = Display.column(Display.safeLine(share.title), nameCells(columns))
@@ -121,7 +128,8 @@ export const lines = (view: SessionView, columns: number, rows: number): Readonl
   )
   // The grid of students is what the teacher looks at: shares get at most a third of the room.
   const shareRows = Math.max(1, Math.floor(rows / 3))
-  const top = [...fit(shareLines, shareRows), summary]
+  const preparing = view.preparing.map((each) => preparingLine(each, columns))
+  const top = [...fit([...preparing, ...shareLines], shareRows), summary]
   const grid = wanted.length === 0 ? [] : students.map((student) => deviceLine(student, columns))
   return [...top, ...fit(grid, rows - top.length)]
 }

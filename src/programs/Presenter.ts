@@ -2,7 +2,7 @@
 import { type Cause, Effect, Queue, Schedule, type Scope } from "effect"
 import { messageTextBytesMax } from "../protocol/Limits.ts"
 import { Session, type SessionView } from "../services/Session.ts"
-import type { SessionEvent, ShareProgress } from "../services/SessionEvent.ts"
+import type { SessionEvent, SharePreparing, ShareProgress } from "../services/SessionEvent.ts"
 import * as Display from "./Display.ts"
 import * as EditedLine from "./EditedLine.ts"
 import * as LineEditor from "./LineEditor.ts"
@@ -40,7 +40,7 @@ export const make = (
     return streams.outIsTerminal && streams.inIsTerminal ? live(options.isTeacher) : plain(options.isTeacher)
   })
 
-type Progress = typeof ShareProgress.Type
+type Progress = typeof ShareProgress.Type | typeof SharePreparing.Type
 
 /** The newest progress of each share, handed on at most once an interval; what a share became later makes it stale. */
 const pace = Effect.fnUntraced(
@@ -58,12 +58,20 @@ const pace = Effect.fnUntraced(
     return {
       /** True where the event has been taken care of. */
       take: (event: SessionEvent): boolean => {
-        if (event.event === "share.progress") {
-          newest.set(event.root, event)
-          return true
-        }
-        if (event.event === "share.completed" || event.event === "share.failed" || event.event === "share.withdrawn") {
-          newest.delete(event.root)
+        switch (event.event) {
+          case "share.progress":
+            newest.set(event.root, event)
+            return true
+          case "share.preparing":
+            newest.set(event.preparation, event)
+            return true
+          case "share.completed":
+          case "share.failed":
+          case "share.withdrawn":
+            newest.delete(event.root)
+            return false
+          case "share.prepared":
+            newest.delete(event.preparation)
         }
         return false
       }
@@ -106,9 +114,12 @@ export const plain = Effect.fnUntraced(function*(isTeacher: boolean) {
     Effect.sync(() => {
       if (said.length > 0) streams.write(said.map(({ text }) => `${text}\n`).join(""))
     })
-  const paced = yield* pace("5 seconds", (event) =>
+  const paced = yield* pace("5 seconds", (event) => {
+    if (event.event === "share.preparing") return print([{ tone: "plain", text: Phrasing.preparing(event) }])
     // A share that is complete has said so; what it gives to others is no news.
-    event.verifiedBytes >= event.bytes ? Effect.void : print([{ tone: "plain", text: Phrasing.progress(event) }]))
+    if (event.verifiedBytes >= event.bytes) return Effect.void
+    return print([{ tone: "plain", text: Phrasing.progress(event) }])
+  })
   const presenter: Presenter = {
     event: (event) => paced.take(event) ? Effect.void : print(Phrasing.event(event, isTeacher)),
     say: print,

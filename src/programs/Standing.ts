@@ -1,5 +1,5 @@
 /** The running session in words, for `labfx status` and `labfx who`. */
-import type { DeviceNow, LocalState, ShareNow } from "../services/LocalApi.ts"
+import type { DeviceNow, LocalState, PreparingNow, ShareNow } from "../services/LocalApi.ts"
 import * as Display from "./Display.ts"
 import type { Said } from "./Phrasing.ts"
 
@@ -20,6 +20,12 @@ const share = (
     problem === undefined ? "" : Display.safeLine(problem)
   )
 
+const preparing = ({ hashedBytes, title, totalBytes }: PreparingNow) =>
+  `  ${Display.safeLine(title)}: ` + joined(
+    "being prepared",
+    totalBytes === undefined ? "" : `${Display.bytes(hashedBytes)} of ${Display.bytes(totalBytes)}`
+  )
+
 export const session = (now: LocalState): ReadonlyArray<Said> => {
   const { header } = now
   if (header.phase === "looking") {
@@ -33,7 +39,8 @@ export const session = (now: LocalState): ReadonlyArray<Said> => {
     say(`“${Display.safeLine(header.title ?? "")}”${header.phase === "ended" ? " has ended" : ""}`, "strong"),
     say(`Its words: ${Display.safeLine(header.words ?? "")}`),
     say(`${Display.plural(others, "other device")}, ${Display.plural(now.messages.length, "message")}`),
-    ...now.shares.filter(({ state }) => state !== "withdrawn").map((each) => say(share(each)))
+    ...now.shares.filter(({ state }) => state !== "withdrawn").map((each) => say(share(each))),
+    ...now.preparing.map((each) => say(preparing(each)))
   ]
 }
 

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import * as Live from "../../src/programs/Live.ts"
 import type { Status } from "../../src/protocol/Status.ts"
-import type { DeviceView, ShareView } from "../../src/services/Session.ts"
+import type { DeviceView, PreparingView, ShareView } from "../../src/services/Session.ts"
 import { peer, root, share, view } from "../support/SessionFake.ts"
 
 const MB = 1_000_000
@@ -58,6 +58,31 @@ describe("what a teacher sees", () => {
   })
 })
 
+describe("what a teacher sees of what is being prepared", () => {
+  const preparing = (changed: Partial<PreparingView> = {}): PreparingView => ({
+    id: "preparing-1",
+    title: "linux.iso",
+    hashedBytes: 3_200 * MB,
+    totalBytes: 10_000 * MB,
+    ...changed
+  })
+
+  it.each<[string, Partial<PreparingView>, RegExp]>([
+    ["how much of it is hashed", {}, /^linux\.iso +preparing █+░+ {2}32 % {2}3\.20 GB of 10\.0 GB$/],
+    ["that its files are still being counted", { hashedBytes: 0, totalBytes: undefined }, /^linux\.iso +preparing …$/]
+  ])("%s", (_, changed, expected) => {
+    const lines = Live.lines(view({ isHost: true, preparing: [preparing(changed)] }), 100, 20)
+    assert.match(lines[0]!, expected)
+    assert.deepStrictEqual(lines.slice(1), ["0 students"])
+  })
+
+  it("each of them, above what is shared", () => {
+    const both = [preparing(), preparing({ id: "preparing-2", title: "photos" })]
+    const lines = Live.lines(view({ isHost: true, shares: [offered], preparing: both }), 100, 20)
+    assert.deepStrictEqual(lines.map((line) => line.split(" ")[0]), ["linux.iso", "photos", "lab.bin", "0"])
+  })
+})
+
 describe("what a student sees", () => {
   it.each<[string, Partial<ShareView>, RegExp]>([
     [
@@ -92,11 +117,12 @@ describe("any view", () => {
     {
       devices: count(60),
       shares: count(30),
+      preparing: count(10),
       rows: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40 })),
       columns: Schema.Int.check(Schema.isBetween({ minimum: 20, maximum: 200 })),
       isHost: Schema.Boolean
     },
-    ({ columns, devices, isHost, rows, shares }) => {
+    ({ columns, devices, isHost, preparing, rows, shares }) => {
       const evil = "\u001b[2J\u202eevil\nname"
       const current = view({
         isHost,
@@ -110,6 +136,12 @@ describe("any view", () => {
               problem: evil
             })
         ),
+        preparing: Array.from({ length: preparing }, (_, index) => ({
+          id: `preparing-${index}`,
+          title: evil,
+          hashedBytes: index,
+          totalBytes: index % 2 === 0 ? undefined : 100
+        })),
         devices: Array.from({ length: devices }, (_, index) => student(`${evil}${index}`))
       })
       const lines = Live.lines(current, columns, rows)

@@ -24,6 +24,21 @@ const who = (...devices: ReadonlyArray<DeviceNow>): ReadonlyArray<string> =>
     -1
   )
 
+describe("labfx status", () => {
+  it("says how far is what is being prepared", () => {
+    const preparing = [
+      { id: "preparing-1", title: "linux.iso\u0007", hashedBytes: 3_200_000_000, totalBytes: 10_000_000_000 },
+      { id: "preparing-2", title: "photos", hashedBytes: 0 }
+    ]
+    const header = { phase: "joined", title: "Physics" } as LocalState["header"]
+    const now: Partial<LocalState> = { header, shares: [], devices: [], messages: [], preparing }
+    assert.deepStrictEqual(Standing.text(Standing.session(now as LocalState)).split("\n").slice(3, -1), [
+      "  linux.iso: being prepared, 3.20 GB of 10.0 GB",
+      "  photos: being prepared"
+    ])
+  })
+})
+
 describe("labfx who", () => {
   it("names the version of whoever runs an older labfx, and of nobody else", () => {
     assert.deepStrictEqual(

@@ -57,6 +57,15 @@ describe("typing while a session runs", () => {
       ])
     }))
 
+  it.effect("takes what is to be shared while something else is being read", () =>
+    Effect.gen(function*() {
+      const { session, streams } = yield* start({ isTeacher: true })
+      session.beforeShared = Effect.never
+      yield* streams.type("/share large.iso", "/share notes.txt", "hello")
+      yield* tick()
+      assert.sameMembers(session.asked, ["share /abs/large.iso", "share /abs/notes.txt", "say hello"])
+    }))
+
   it.effect("loses no line of a script that writes faster than the room takes them", () =>
     Effect.gen(function*() {
       const { session, streams } = yield* start({ isTeacher: true })
@@ -130,7 +139,7 @@ describe("--json", () => {
       const names = new Set(lines.map(({ event }) => event))
       for (const name of Object.keys(examples)) {
         // What the share became has overtaken its progress.
-        if (name !== "share.progress") assert.include([...names], name)
+        if (name !== "share.progress" && name !== "share.preparing") assert.include([...names], name)
       }
       assert.include([...names], "devices.listed")
     }))
@@ -156,6 +165,20 @@ describe("--json", () => {
         assert.isAtLeast(printed.length, 4)
         assert.strictEqual(printed.at(-1).verifiedBytes, 100)
       }
+    }))
+
+  it.effect("prints how far a share is prepared, and that it is over", () =>
+    Effect.gen(function*() {
+      const { json, session } = yield* start({ json: true })
+      const { bytes: _, ...counting } = examples["share.preparing"]
+      const happened = [{ ...counting, hashedBytes: 0 }, examples["share.preparing"], examples["share.prepared"]]
+      for (const event of happened) {
+        yield* session.happen(event)
+        yield* tick("500 millis")
+      }
+      const lines = json().map(({ time: _, ...event }) => event)
+      assert.deepStrictEqual(lines, happened)
+      for (const line of lines) Schema.decodeUnknownSync(OutputEvent)(line, { onExcessProperty: "error" })
     }))
 
   it.effect("leaves progress out while the reader is behind, and nothing else", () =>
@@ -307,6 +330,26 @@ describe("plain lines", () => {
       assert.notMatch(streams.out, /^Ms Ada \(teacher\)/m)
     }))
 
+  it.effect("say how far a share is prepared every five seconds, and not when it is over; and that it was called off", () =>
+    Effect.gen(function*() {
+      const { session, streams } = yield* start({ isTeacher: true })
+      const preparing = examples["share.preparing"]
+      for (let second = 0; second < 17; second++) {
+        yield* session.happen({ ...preparing, hashedBytes: 10 * second })
+        yield* tick("1000 millis")
+      }
+      yield* session.happen({ ...preparing, hashedBytes: 999 }, { ...examples["share.prepared"], outcome: "ready" })
+      yield* tick("10000 millis")
+      const lines = streams.out.match(/Preparing .*/g) ?? []
+      assert.isAtLeast(lines.length, 3)
+      assert.isAtMost(lines.length, 4)
+      assert.match(lines.at(-1)!, /^Preparing “lab\.bin”: 1\d0 B of 1\.00 kB$/)
+      assert.notInclude(streams.out, "called off")
+      yield* session.happen(examples["share.prepared"])
+      yield* tick()
+      assert.include(streams.out, "“lab.bin” was called off; nothing of it is handed out.\n")
+    }))
+
   it.effect("say how far a share is every five seconds", () =>
     Effect.gen(function*() {
       const { session, streams } = yield* start({})
@@ -344,6 +387,26 @@ describe("live lines", () => {
       after.write(streams.out)
       assert.strictEqual(after.rows().at(-1), "")
       assert.isFalse(after.rows().some((row) => row.startsWith(">")))
+    }))
+
+  it.effect("show how far a share is prepared, and are rid of it when it is ready", () =>
+    Effect.gen(function*() {
+      const { session, streams } = yield* start({ isTeacher: true }, true)
+      const rows = () => {
+        const terminal = VirtualTerminal.make(80)
+        terminal.write(streams.out)
+        return terminal.rows()
+      }
+      const preparing = { id: "preparing-1", title: "linux.iso", hashedBytes: 3_200, totalBytes: 10_000 }
+      session.view = SessionFake.view({ isHost: true, preparing: [preparing] })
+      yield* tick("300 millis")
+      assert.match(rows().at(-3)!, /^linux\.iso +preparing █+░+ {2}32 % {2}3\.20 kB of 10\.0 kB$/)
+      session.view = SessionFake.view({ isHost: true, preparing: [{ ...preparing, hashedBytes: 9_000 }] })
+      yield* tick("300 millis")
+      assert.match(rows().at(-3)!, / 90 % {2}9\.00 kB of 10\.0 kB$/)
+      session.view = SessionFake.view({ isHost: true })
+      yield* tick("300 millis")
+      assert.notMatch(rows().join("\n"), /linux/)
     }))
 
   it.effect("write nothing while nothing changes", () =>
