@@ -1,6 +1,6 @@
 /** What is handed out, seen from the teacher's side: how far each share has spread, and what physics allows. */
 import { useRef } from "preact/hooks"
-import type { ShareNow } from "../services/LocalApi.ts"
+import type { PreparingNow, ShareNow } from "../services/LocalApi.ts"
 import { cancel, handOver, handovers, itemsOfFiles } from "./drop.ts"
 import * as Language from "./language.ts"
 import { t } from "./language.ts"
@@ -82,13 +82,52 @@ class ShareRow extends Steady<{ readonly share: ShareNow; readonly language: str
   }
 }
 
-const Handovers = () => (
-  <>
-    {handovers.value.map(({ doneBytes, id, phase, title, totalBytes }) => (
-      <li class="share copying" key={`handover ${id}`}>
+/** What is read and hashed before it can be handed out. */
+class PreparingRow extends Steady<{ readonly preparing: PreparingNow; readonly language: string }> {
+  override render() {
+    const { hashedBytes, id, title, totalBytes } = this.props.preparing
+    return (
+      <li class="share preparing">
         <div class="line">
           <strong class="name">
             <Foreign>{title}</Foreign>
+          </strong>
+          <button
+            type="button"
+            class="quiet"
+            aria-label={t("shares.callOffName", { title })}
+            onClick={() => attempt(() => unshare(id))}
+          >
+            {t("app.cancel")}
+          </button>
+        </div>
+        <Bar
+          label={t("shares.preparingName", { title })}
+          value={totalBytes === undefined ? 0 : Language.percentOf(hashedBytes, totalBytes)}
+        />
+        <div class="line hint">
+          <span>{t("shares.preparing")}</span>
+          {totalBytes !== undefined && (
+            <span class="figures">
+              {t("shares.copyingOf", { done: Language.bytes(hashedBytes), total: Language.bytes(totalBytes) })}
+            </span>
+          )}
+        </div>
+      </li>
+    )
+  }
+}
+
+/** What the browser copies, and has copied until labfx itself says how far it is with it. */
+const Handovers = ({ preparing }: { readonly preparing: ReadonlyArray<PreparingNow> }) => (
+  <>
+    {handovers.value.filter(({ phase, titles }) =>
+      phase === "copying" || !preparing.some(({ title }) => titles.includes(title))
+    ).map(({ doneBytes, id, phase, titles, totalBytes }) => (
+      <li class="share copying" key={`handover ${id}`}>
+        <div class="line">
+          <strong class="name">
+            <Foreign>{titles.join(", ")}</Foreign>
           </strong>
           {phase === "copying" && (
             <button
@@ -126,7 +165,11 @@ const Giving = () => {
   const give = async (event: Event) => {
     event.preventDefault()
     const typed = path.current!.value.trim()
-    if (typed !== "" && await attempt(() => sharePath(typed))) path.current!.value = ""
+    if (typed === "") return
+    // Empty at once: while this is being read, the next path can be typed.
+    path.current!.value = ""
+    if (await attempt(() => sharePath(typed))) return
+    if (path.current?.value === "") path.current.value = typed
   }
   return (
     <div class="giving">
@@ -151,8 +194,9 @@ const Giving = () => {
 }
 
 export const Shares = (
-  { ended, roomPercents, shares }: {
+  { ended, preparing, roomPercents, shares }: {
     readonly shares: ReadonlyArray<ShareNow>
+    readonly preparing: ReadonlyArray<PreparingNow>
     /** How much of each share the room has together. */
     readonly roomPercents: ReadonlyMap<string, number>
     readonly ended: boolean
@@ -163,9 +207,12 @@ export const Shares = (
   return (
     <Section id="shares" title={t("shares.title")}>
       {!ended && <Giving />}
-      {shares.length === 0 && handovers.value.length === 0 && <p class="empty">{t("shares.none")}</p>}
+      {shares.length + preparing.length + handovers.value.length === 0 && <p class="empty">{t("shares.none")}</p>}
       <ul class="list">
-        <Handovers />
+        <Handovers preparing={preparing} />
+        {preparing.toReversed().map((each) => (
+          <PreparingRow key={each.id} preparing={each} language={Language.language.value.tag} />
+        ))}
         {shown.map((share) => (
           <ShareRow
             key={share.root}

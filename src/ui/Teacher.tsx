@@ -78,13 +78,13 @@ export const EndSession = () => {
 }
 
 export const Teacher = ({ now }: { readonly now: LocalState }) => {
-  const { devices, header, messages, shares } = now
+  const { devices, header, messages, preparing, shares } = now
   const room = useComputed(() => standings(state.value?.devices ?? [], state.value?.shares ?? []))
   const ended = header.phase === "ended"
   return (
     <main id="content" class="teacher">
       <Board words={header.words ?? ""} link={header.link} ended={ended} compact={room.value.length > 0} />
-      <Shares shares={shares} roomPercents={roomPercents(room.value)} ended={ended} />
+      <Shares shares={shares} preparing={preparing} roomPercents={roomPercents(room.value)} ended={ended} />
       <Students standings={room.value} shares={shares} />
       <Conversation
         messages={messages}

@@ -6,11 +6,12 @@
  */
 import { signal } from "@preact/signals"
 import { t } from "./language.ts"
-import { call, headers, refusalOf, trouble, wordsFor } from "./live.ts"
+import { call, complain, headers, refusalOf, trouble } from "./live.ts"
 
 export interface Handover {
   readonly id: number
-  readonly title: string
+  /** What lies at the top of it, each to become a share. */
+  readonly titles: ReadonlyArray<string>
   readonly doneBytes: number
   readonly totalBytes: number
   readonly phase: "copying" | "preparing"
@@ -124,10 +125,10 @@ export const handOver = async (found: ReadonlyArray<Item> | Promise<ReadonlyArra
     const totalBytes = items.reduce((sum, { file }) => sum + (file?.size ?? 0), 0)
     const { drop: id } = await call<{ readonly drop: number }>("POST", "/drops")
     drop = id
-    const title = [...new Set(items.map(({ path }) => path.split("/")[0]!))].join(", ")
+    const titles = [...new Set(items.map(({ path }) => path.split("/")[0]!))]
     const show = (changed: Partial<Handover>) => {
       const old = handovers.value.find((each) => each.id === id) ??
-        { id, title, doneBytes: 0, totalBytes, phase: "copying" as const }
+        { id, titles, doneBytes: 0, totalBytes, phase: "copying" as const }
       handovers.value = [...handovers.value.filter((each) => each.id !== id), { ...old, ...changed }]
     }
     show({})
@@ -161,7 +162,7 @@ export const handOver = async (found: ReadonlyArray<Item> | Promise<ReadonlyArra
       trouble.value = t("shares.skipped", { count: skipped.length, names: skipped.slice(0, 5).join(", ") })
     }
   } catch (error) {
-    if (!(error instanceof DOMException && error.name === "AbortError")) trouble.value = wordsFor(error)
+    if (!(error instanceof DOMException && error.name === "AbortError")) complain(error)
     if (drop !== undefined && !isShared) await call("DELETE", `/drops/${drop}`).catch(() => undefined)
   } finally {
     handovers.value = handovers.value.filter(({ id }) => id !== drop)

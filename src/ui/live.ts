@@ -102,6 +102,9 @@ export class Refused extends Error {
   }
 }
 
+/** Who has called something off sees that it is gone, and need not be told. */
+const isCalledOff = (error: unknown): boolean => error instanceof Refused && error.refusal.reason === "called-off"
+
 /** A refusal in the language of the page. */
 export const wordsFor = (error: unknown): string => {
   if (!(error instanceof Refused)) return t("error.network")
@@ -156,6 +159,11 @@ export const exportPeople = async (): Promise<void> => {
 /** The last thing that did not work, until it is dismissed or something else is tried. */
 export const trouble = signal<string | undefined>(undefined)
 
+/** Shows why something did not work. */
+export const complain = (error: unknown): void => {
+  if (!isCalledOff(error)) trouble.value = wordsFor(error)
+}
+
 /** Does what a person asked for; a refusal is shown. */
 export const attempt = async (action: () => Promise<unknown>): Promise<boolean> => {
   trouble.value = undefined
@@ -163,7 +171,7 @@ export const attempt = async (action: () => Promise<unknown>): Promise<boolean> 
     await action()
     return true
   } catch (error) {
-    trouble.value = wordsFor(error)
+    complain(error)
     return false
   }
 }
@@ -195,13 +203,17 @@ effect(() => {
 
 /** Spoken at every quarter of a share, not at every step. */
 const quarters = new Map<string, number>()
+const speakQuarter = (key: string, name: string, percent: number): void => {
+  const quarter = Math.floor(percent / 25)
+  if (quarter <= (quarters.get(key) ?? 0)) return
+  quarters.set(key, quarter)
+  announcement.value = t("device.progress", { name, percent: Language.percent(percent) })
+}
 effect(() => {
-  for (const share of state.value?.shares ?? []) {
-    if (share.state !== "receiving") continue
-    const percent = Language.percentOf(share.verifiedBytes, share.sizeBytes)
-    const quarter = Math.floor(percent / 25)
-    if (quarter <= (quarters.get(share.root) ?? 0)) continue
-    quarters.set(share.root, quarter)
-    announcement.value = t("device.progress", { name: share.title, percent: Language.percent(percent) })
+  for (const { root, sizeBytes, state: standing, title, verifiedBytes } of state.value?.shares ?? []) {
+    if (standing === "receiving") speakQuarter(root, title, Language.percentOf(verifiedBytes, sizeBytes))
+  }
+  for (const { hashedBytes, id, title, totalBytes } of state.value?.preparing ?? []) {
+    if (totalBytes !== undefined) speakQuarter(id, title, Language.percentOf(hashedBytes, totalBytes))
   }
 })

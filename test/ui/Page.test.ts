@@ -1,11 +1,12 @@
 /** The page in every state it can be in, in a real browser over a session of which the test is the network. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Deferred, Effect } from "effect"
 import type { BrowserContextOptions, Page } from "playwright-core"
 import { buildPage } from "../../scripts/buildPage.ts"
 import { StateError } from "../../src/services/Identity.ts"
 import type { StartChoice } from "../../src/services/LocalApi.ts"
 import { LocalServer, type Starting } from "../../src/services/LocalServer.ts"
+import { SessionRefused } from "../../src/services/Session.ts"
 import * as Browser from "../support/Browser.ts"
 import { serve } from "../support/LocalLab.ts"
 import * as Rooms from "../support/Rooms.ts"
@@ -251,6 +252,117 @@ describe.skipIf(Browser.missing !== undefined)(
           yield* Effect.promise(() => page.getByRole("button", { name: "End it for everybody" }).click())
           yield* Effect.promise(() => page.locator("dialog").waitFor({ state: "detached" }))
           assert.deepStrictEqual(fake.asked, ["end"])
+        })))
+
+    const iso = { id: "preparing-1", title: "linux.iso", hashedBytes: 3_200_000_000, totalBytes: 10_000_000_000 }
+    const photos = { id: "preparing-2", title: "photos", hashedBytes: 0, totalBytes: undefined }
+
+    it.live.each<[string, BrowserContextOptions, string, string, string]>([
+      ["teacher-preparing", {}, "Hashing, then handing out …", "3.2 GB of 10 GB", "Cancel: linux.iso"],
+      ["teacher-preparing-dark-phone", { ...phone, ...dark }, "Hashing", "3.2 GB of 10 GB", "Cancel: linux.iso"],
+      [
+        "teacher-preparing-hindi",
+        { locale: "hi" },
+        "जाँच-संख्या बन रही है, फिर बाँटा जाएगा …",
+        "में से 3.2",
+        "रद्द करें: linux.iso"
+      ]
+    ])(
+      "shows how far everything is that is being prepared, and calls it off: %s",
+      ([name, browser, what, figures, button]) =>
+        scene(
+          { isTeacher: true, prepare: teacher(Rooms.teacherView({ preparing: [iso, photos] })), browser },
+          ({ fake, page }) =>
+            Effect.gen(function*() {
+              const rows = page.locator(".share.preparing")
+              yield* Effect.promise(() => rows.nth(1).waitFor())
+              assert.strictEqual(yield* Effect.promise(() => rows.count()), 2)
+              // The newest stands first, as among the shares.
+              const [second, first] = [rows.first(), rows.nth(1)]
+              const text = yield* Effect.promise(() => first.textContent())
+              assert.include(text, what)
+              assert.include(text?.replaceAll("\u00a0", " "), figures)
+              const bar = first.getByRole("progressbar")
+              assert.deepStrictEqual(
+                yield* Effect.promise(() =>
+                  Promise.all(["aria-valuenow", "aria-valuetext"].map((each) => bar.getAttribute(each)))
+                ),
+                ["32", "32%"]
+              )
+              assert.match(String(yield* Effect.promise(() => bar.getAttribute("aria-label"))), /linux\.iso/)
+              assert.notMatch(String(yield* Effect.promise(() => second.textContent())), /\d/)
+              yield* isWithinItsWidth(page)
+              yield* isClean(page)
+              yield* Browser.picture(page, name)
+              yield* Effect.promise(() => page.getByRole("button", { name: button }).press("Enter"))
+              while (fake.asked.length === 0) yield* Effect.promise(() => page.waitForTimeout(20))
+              assert.deepStrictEqual(fake.asked, ["unshare preparing-1"])
+              fake.view = Rooms.teacherView()
+              yield* Effect.promise(() => first.waitFor({ state: "detached" }))
+              assert.strictEqual(yield* Effect.promise(() => rows.count()), 0)
+            })
+        )
+    )
+
+    it.live("speaks at every quarter of what is being prepared, and not in between", () =>
+      scene({ isTeacher: true, prepare: teacher() }, ({ fake, page }) =>
+        Effect.gen(function*() {
+          const spoken: Array<string> = []
+          for (const hashedBytes of [0, 2_600_000_000, 4_900_000_000, 5_100_000_000]) {
+            fake.view = Rooms.teacherView({ preparing: [{ ...iso, hashedBytes }] })
+            yield* Effect.promise(() =>
+              page.locator(`.preparing [aria-valuenow="${Math.floor(hashedBytes / 100_000_000)}"]`).first().waitFor()
+            )
+            yield* Effect.promise(() => page.waitForTimeout(50))
+            spoken.push(String(yield* Effect.promise(() => page.locator(".spoken").last().textContent())))
+          }
+          assert.deepStrictEqual(spoken.slice(1), ["linux.iso: 26%", "linux.iso: 26%", "linux.iso: 51%"])
+        })))
+
+    it.live("shows what was dropped once: as it is copied, then as it is hashed, and then says nothing of a cancelled one", () =>
+      scene({ isTeacher: true, prepare: teacher() }, ({ fake, page }) =>
+        Effect.gen(function*() {
+          const hashed = yield* Deferred.make<void, SessionRefused>()
+          fake.beforeShared = Deferred.await(hashed)
+          yield* Effect.promise(() =>
+            page.locator("input[type=file]").first().setInputFiles({
+              name: "linux.iso",
+              mimeType: "application/octet-stream",
+              buffer: Buffer.alloc(1_000)
+            })
+          )
+          const rows = page.locator(".share", { hasText: "linux.iso" })
+          yield* Effect.promise(() => page.locator(".copying", { hasText: "Hashing" }).waitFor())
+          fake.view = Rooms.teacherView({ preparing: [iso] })
+          yield* Effect.promise(() => page.locator(".share.preparing").waitFor())
+          assert.strictEqual(yield* Effect.promise(() => rows.count()), 1)
+          yield* Deferred.fail(hashed, new SessionRefused({ reason: "called-off", detail: "linux.iso" }))
+          fake.view = Rooms.teacherView()
+          yield* Effect.promise(() => rows.first().waitFor({ state: "detached" }))
+          assert.strictEqual(yield* Effect.promise(() => page.getByRole("alert").count()), 0)
+        })))
+
+    it.live("takes the next path while one is being read, and gives it back if it was wrong", () =>
+      scene({ isTeacher: true, prepare: teacher() }, ({ fake, page }) =>
+        Effect.gen(function*() {
+          const hashed = yield* Deferred.make<void>()
+          fake.beforeShared = Deferred.await(hashed)
+          const field = page.getByLabel("or the path of something on this machine")
+          yield* Effect.promise(async () => {
+            await field.fill("/large.iso")
+            await page.keyboard.press("Enter")
+            await page.keyboard.type("/next")
+          })
+          yield* Deferred.succeed(hashed, undefined)
+          yield* Effect.promise(() => page.waitForTimeout(200))
+          assert.strictEqual(yield* Effect.promise(() => field.inputValue()), "/next")
+          yield* Effect.promise(async () => {
+            await field.fill("/missing")
+            await page.keyboard.press("Enter")
+            await page.getByText("There is nothing at that path").waitFor()
+          })
+          assert.strictEqual(yield* Effect.promise(() => field.inputValue()), "/missing")
+          assert.deepStrictEqual(fake.asked, ["share /large.iso", "share /missing"])
         })))
 
     it.live("says in words why something did not work", () =>

@@ -245,6 +245,42 @@ describe.skipIf(Browser.missing !== undefined)(
         assert.deepStrictEqual(Lab.digests(received), Lab.digests(file))
       }).pipe(Effect.scoped))
 
+    it.live("shows how far a large file is read, of which nothing is left when it is called off", () =>
+      Effect.gen(function*() {
+        const { lab, teacher, teacherPage } = yield* room()
+        // Zeros that lie on no disk, and take a minute to hash.
+        const large = NodePath.join(lab.folder, "linux.iso")
+        NodeFs.closeSync(NodeFs.openSync(large, "w"))
+        NodeFs.truncateSync(large, 64 * 2 ** 30)
+        const path = teacherPage.getByLabel("or the path of something on this machine")
+        yield* Effect.promise(async () => {
+          await path.fill(large)
+          await teacherPage.keyboard.press("Enter")
+        })
+        yield* see(teacherPage, /GB of 68.7 GB/)
+        const bytes = (yield* teacher.event("share.preparing", ({ bytes, hashedBytes }) =>
+          hashedBytes > 0 && bytes !== 0))
+          .bytes
+        assert.strictEqual(bytes, 64 * 2 ** 30)
+        yield* Effect.promise(async () => {
+          // Whoever closes the page takes nothing back.
+          await teacherPage.reload()
+          await teacherPage.getByRole("button", { name: "Cancel: linux.iso" }).click()
+          await teacherPage.getByText("Nothing is shared yet.").waitFor()
+        })
+        yield* teacher.event("share.prepared", ({ outcome }) => outcome === "called-off")
+        const small = yield* lab.file("data.bin", 1_000)
+        yield* Effect.promise(async () => {
+          await path.fill(small)
+          await teacherPage.keyboard.press("Enter")
+        })
+        yield* see(teacherPage, "Stop sharing")
+        const kept = NodeFs.readdirSync(NodePath.join(lab.folder, "state", "ada", "shares")).filter((name) =>
+          /^.{43}$/.test(name)
+        )
+        assert.lengthOf(kept, 1)
+      }).pipe(Effect.scoped))
+
     it.live("is used from start to end with the keyboard alone", () =>
       Effect.gen(function*() {
         const { lab, studentPages, teacherPage } = yield* room("anna")

@@ -61,6 +61,8 @@ export const en = {
   "shares.copying": "Copying from the browser",
   "shares.copyingOf": "{done} of {total}",
   "shares.preparing": "Hashing, then handing out …",
+  "shares.preparingName": "Preparing: {title}",
+  "shares.callOffName": "Cancel: {title}",
   "shares.skipped": { one: "{count} file was left out: {names}", other: "{count} files were left out: {names}" },
   "shares.folderName": "Dropped files",
 
@@ -203,6 +205,9 @@ export const en = {
   "error.SessionRefused.not-joined": "No session is joined yet.",
   "error.SessionRefused.not-host": "Only the teacher can do that.",
   "error.SessionRefused.unknown-share": "That is not shared any more.",
+  "error.SessionRefused.too-many-shares":
+    "Too many things are being prepared. Wait until some are ready, then try again.",
+  "error.SessionRefused.called-off": "It was called off; nothing of it is handed out.",
   "error.SessionRefused.unknown-device": "That device is not in the session any more.",
   "error.SessionRefused.several-devices": "Several devices are meant; nothing was done.",
   "error.SessionRefused.unknown-session": "That session is no longer in reach.",

@@ -53,6 +53,8 @@ export const hi: Catalogue = {
   "shares.copying": "ब्राउज़र से कॉपी हो रहा है",
   "shares.copyingOf": "{total} में से {done}",
   "shares.preparing": "जाँच-संख्या बन रही है, फिर बाँटा जाएगा …",
+  "shares.preparingName": "तैयार हो रहा है: {title}",
+  "shares.callOffName": "रद्द करें: {title}",
   "shares.skipped": { one: "{count} फ़ाइल छोड़ दी गई: {names}", other: "{count} फ़ाइलें छोड़ दी गईं: {names}" },
   "shares.folderName": "छोड़ी गई फ़ाइलें",
 
@@ -184,6 +186,8 @@ export const hi: Catalogue = {
   "error.SessionRefused.not-joined": "अभी किसी सत्र से नहीं जुड़े हैं।",
   "error.SessionRefused.not-host": "यह केवल शिक्षक कर सकते हैं।",
   "error.SessionRefused.unknown-share": "यह अब साझा नहीं है।",
+  "error.SessionRefused.too-many-shares": "एक साथ बहुत सी चीज़ें तैयार हो रही हैं। कुछ के तैयार होने तक रुकें, फिर कोशिश करें।",
+  "error.SessionRefused.called-off": "इसे रद्द कर दिया गया; इसका कुछ भी नहीं बाँटा जाएगा।",
   "error.SessionRefused.unknown-device": "वह यंत्र अब सत्र में नहीं है।",
   "error.SessionRefused.several-devices": "ऐसे कई यंत्र हैं; कुछ नहीं किया गया।",
   "error.SessionRefused.unknown-session": "वह सत्र अब पहुँच में नहीं है।",
