@@ -35,6 +35,10 @@ export const politenessMs = 1_500
 export const settledMs = 20_000
 
 interface Known {
+  /**
+   * The next one to dial first: what failed goes to the end, and hearing of it once more does not bring it back. What the
+   * peer has announced itself goes before what others say: they may lie.
+   */
   addresses: ReadonlyArray<Address>
   /** When it was first or last heard of. */
   heardMs: number
@@ -92,8 +96,12 @@ export const make = (self: PeerId, isHost: boolean, random: () => number): Membe
 })
 
 export type Input =
-  /** Addresses of peers, from announcements or from another peer. */
-  | { readonly _tag: "Heard"; readonly heard: ReadonlyArray<{ readonly peer: PeerId; readonly address: Address }> }
+  /** Addresses of peers, `announced` by themselves or told by another peer. */
+  | {
+    readonly _tag: "Heard"
+    readonly heard: ReadonlyArray<{ readonly peer: PeerId; readonly address: Address }>
+    readonly announced: boolean
+  }
   /** A person typed an address: it is tried for as long as the session lasts. */
   | { readonly _tag: "Typed"; readonly address: Address }
   | {
@@ -155,7 +163,7 @@ export const step = (state: Membership, input: Input, nowMs: number): ReadonlyAr
   switch (input._tag) {
     case "Heard":
       state.newUntilMs = Math.min(state.newUntilMs, nowMs + politenessMs)
-      for (const { address, peer } of input.heard) hear(state, peer, address, nowMs)
+      for (const { address, peer } of input.heard) hear(state, peer, address, input.announced, nowMs)
       return dials(state, nowMs)
     case "Typed":
       if (!state.typed.some((typed) => sameAddress(typed.address, input.address))) {
@@ -190,7 +198,7 @@ export const step = (state: Membership, input: Input, nowMs: number): ReadonlyAr
   }
 }
 
-const hear = (state: Membership, peer: PeerId, address: Address, nowMs: number): void => {
+const hear = (state: Membership, peer: PeerId, address: Address, announced: boolean, nowMs: number): void => {
   if (peer === state.self || state.banned.has(peer)) return
   const known = state.known.get(peer)
   if (known === undefined) {
@@ -210,10 +218,11 @@ const hear = (state: Membership, peer: PeerId, address: Address, nowMs: number):
     return
   }
   known.heardMs = nowMs
-  const others = known.addresses.filter((other) => !sameAddress(other, address))
+  if (known.addresses.some((other) => sameAddress(other, address))) return
   // A new address is a new chance: the peer may have restarted elsewhere.
-  if (others.length === known.addresses.length) known.notBeforeMs = Math.min(known.notBeforeMs, nowMs)
-  known.addresses = [address, ...others].slice(0, Limits.addressesPerPeerMax)
+  known.notBeforeMs = Math.min(known.notBeforeMs, nowMs)
+  const others = known.addresses.slice(0, Limits.addressesPerPeerMax - 1)
+  known.addresses = announced ? [address, ...others] : [...others, address]
 }
 
 const forgetOne = (state: Membership): void => {
@@ -256,7 +265,7 @@ const linkUp = (state: Membership, input: Input & { _tag: "LinkUp" }, nowMs: num
     sinceMs: nowMs,
     links: undefined
   })
-  if (input.address !== undefined) hear(state, input.peer, input.address, nowMs)
+  if (input.address !== undefined) hear(state, input.peer, input.address, true, nowMs)
   settleKnown(state, input.peer, input.dialled)
   if (input.dialled) settleTyped(state, input.peer, input.remote)
 }

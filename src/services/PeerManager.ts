@@ -461,6 +461,7 @@ const make = Effect.fnUntraced(function*(
         return advance({ _tag: "PeerLinks", peer, links: message.links }).pipe(
           Effect.andThen(advance({
             _tag: "Heard",
+            announced: false,
             heard: message.peers.flatMap(({ addresses, peer }) => addresses.map((address) => ({ peer, address })))
           })),
           Effect.andThen(none)
@@ -547,7 +548,7 @@ const make = Effect.fnUntraced(function*(
     heard: (peer, address) =>
       Effect.suspend(() => {
         if (!mayDial(peer)) return Effect.void
-        return advance({ _tag: "Heard", heard: [{ peer, address }] })
+        return advance({ _tag: "Heard", announced: true, heard: [{ peer, address }] })
       }),
     connect: (address) => advance({ _tag: "Typed", address }),
     linkChanges: PubSub.subscribe(linkChanges),

@@ -53,7 +53,7 @@ describe("Limits of the mesh", () => {
     }))
     const dials = (nowMs: number, input: Membership.Input) =>
       Membership.step(mesh, input, nowMs).filter(({ _tag }) => _tag === "Dial").length
-    let first = dials(0, { _tag: "Heard", heard })
+    let first = dials(0, { _tag: "Heard", announced: true, heard })
     for (let nowMs = 100; nowMs < Limits.dialIntervalMs; nowMs += 100) first += dials(nowMs, { _tag: "Tick" })
     assert.isAtMost(first, Limits.dialsPerIntervalMax)
     assert.isAbove(first, 0)

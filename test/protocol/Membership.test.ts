@@ -18,7 +18,11 @@ const draws = (seed: number) => () => {
 const hears = (machine: Membership.Membership, count: number, nowMs: number) =>
   Membership.step(
     machine,
-    { _tag: "Heard", heard: Array.from({ length: count }, (_, i) => ({ peer: peer(i + 1), address: address(i + 1) })) },
+    {
+      _tag: "Heard",
+      announced: true,
+      heard: Array.from({ length: count }, (_, i) => ({ peer: peer(i + 1), address: address(i + 1) }))
+    },
     nowMs
   )
 
@@ -132,7 +136,7 @@ describe("Membership", () => {
     const machine = Membership.make(peer(5), false, draws(1))
     for (const n of [1, 2, 3]) Membership.step(machine, up(n, true), 0)
     const heard = (n: number) =>
-      Membership.step(machine, { _tag: "Heard", heard: [{ peer: peer(n), address: address(n) }] }, 0)
+      Membership.step(machine, { _tag: "Heard", announced: true, heard: [{ peer: peer(n), address: address(n) }] }, 0)
     assert.deepStrictEqual(heard(4), [])
     assert.deepStrictEqual(heard(6), [{ _tag: "Dial", address: address(6), expected: peer(6) }])
     assert.deepStrictEqual(Membership.step(machine, { _tag: "Tick" }, Membership.politenessMs), [
@@ -149,6 +153,29 @@ describe("Membership", () => {
     for (let n = 1; n <= 9; n++) Membership.step(machine, up(n, false), 0)
     const outputs = Membership.step(machine, { _tag: "Tick" }, 60_000)
     assert.strictEqual(outputs.filter(({ _tag }) => _tag === "Dial").length, Limits.linksDialledMin)
+  })
+
+  it("dials where a peer says it is, however often others say that it is elsewhere", () => {
+    const machine = Membership.make(peer(0), false, draws(1))
+    const hear = (host: number, announced: boolean, nowMs: number) =>
+      Membership.step(machine, { _tag: "Heard", announced, heard: [{ peer: peer(1), address: address(host) }] }, nowMs)
+        .flatMap((output) => output._tag === "Dial" ? [output.address] : [])
+    const fail = (host: number, nowMs: number) =>
+      Membership.step(
+        machine,
+        { _tag: "DialFailed", address: address(host), expected: peer(1), self: false },
+        nowMs
+      ).flatMap((output) => output._tag === "Dial" ? [output.address] : [])
+    assert.deepStrictEqual(hear(66, false, 0), [address(66)])
+    assert.deepStrictEqual(hear(1, true, 10), [])
+    // What has failed stays behind, also when it is said again, and a new lie goes behind what was announced.
+    assert.deepStrictEqual(fail(66, 20), [])
+    for (const lie of [66, 67, 68, 69, 70, 66]) hear(lie, false, 30)
+    assert.deepStrictEqual(machine.known.get(peer(1))!.addresses[0], address(1))
+    assert.lengthOf(machine.known.get(peer(1))!.addresses, Limits.addressesPerPeerMax)
+    // A peer that has moved is dialled there at once.
+    assert.deepStrictEqual(fail(1, 40), [])
+    assert.deepStrictEqual(hear(2, true, 50), [address(2)])
   })
 
   it("gives up a link only with too many of its own, towards a peer that has enough (invariant 4)", () => {
