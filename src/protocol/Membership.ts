@@ -2,14 +2,16 @@
  * Who links to whom, as an IO-less machine: whom to dial, which link to give up, and which addresses to pass on.
  *
  * Up to `fullMeshPeersMax` devices everybody links to everybody. In a larger room each device keeps between
- * `linksWantedMin` and `linksWantedMax` links, which is enough for 500 devices to survive the crash of half of them.
+ * `linksWantedMin` and `linksWantedMax` links, which is enough for 500 devices to survive the crash of half of them. While
+ * the host can have a link to everybody, each device wants one of these to be to the host, however many others it has.
  *
  * Invariants, checked by `test/protocol/Membership.test.ts`:
  *
  * 1. **One link a peer:** of two links between the same two peers both sides keep the one that the smaller PeerId dialled.
  * 2. **No hammering:** one peer is dialled at most once at a time, and after a failure not before its delay is over; one
  *    machine at most `dialsPerIntervalMax` times in `dialIntervalMs`, however many peers are said to be there.
- * 3. **Not surrounded:** while it knows enough addresses, a device dials at least `linksDialledMin` of its links itself.
+ * 3. **Not surrounded:** while it knows enough addresses, a device dials at least `linksDialledMin` of its links itself,
+ *    and the host first, whoever else has dialled it.
  * 4. **Never alone by choice:** a link is given up as surplus only by a device with more than `linksWantedMax` of them,
  *    towards a peer that has said it has more than `linksWantedMin`; and never one between the host and anybody, so that a
  *    usual room stays one hop from its teacher.
@@ -73,6 +75,8 @@ export interface Membership {
   readonly self: PeerId
   readonly isHost: boolean
   readonly random: () => number
+  /** Who is the host now, as far as this device knows. */
+  readonly host: () => PeerId | undefined
   readonly known: Map<PeerId, Known>
   readonly links: Map<PeerId, Link>
   readonly typed: Array<Typed>
@@ -83,10 +87,16 @@ export interface Membership {
   newUntilMs: number
 }
 
-export const make = (self: PeerId, isHost: boolean, random: () => number): Membership => ({
+export const make = (
+  self: PeerId,
+  isHost: boolean,
+  random: () => number,
+  host: () => PeerId | undefined = () => undefined
+): Membership => ({
   self,
   isHost,
   random,
+  host,
   known: new Map(),
   links: new Map(),
   typed: [],
@@ -208,7 +218,7 @@ const hear = (state: Membership, peer: PeerId, address: Address, announced: bool
       heardMs: nowMs,
       failures: 0,
       // In a small room everybody hears of everybody at the same moment: the larger PeerId lets the smaller one dial.
-      notBeforeMs: state.links.size < Limits.linksDialledMin || keepsDialled(state.self, peer)
+      notBeforeMs: state.links.size < Limits.linksDialledMin || keepsDialled(state.self, peer) || peer === state.host()
         ? 0
         : nowMs + politenessMs,
       restUntilMs: 0,
@@ -324,6 +334,17 @@ const dials = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
     !(isNew && dialled >= Limits.linksDialledFirst) && (small
       ? state.links.size + dialling < Limits.fullMeshPeersMax
       : links < Limits.linksWantedMin || (dialled < Limits.linksDialledMin && links < Limits.linksWantedMax))
+  const dial = (peer: PeerId, known: Known): void => {
+    if (nowMs < known.notBeforeMs || (nowMs < known.restUntilMs && !short)) return
+    if (!mayDial(state, known.addresses[0]!.host, nowMs)) return
+    known.dialling = true
+    links++
+    dialled++
+    dialling++
+    outputs.push({ _tag: "Dial", address: known.addresses[0]!, expected: peer })
+  }
+  const host = state.known.size < Limits.linksMax ? state.host() : undefined
+  for (const [peer, known] of candidates) if (peer === host) dial(peer, known)
   // Most of the time a device has all the links it wants, and this is asked every second.
   if (candidates.length === 0 || !isWanted()) return outputs
 
@@ -332,13 +353,7 @@ const dials = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
   candidates.sort(([, a], [, b]) => a.failures - b.failures)
   for (const [peer, known] of candidates) {
     if (!isWanted()) break
-    if (nowMs < known.notBeforeMs || (nowMs < known.restUntilMs && !short)) continue
-    if (!mayDial(state, known.addresses[0]!.host, nowMs)) continue
-    known.dialling = true
-    links++
-    dialled++
-    dialling++
-    outputs.push({ _tag: "Dial", address: known.addresses[0]!, expected: peer })
+    if (!known.dialling) dial(peer, known)
   }
   return outputs
 }

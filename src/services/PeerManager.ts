@@ -151,7 +151,7 @@ const make = Effect.fnUntraced(function*(
     heardAddressesMs: number
   }
   const live = new Map<PeerId, Live>()
-  const membership = Membership.make(context.peer, context.isHost, () => random.nextDoubleUnsafe())
+  const membership = Membership.make(context.peer, context.isHost, () => random.nextDoubleUnsafe(), context.hostPeer)
   const guesses = Guesses.make()
   const admitted = Deferred.makeUnsafe<void>()
   /** The host that did not take the code: it is asked again only after it has started anew. */

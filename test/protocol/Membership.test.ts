@@ -178,6 +178,21 @@ describe("Membership", () => {
     assert.deepStrictEqual(hear(2, true, 50), [address(2)])
   })
 
+  it("dials the host first, and although it has links enough, where the host can have a link to everybody (invariant 3)", () => {
+    for (const [others, fits] of [[Limits.linksMax - 1, true], [Limits.linksMax, false]] as const) {
+      const dialled = (links: number) => {
+        const machine = Membership.make(peer(0), false, draws(1), () => peer(40))
+        for (let n = 1; n <= links; n++) Membership.step(machine, up(n, n <= Limits.linksDialledMin), 0)
+        return hears(machine, others, Membership.politenessMs).flatMap((output) =>
+          output._tag === "Dial" && output.expected !== undefined ? [output.expected] : []
+        )
+      }
+      assert.strictEqual(dialled(0)[0] === peer(40), fits)
+      assert.deepStrictEqual(dialled(Limits.linksWantedMax), fits ? [peer(40)] : [])
+      assert.deepStrictEqual(dialled(40), [], "it has that link")
+    }
+  })
+
   it("gives up a link only with too many of its own, towards a peer that has enough (invariant 4)", () => {
     const machine = Membership.make(peer(0), false, draws(1))
     hears(machine, 30, 0)
