@@ -30,6 +30,8 @@ interface Known {
   readonly spoilt: Set<string>
   /** Whether its disk has spoilt something that nobody sees: packs, or a log. */
   rotten: boolean
+  /** Whether its log on disk has ever been behind what it had shown. */
+  behind: boolean
 }
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => {
@@ -76,7 +78,8 @@ export class Observer {
       right: new Map(),
       changed: true,
       spoilt: new Set(),
-      rotten: false
+      rotten: false,
+      behind: false
     }
     this.#known.set(device, known)
     device.disk.onChange = (path) => {
@@ -120,7 +123,9 @@ export class Observer {
 
   /** Its log on disk may be behind what it has shown: it may show messages once more, in order. */
   mayRepeat(device: Device): void {
-    this.#known.get(device)!.shown.clear()
+    const known = this.#known.get(device)!
+    known.shown.clear()
+    known.behind = true
   }
 
   /** The disk has spoilt a file that a person can see: that is not labfx's doing. */
@@ -135,6 +140,21 @@ export class Observer {
 
   isRotten(device: Device): boolean {
     return this.#known.get(device)!.rotten
+  }
+
+  /** Whether its disk has spoilt anything, seen or not. */
+  isSpoilt(device: Device): boolean {
+    const { rotten, spoilt } = this.#known.get(device)!
+    return rotten || spoilt.size > 0
+  }
+
+  /**
+   * Whether it may have forgotten for good what it has shown: its disk has spoilt the log, or its log was behind, and the
+   * disk of another, who could have given it back, has spoilt something.
+   */
+  mayForget(device: Device): boolean {
+    const { behind, rotten } = this.#known.get(device)!
+    return rotten || (behind && Array.from(this.#known.values()).some((other) => other.rotten))
   }
 
   /**

@@ -482,7 +482,7 @@ export const run = Effect.fnUntraced(function*(
     const messages = new Set<string>()
     for (const [device, { conversation }] of views) {
       // What a disk has spoilt may have been the only copy: then only what the device still has is to be had from it.
-      const shown = observer.isRotten(device) ? [] : observer.messages(device)
+      const shown = observer.mayForget(device) ? [] : observer.messages(device)
       const typed = [...conversation].filter((line) => observer.isHonest(line))
       for (const line of [...shown, ...typed]) if (!observer.isTwofold(line)) messages.add(line)
     }
@@ -500,7 +500,7 @@ export const run = Effect.fnUntraced(function*(
         for (const root of roots) {
           if (device === teacher || isComplete(view, root)) continue
           // What is published is not fetched again, so a spoilt chunk of it does not pass through a device.
-          if (scenario.walled.has(devices.indexOf(device)) && devices.some((other) => observer.isRotten(other))) {
+          if (scenario.walled.has(devices.indexOf(device)) && devices.some((other) => observer.isSpoilt(other))) {
             continue
           }
           const share = view.shares.find((share) => share.root === root)

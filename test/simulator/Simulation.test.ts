@@ -116,6 +116,23 @@ describe("simulation", () => {
       minutes: 2,
       bytesPerSecond: 1_000_000
     }],
+    ["a power cut at the only student and a spoilt log of the teacher took a message from the room", {
+      seed: 900_296,
+      peers: 3,
+      churn: 2,
+      faults: 1,
+      bytes: 300_000,
+      minutes: 3,
+      bytesPerSecond: 1_000_000
+    }],
+    ["a published file that the disk had spoilt did not pass through the only neighbor of a device", {
+      seed: 900_022,
+      peers: 3,
+      faults: 1,
+      bytes: 5_000_000,
+      minutes: 2,
+      bytesPerSecond: 12_500_000
+    }],
     ["a log that could not be opened when the session began was never kept", {
       seed: 300_091,
       peers: 10,
