@@ -137,6 +137,7 @@ export const make = (options: Options, policy: Policy = defaultPolicy): Swarm =>
   allHungry: false,
   announcing: new Set(),
   revealing: new Set(),
+  hushUntilMs: 0,
   nowMs: 0,
   outputs: []
 })
@@ -321,6 +322,8 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
     chunkSizeBytes: input.chunkSizeBytes,
     manifestChunkSizeBytes: input.manifestChunkSizeBytes,
     small: (chunksCount - manifestChunksCount) * input.chunkSizeBytes <= smallShareBytes,
+    origin: input.origin,
+    openedAtMs: swarm.nowMs,
     have: input.have.slice(),
     haveCount: Bitfield.size(input.have),
     manifestKnown: input.manifestKnown,
@@ -334,6 +337,7 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
     claim: { queuedCount: 0, servedBytes: 0 }
   }
   swarm.shares.set(share.root, share)
+  if (share.small) swarm.hushUntilMs = swarm.nowMs + Uploads.hushMs
   for (let index = 0; index < chunksCount; index++) {
     if (!Bitfield.has(share.have, index) && (isManifest(share, index) || share.manifestKnown)) {
       Picker.want(share.picker, index)

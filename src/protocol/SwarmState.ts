@@ -72,6 +72,8 @@ export interface Swarm {
   /** Shares with something to announce, and those whose origin has something to reveal. */
   readonly announcing: Set<Share>
   readonly revealing: Set<Share>
+  /** Until when a small share may keep others from being served. */
+  hushUntilMs: number
   nowMs: number
   outputs: Array<Output>
 }
@@ -182,6 +184,9 @@ export interface Share {
   readonly chunkSizeBytes: number
   readonly manifestChunkSizeBytes: number
   readonly small: boolean
+  /** It comes from this device. */
+  readonly origin: boolean
+  readonly openedAtMs: number
   readonly have: Uint8Array
   haveCount: number
   manifestKnown: boolean

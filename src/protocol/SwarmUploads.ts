@@ -9,8 +9,8 @@
 import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import * as Spread from "./SwarmSpread.ts"
-import type { Claim, Link, LinkClaim, Swarm, Upload, View } from "./SwarmState.ts"
-import { chunkBytes, departureRate, isUrgent, send } from "./SwarmState.ts"
+import type { Claim, Link, LinkClaim, Share, Swarm, Upload, View } from "./SwarmState.ts"
+import { chunkBytes, departureRate, isComplete, isUrgent, send } from "./SwarmState.ts"
 
 /** How much further than the others a link or a share may be before it waits, in its own chunks. */
 const lead = 4
@@ -40,6 +40,12 @@ const ratesKept = 10
 const gain = 1.1
 /** And much faster until there are as many acknowledgements as are kept: at first a round trip looks like slowness. */
 const firstGain = 2
+
+/**
+ * For so long at most no bulk is begun while a small share that has just come is not everywhere around: what is in the
+ * kernels' buffers by then takes its time, but each of the four messages that the share still needs finds them empty.
+ */
+export const hushMs = 2_000
 
 /** Puts a request into the queue. */
 export const enqueue = (swarm: Swarm, view: View, index: number): void => {
@@ -117,11 +123,26 @@ export const pump = (swarm: Swarm): void => {
 export const nextStartMs = (swarm: Swarm): number => {
   const { uplink, policy } = swarm
   if (uplink.unservedBytes >= Limits.uploadBytesMax || uplink.uploads.size >= uploadsMax) return Infinity
-  if (leastServedLink(swarm) === Infinity) return Infinity
+  if (isHushed(swarm) || leastServedLink(swarm) === Infinity) return Infinity
   if (uplink.openCount === 0) return swarm.nowMs
   const rate = departureRate(uplink)
   if (rate === 0 || (uplink.openCount >= policy.uploadsMax && uplink.openBytes > rate * openMs)) return Infinity
   return uplink.freeAtMs - policy.uploadsAheadMs
+}
+
+const isHushed = ({ hushUntilMs, nowMs, shares }: Swarm): boolean => {
+  if (nowMs >= hushUntilMs) return false
+  for (const share of shares.values()) {
+    if (share.small && nowMs < share.openedAtMs + hushMs && isAwaited(share)) return true
+  }
+  return false
+}
+
+/** Whether it is missing here, or, where it comes from, at a neighbor. */
+const isAwaited = (share: Share): boolean => {
+  if (!share.origin) return !share.paused && !isComplete(share)
+  for (const view of share.views.values()) if (view.count < share.chunksCount) return true
+  return false
 }
 
 interface Candidate {

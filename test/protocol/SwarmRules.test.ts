@@ -405,6 +405,30 @@ describe("Swarm, serving", () => {
     assert.deepStrictEqual(served(device.request(c, 0)).map(({ index }) => index), [0])
   })
 
+  it("begins no bulk while a small share is missing here, or at a neighbor of where it comes from, for two seconds", () => {
+    const small = root("small")
+    const complete = (device: Device, peer: PeerId) =>
+      device.receive(peer, { _tag: "Bitfield", share: small, bits: Base64Url.encode(Bitfield.full(2)) })
+    const over = {
+      complete: (device: Device) => complete(device, a),
+      closed: (device: Device) => [...device.step({ _tag: "ShareClosed", root: small }), ...device.tick(0)],
+      late: (device: Device) => {
+        assert.deepStrictEqual(served(device.tick(1_999)), [])
+        return device.tick(1)
+      }
+    }
+    for (const [origin, how] of [[true, "complete"], [true, "late"], [false, "late"], [false, "closed"]] as const) {
+      const device = new Device()
+      device.open({ have: upTo(41) })
+      device.up(a, b)
+      device.nowMs = 1_000
+      device.open({ share: small, chunksCount: 2, have: origin ? upTo(2) : [], manifestKnown: origin, origin })
+      if (origin) complete(device, b)
+      assert.deepStrictEqual(served(device.request(a, 3)), [])
+      assert.deepStrictEqual(served(over[how](device)).map(({ to }) => to), [a], `${origin} ${how}`)
+    }
+  })
+
   it("serves links in turns, however much one asks for", () => {
     const device = new Device()
     device.open({ have: upTo(41) })
