@@ -296,9 +296,10 @@ describe.skipIf(Browser.missing !== undefined)(
                   element.matches(":focus-visible")
                 ])[0]
               )
-              if (focused?.[0] === name) return assert.isTrue(focused[1], `${name} shows that it has the focus`)
+              // What a dialog gives the focus while it opens may not show it yet; the next round does.
+              if (focused?.[0] === name && focused[1] === true) return
             }
-            assert.fail(`${name} cannot be reached with the keyboard`)
+            assert.fail(`${name} cannot be reached with the keyboard, or does not show that it has the focus`)
           })
         const type = (page: Page, text: string) =>
           Effect.promise(async () => {
