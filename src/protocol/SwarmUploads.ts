@@ -43,7 +43,7 @@ const firstGain = 2
 
 /**
  * For so long at most no bulk is begun while a small share that has just come is not everywhere around: what is in the
- * kernels' buffers by then takes its time, but each of the four messages that the share still needs finds them empty.
+ * kernels' buffers by then takes its time, but each message that the share still needs finds them empty.
  */
 export const hushMs = 2_000
 
