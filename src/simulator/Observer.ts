@@ -30,6 +30,8 @@ interface Known {
   readonly spoilt: Set<string>
   /** Whether its disk has spoilt something that nobody sees: packs, or a log. */
   rotten: boolean
+  /** Whether that was in its state folder, where the logs are. */
+  stateRotten: boolean
   /** Whether its log on disk has ever been behind what it had shown. */
   behind: boolean
 }
@@ -79,6 +81,7 @@ export class Observer {
       changed: true,
       spoilt: new Set(),
       rotten: false,
+      stateRotten: false,
       behind: false
     }
     this.#known.set(device, known)
@@ -138,6 +141,13 @@ export class Observer {
     this.#known.get(device)!.rotten = true
   }
 
+  /** Its disk has spoilt something of its state folder, a log perhaps: what it has shown, it may show once more. */
+  stateRotted(device: Device): void {
+    this.mayRepeat(device)
+    this.rotted(device)
+    this.#known.get(device)!.stateRotten = true
+  }
+
   isRotten(device: Device): boolean {
     return this.#known.get(device)!.rotten
   }
@@ -149,12 +159,12 @@ export class Observer {
   }
 
   /**
-   * Whether it may have forgotten for good what it has shown: its disk has spoilt the log, or its log was behind, and the
-   * disk of another, who could have given it back, has spoilt something.
+   * Whether it may have forgotten for good what it has shown: its disk has spoilt something, or its log was behind, and the
+   * disk of another, who could have given it back, has spoilt its state folder.
    */
   mayForget(device: Device): boolean {
     const { behind, rotten } = this.#known.get(device)!
-    return rotten || (behind && Array.from(this.#known.values()).some((other) => other.rotten))
+    return rotten || (behind && Array.from(this.#known.values()).some((other) => other.stateRotten))
   }
 
   /**

@@ -357,10 +357,7 @@ export const run = Effect.fnUntraced(function*(
         turnOff(device, false)
         if (path.startsWith(`${downloads}/.labfx/`)) observer.rotted(device)
         else if (path.startsWith(`${downloads}/`)) observer.spoilt(device, path.slice(downloads.length + 1))
-        else {
-          observer.mayRepeat(device)
-          observer.rotted(device)
-        }
+        else observer.stateRotted(device)
         observer.aside(device, () => device.disk.rot(path, draw))
         return void over(() => start(device))
       }
