@@ -111,7 +111,8 @@ if (values.ablation) {
     "all uploads at a time": { uploadsAheadMs: Infinity, uploadsMax: 64 },
     "announced to holders too": { announceToHolders: true },
     "announced at once": { announceEveryMs: 0 },
-    "announced every 100 ms": { announceEveryMs: 100 }
+    "announced every 100 ms": { announceEveryMs: 100 },
+    "rare chunks announced with the others": { rareClaimsMax: -1 }
   }
   for (const [name, policy] of Object.entries(ablations)) {
     write(row(name, { ...room, policy: { ...room.policy, ...policy } }))

@@ -332,6 +332,7 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
     picker: Picker.make(chunksCount),
     flights: new Map(),
     fresh: [],
+    freshRare: false,
     announcedAtMs: -Infinity,
     handout: undefined,
     claim: { queuedCount: 0, servedBytes: 0 }

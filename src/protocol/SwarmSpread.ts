@@ -51,23 +51,28 @@ export const acknowledge = (swarm: Swarm, source: Link, share: Share, index: num
 /** A chunk is here: the others are told soon. */
 export const gained = (swarm: Swarm, share: Share, index: number): void => {
   share.fresh.push(index)
+  share.freshRare ||= share.picker.claims[index]! <= swarm.policy.rareClaimsMax
   swarm.announcing.add(share)
 }
 
-/** Announces what is due. The first chunk after a quiet time goes at once, those that follow closely go together. */
+/**
+ * Announces what is due. The first chunk after a quiet time and rare ones go at once, because the room waits for them; what
+ * follows closely goes together.
+ */
 export const announce = (swarm: Swarm): void => {
   for (const share of swarm.announcing) {
-    if (swarm.nowMs < share.announcedAtMs + swarm.policy.announceEveryMs) continue
+    if (swarm.nowMs < announcedNextMs(swarm, share)) continue
     swarm.announcing.delete(share)
     share.announcedAtMs = swarm.nowMs
-    const fresh = share.fresh
+    const { fresh, freshRare } = share
     share.fresh = []
+    share.freshRare = false
     for (const link of swarm.links.values()) {
       const view = share.views.get(link.peer)
       const news = view === undefined || swarm.policy.announceToHolders ?
         fresh :
         fresh.filter((index) => !Bitfield.has(view.bits, index))
-      if (news.length > 0) sendHave(swarm, link, share, news, true)
+      if (news.length > 0) sendHave(swarm, link, share, news, !freshRare)
     }
   }
 }
@@ -75,9 +80,12 @@ export const announce = (swarm: Swarm): void => {
 /** When the next announcement is due. */
 export const nextAnnouncementMs = (swarm: Swarm): number => {
   let next = Infinity
-  for (const share of swarm.announcing) next = Math.min(next, share.announcedAtMs + swarm.policy.announceEveryMs)
+  for (const share of swarm.announcing) next = Math.min(next, announcedNextMs(swarm, share))
   return next
 }
+
+const announcedNextMs = (swarm: Swarm, share: Share): number =>
+  share.freshRare ? -Infinity : share.announcedAtMs + swarm.policy.announceEveryMs
 
 const sendHave = (
   swarm: Swarm,

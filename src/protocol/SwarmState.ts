@@ -27,6 +27,8 @@ export interface Policy {
   readonly announceToHolders: boolean
   /** New chunks are announced together when they come closer to each other than this. */
   readonly announceEveryMs: number
+  /** But at once when hardly anybody has one: so many claims or fewer are known of. */
+  readonly rareClaimsMax: number
   /** Requests open at all links of a share together, at least, and at one link what it moves in this time. */
   readonly asksMin: number
   readonly asksAheadMs: number
@@ -47,7 +49,8 @@ export const defaultPolicy: Policy = {
   neediestServed: true,
   endgame: true,
   announceToHolders: false,
-  announceEveryMs: 100,
+  announceEveryMs: 200,
+  rareClaimsMax: 1,
   asksMin: 16,
   asksAheadMs: 200,
   moveAfterMs: 100,
@@ -196,8 +199,9 @@ export interface Share {
   readonly picker: Picker.Picker
   /** What is in flight: one ask outside the endgame. */
   readonly flights: Map<number, Array<Ask>>
-  /** Verified and not announced yet. */
+  /** Verified and not announced yet; and whether one of them is rare. */
   fresh: Array<number>
+  freshRare: boolean
   announcedAtMs: number
   /** Set while this device, the origin, hands every chunk out for the first time. */
   handout: Handout | undefined

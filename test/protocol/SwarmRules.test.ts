@@ -632,11 +632,29 @@ describe("Swarm, spreading", () => {
     device.up(a, b, c)
     device.claim(a, [3, 4])
     device.claim(b, [])
-    device.claim(c, [3])
+    device.claim(c, [3, 4])
     assert.sameMembers(sent(device.deliver(a, 3), "Have").map(({ to }) => to), [a, b])
     assert.deepStrictEqual(sent(device.deliver(a, 4), "Have").map(({ to }) => to), [a], "the others hear of it soon")
     device.nowMs = Swarm.wakeAtMs(device.swarm)
-    assert.sameMembers(sent(device.tick(0), "Have").map(({ to }) => to), [b, c])
+    assert.sameMembers(sent(device.tick(0), "Have").map(({ to }) => to), [b])
+    assert.strictEqual(Swarm.wakeAtMs(device.swarm), Infinity)
+  })
+
+  it("announces a chunk at once that only its source has, and whatever waits with it", () => {
+    const device = new Device()
+    device.open()
+    device.up(a, b, c)
+    device.claim(a, [3, 4, 5])
+    device.claim(b, [])
+    device.claim(c, [3, 4])
+    device.deliver(a, 3)
+    device.deliver(a, 4)
+    const outputs = sent(device.deliver(a, 5), "Have")
+    assert.sameDeepMembers(outputs.map(({ message, to }) => [to, message._tag === "Have" ? message.indexes : []]), [
+      [a, [5]],
+      [b, [4, 5]],
+      [c, [5]]
+    ])
     assert.strictEqual(Swarm.wakeAtMs(device.swarm), Infinity)
   })
 
