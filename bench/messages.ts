@@ -1,14 +1,18 @@
 /**
- * Messages: how long a line that the teacher types takes to the last of many students, as real processes on loopback.
+ * Messages: how long a line that the teacher types takes to the last of many students, as real processes.
  *
- *     npm run build && node bench/messages.ts [--students 50] [--messages 100] [--everyMs 250] [--bulk 0]
+ *     npm run build && node bench/messages.ts [--students 50] [--messages 100] [--everyMs 250] [--bulk 0] [--rate 0]
  *
- * `--bulk BYTES` shares a file of that size at the same moment, so that messages have bulk data to pass. The time ends
- * when this process has read the last student's event, so it has the pipes in it as well.
+ * `--bulk BYTES` shares a file of that size at the same moment, so that messages have bulk data to pass: only those that
+ * were typed while it was on its way are counted then. Without a rate all run on loopback; `--rate` gives each a port of
+ * so many bits a second in a network namespace (Linux and root), as in `lan.ts`. The time ends when this process has read
+ * the last student's event, so it has the pipes in it as well.
  */
+import * as Os from "node:os"
 import * as Path from "node:path"
 import { parseArgs } from "node:util"
 import { freshFolder, freshPort, giveUp, keygen, labfx, limitSeconds, natural, randomFile, rest } from "./Processes.ts"
+import { oneCopySeconds, room } from "./Room.ts"
 
 const { values } = parseArgs({
   options: {
@@ -16,6 +20,7 @@ const { values } = parseArgs({
     messages: { type: "string", default: "100" },
     everyMs: { type: "string", default: "250" },
     bulk: { type: "string", default: "0" },
+    rate: { type: "string", default: "0" },
     folder: { type: "string", default: "/dev/shm" }
   }
 })
@@ -23,28 +28,40 @@ const count = natural(values.students, 1)
 const messages = natural(values.messages, 1)
 const everyMs = natural(values.everyMs)
 const bulk = natural(values.bulk)
-limitSeconds(90 + 2 * count + 2 * messages * everyMs / 1_000)
+const rate = natural(values.rate)
+limitSeconds(90 + 2 * count + 2 * messages * everyMs / 1_000 + (rate > 0 ? 4 * oneCopySeconds(bulk, rate) : 0))
 const folder = freshFolder(values.folder)
 const file = Path.join(folder, "bulk.bin")
 const all: Array<ReturnType<typeof labfx>> = []
 const key = Path.join(folder, "key")
 await keygen(key)
-const port = freshPort()
-const start = (name: string, ...args: ReadonlyArray<string>) => {
-  const each = labfx([...args, "--state", `${folder}/${name}`, "--json", "--no-ui", ...port])
+const lab = rate > 0 ? await room(count + 1) : undefined
+for (const machine of lab?.machines ?? []) {
+  machine.ip("route add default dev eth0")
+  machine.shape(rate)
+}
+const port = lab === undefined ? freshPort() : []
+const load = Os.loadavg()[0]!
+const start = (index: number, ...args: ReadonlyArray<string>) => {
+  const prefix = lab?.machines[index]!.prefix ?? []
+  const each = labfx([...args, "--state", `${folder}/s${index}`, "--json", "--no-ui", ...port], prefix)
   all.push(each)
   return each
 }
-const teacher = start("teacher", "teacher", "--secret-file", key, "--title", "Bench")
+const teacher = start(0, "teacher", "--secret-file", key, "--title", "Bench")
 await teacher.until("session.started")
 const students = Array.from(
   { length: count },
-  (_, i) => start(`s${i}`, "student", "--yes", "--dir", `${folder}/d${i}`)
+  (_, i) => start(i + 1, "student", "--yes", "--dir", `${folder}/d${i}`)
 )
 await Promise.all(students.map((student) => student.until("peer.up")))
 await rest(5)
+let isBulkWhole = false
 if (bulk > 0) {
   randomFile(file, bulk)
+  Promise.all(students.map((student) => student.until("share.completed"))).then(() => {
+    isBulkWhole = true
+  })
   teacher.child.stdin.write(`/share ${file}\n`)
   await rest(0.5)
 }
@@ -58,7 +75,7 @@ for (const student of students) {
     arrivals.set(text, [...(arrivals.get(text) ?? []), performance.now() - sentAt.get(text)!])
   })
 }
-for (let i = 0; i < messages; i++) {
+for (let i = 0; i < messages && !isBulkWhole; i++) {
   const text = `message ${i} ${"x".repeat(200)}`
   sentAt.set(text, performance.now())
   teacher.child.stdin.write(`${text}\n`)
@@ -66,7 +83,7 @@ for (let i = 0; i < messages; i++) {
 }
 for (
   let waited = 0;
-  waited < 20_000 && Array.from(arrivals.values()).some((each) => each.length < count);
+  waited < 20_000 && Array.from(sentAt.keys()).some((text) => (arrivals.get(text)?.length ?? 0) < count);
   waited += 100
 ) {
   await rest(0.1)
@@ -76,7 +93,10 @@ if (last.length === 0) giveUp("no message reached anybody")
 const complete = Array.from(arrivals.values()).filter((each) => each.length === count).length
 const at = (share: number) => last[Math.min(last.length - 1, Math.floor(share * last.length))]!.toFixed(1)
 console.log(
-  `${count} students, ${messages} messages of 200 bytes, one each ${everyMs} ms, ${bulk} bytes of bulk: ${complete} reached everybody`
+  `${count} students${rate > 0 ? ` at ${rate / 1e6} Mbit/s` : ""}, ${sentAt.size} messages of 200 bytes, one each ` +
+    `${everyMs} ms${bulk > 0 ? `, beside ${bulk} bytes of bulk` : ""}: ${complete} reached everybody, load before ${
+      load.toFixed(1)
+    }`
 )
 console.log(`to the last student: p50 ${at(0.5)} ms, p90 ${at(0.9)} ms, p99 ${at(0.99)} ms`)
 await Promise.all(all.map((each) => each.end()))

@@ -651,9 +651,9 @@ describe("Swarm, spreading", () => {
     device.deliver(a, 4)
     const outputs = sent(device.deliver(a, 5), "Have")
     assert.sameDeepMembers(outputs.map(({ message, to }) => [to, message._tag === "Have" ? message.indexes : []]), [
-      [a, [5]],
-      [b, [4, 5]],
-      [c, [5]]
+      [a, [5 as ChunkIndex]],
+      [b, [4, 5].map((index) => index as ChunkIndex)],
+      [c, [5 as ChunkIndex]]
     ])
     assert.strictEqual(Swarm.wakeAtMs(device.swarm), Infinity)
   })
