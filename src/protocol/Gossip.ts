@@ -56,6 +56,8 @@ const relaysAtOnceMax = 3
  * one sends, and the other one knows by then that it need not.
  */
 const relaysLaterMs = 100
+/** The same while chunks move: what comes directly may be stuck behind some, and another way round may be free. */
+const relaysBesideBulkMs = 10
 /** How long own entries that another device claims to have are waited for: a claim is no proof. */
 const ownClaimMs = 3_000
 
@@ -134,6 +136,8 @@ export interface State {
   /** Grows with every entry taken. */
   edition: number
   ended: boolean
+  /** Chunks moved over this device's links when entries last came. */
+  besideBulk: boolean
   /** How far another device says that this device's own log goes. */
   ownClaim: number
   ownClaimedMs: number
@@ -150,7 +154,13 @@ export type Input =
   | { readonly _tag: "NeighborUp"; readonly peer: PeerId; readonly isHost: boolean; readonly dialled: boolean }
   | { readonly _tag: "NeighborDown"; readonly peer: PeerId }
   | { readonly _tag: "Heads"; readonly peer: PeerId; readonly heads: Heads }
-  | { readonly _tag: "Entries"; readonly peer: PeerId; readonly items: ReadonlyArray<Item> }
+  /** `besideBulk`: chunks are moving over this device's links. */
+  | {
+    readonly _tag: "Entries"
+    readonly peer: PeerId
+    readonly items: ReadonlyArray<Item>
+    readonly besideBulk: boolean
+  }
   /** Who is or was host, and the policies of all certificates, oldest first. Before anything else, and when they change. */
   | { readonly _tag: "Authority"; readonly hosts: ReadonlySet<PublicKey>; readonly policies: ReadonlyArray<Policy> }
   /** The log as it was kept on disk, in that order. */
@@ -184,6 +194,7 @@ export const make = (self: PublicKey, nowMs: number): State => {
     removed: new Map(),
     edition: 0,
     ended: false,
+    besideBulk: false,
     ownClaim: 0,
     ownClaimedMs: -Infinity
   }
@@ -269,6 +280,7 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
       break
     }
     case "Entries": {
+      state.besideBulk = input.besideBulk
       const link = state.links.get(input.peer)
       if (link !== undefined) takeEntries(state, link, input.items, nowMs, effects)
       break
@@ -636,7 +648,8 @@ const relayDelayMs = (state: State, link: Link, log: Log, from: Link | undefined
   if (isAuthor || isNewToHost || state.hosts.has(state.self) || state.links.size <= relaysAtOnceMax) return 0
   // What comes from the host comes to the others at the same time.
   if (from?.isHost !== true && place < relaysAtOnceMax) return 0
-  return link.dialled ? relaysLaterMs : 2 * relaysLaterMs
+  const laterMs = state.besideBulk ? relaysBesideBulkMs : relaysLaterMs
+  return link.dialled ? laterMs : 2 * laterMs
 }
 
 /** Takes no more of an author than `after`: what waits beyond it is forgotten. */

@@ -51,7 +51,7 @@ export const defaultPolicy: Policy = {
   announceToHolders: false,
   announceEveryMs: 200,
   rareClaimsMax: 1,
-  asksMin: 16,
+  asksMin: 8,
   asksAheadMs: 200,
   moveAfterMs: 100,
   revealsMin: 8,

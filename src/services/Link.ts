@@ -65,6 +65,8 @@ export interface Link {
   readonly ended: Effect.Effect<LinkEnd>
   /** When the last bytes came, in milliseconds of the monotonic clock. */
   readonly heardMs: () => number
+  /** When a part of a chunk last came, or a chunk was last given to be sent, in the same milliseconds. */
+  readonly bulkMs: () => number
   /** For how long the system has not taken what was given to it last, in milliseconds; 0 if it has taken all. */
   readonly stuckMs: () => number
 }
@@ -108,6 +110,7 @@ export const make = Effect.fnUntraced(function*(
   const unaskedBytes = TokenBucket.make(Limits.unaskedBytesPerSecondMax, Limits.unaskedBytesBurstMax, nowMs())
   const overheadBytes = TokenBucket.make(Limits.overheadBytesPerSecondMax, Limits.overheadBytesBurstMax, nowMs())
   let heardMs = nowMs()
+  let bulkMs = -Infinity
   let frame: Received | undefined
   /** Bytes of messages in the inbox: what a peer can make this device keep. */
   let inboxBytes = 0
@@ -178,7 +181,10 @@ export const make = Effect.fnUntraced(function*(
       frame = { _tag: "Data", data: data.success, length: payloadBytes }
       return { into }
     },
-    dataEnd: () => receive(frame!, 0)
+    dataEnd: () => {
+      bulkMs = heardMs
+      receive(frame!, 0)
+    }
   })
 
   const onBytes = (bytes: Uint8Array): void => {
@@ -282,6 +288,7 @@ export const make = Effect.fnUntraced(function*(
   const sendChunk = (share: Root, index: number, bytes: Uint8Array): Effect.Effect<boolean> =>
     Effect.callback<boolean>((resume) => {
       if (ending) return resume(Effect.succeed(false))
+      bulkMs = nowMs()
       chunks.push({ share, index, bytes, offset: 0, done: (sent) => resume(Effect.succeed(sent)) })
       writeSoon()
     }).pipe(Effect.uninterruptible)
@@ -346,6 +353,7 @@ export const make = Effect.fnUntraced(function*(
     end,
     ended: Deferred.await(ended),
     heardMs: () => heardMs,
+    bulkMs: () => bulkMs,
     stuckMs: () => writingSinceMs === undefined ? 0 : nowMs() - writingSinceMs
   }
 })

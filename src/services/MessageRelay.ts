@@ -353,7 +353,8 @@ const make = Effect.fnUntraced(function*() {
         yield* stepGossip({
           _tag: "Entries",
           peer,
-          items: items.map(({ signed, value }) => ({ signed, entry: value }))
+          items: items.map(({ signed, value }) => ({ signed, entry: value })),
+          besideBulk: peers.movesBulk()
         })
         return blame === undefined ? undefined : yield* drop(peer, blame)
       }

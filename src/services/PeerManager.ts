@@ -89,6 +89,8 @@ export class PeerManager extends Context.Service<PeerManager, {
    * change until then. Chunks of one peer are sent one after another; `index` in the order of the calls.
    */
   readonly sendChunk: (peer: PeerId, share: Root, index: number, bytes: Uint8Array) => Effect.Effect<boolean>
+  /** Whether a chunk has come or gone over any link in the last moment. */
+  readonly movesBulk: () => boolean
   /** Ends the link with a word for the log; with `poison`, `protocol` or `removed` the peer is not linked again in this session. */
   readonly disconnect: (peer: PeerId, code: GoodbyeCode, detail: string) => Effect.Effect<void>
   readonly peers: Effect.Effect<ReadonlyArray<PeerInfo>>
@@ -125,6 +127,8 @@ const laneOf = (message: LogMessage | SwarmMessage): Link.Lane => {
 const upkeep: ReadonlySet<Message["_tag"]> = new Set(["Ping", "Pong", "Peers", "Heads"])
 /** How often links are looked after: signs of life, addresses told, surplus given up. */
 const careIntervalMs = 1_000
+/** Chunks that came or went within this time are moving still. */
+const bulkMomentMs = 1_000
 /** How often a peer is told of addresses at most, and which change in the number of links is worth a message. */
 const tellIntervalMs = 3_000
 const linksWorthTelling = 2
@@ -535,6 +539,11 @@ const make = Effect.fnUntraced(function*(
     overhead: (peer, bytes) => live.get(peer)?.link.overhead(bytes),
     sendChunk: (peer, share, index, bytes) =>
       Effect.suspend(() => live.get(peer)?.link.sendChunk(share, index, bytes) ?? Effect.succeed(false)),
+    movesBulk: () => {
+      const sinceMs = nowMs() - bulkMomentMs
+      for (const { link } of live.values()) if (link.bulkMs() > sinceMs) return true
+      return false
+    },
     disconnect: (peer, code, detail) =>
       Effect.suspend(() => {
         live.get(peer)?.link.end(code, detail)

@@ -123,6 +123,24 @@ describe("Gossip", () => {
     assert.isAtMost(simulator.nowMs - startedMs, 250)
   })
 
+  it("is relayed ten times as soon while chunks move, because what comes directly may be stuck behind some", () => {
+    for (const [besideBulk, laterMs] of [[false, 100], [true, 10]] as const) {
+      const simulator = new GossipSimulator(6, [[1, 0], [1, 2], [1, 3], [1, 4], [5, 1]])
+      simulator.besideBulk = besideBulk
+      simulator.runToQuiet(() => 0, 1_000)
+      simulator.write(0, text("good morning"))
+      while (simulator.move(0)) { /* no time passes */ }
+      assert.strictEqual(simulator.entriesCrossed, 1)
+      assert.strictEqual(Gossip.wakeAtMs(simulator.machines[1]!) - simulator.nowMs, laterMs)
+      simulator.tick(laterMs)
+      while (simulator.move(0)) { /* no time passes */ }
+      assert.strictEqual(simulator.entriesCrossed, 4, "to those it has dialled")
+      simulator.tick(laterMs)
+      while (simulator.move(0)) { /* no time passes */ }
+      assert.strictEqual(simulator.entriesCrossed, 5, "and to the one that has dialled it")
+    }
+  })
+
   it("goes from a student to the host at once, and by it to everybody", () => {
     const students = Array.from({ length: 20 }, (_, i) => i + 1)
     const simulator = new GossipSimulator(21, [

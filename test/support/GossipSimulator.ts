@@ -83,6 +83,8 @@ export class GossipSimulator {
   /** How many entries had to be verified. */
   verified = 0
   nowMs = 1_000_000
+  /** What every machine is told of chunks on its links. */
+  besideBulk = false
   /** A link carries an entry again only where something was refused. */
   oncePerWire = true
   /** How far each author has been delivered on each peer. */
@@ -162,7 +164,7 @@ export class GossipSimulator {
       if (fresh) this.verified++
       return { signed, entry: fresh ? (JSON.parse(signed.body) as Entry) : undefined }
     })
-    this.input(to, { _tag: "Entries", peer: peerOf(from), items })
+    this.input(to, { _tag: "Entries", peer: peerOf(from), items, besideBulk: this.besideBulk })
   }
 
   input(index: number, input: Gossip.Input): void {

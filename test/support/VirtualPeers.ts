@@ -92,6 +92,7 @@ export class VirtualPeers {
         send: (to, message) => this.#send(peer, to, message),
         overhead: () => {},
         sendChunk: () => Effect.succeed(false),
+        movesBulk: () => false,
         disconnect: (other, code, detail) =>
           Effect.suspend(() => {
             this.ended.push({ by: peer, peer: other, code, detail })
