@@ -469,7 +469,7 @@ export const simulate = (room: Room): Result => {
 }
 
 /** A small generator of numbers in [0, 1) (mulberry32). */
-const generator = (seed: number) => {
+export const generator = (seed: number) => {
   let state = seed >>> 0
   return () => {
     state = (state + 0x6d2b79f5) >>> 0
@@ -486,7 +486,7 @@ interface Event {
 }
 
 /** Events by time, those of one time in the order they were pushed. */
-const makeHeap = () => {
+export const makeHeap = () => {
   const heap: Array<Event> = []
   let order = 0
   const isBefore = (a: Event, b: Event) => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order)

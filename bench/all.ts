@@ -44,6 +44,12 @@ const benches: ReadonlyArray<Bench> = [
     figures: /last\/copy|^all rules/
   },
   {
+    what: "what pairing alone can reach",
+    file: "pairing.ts",
+    args: pick("--peers 50 --chunks 200", "--peers 10 --chunks 20 --seeds 1"),
+    figures: /^last\/copy/
+  },
+  {
     what: "one link",
     file: "link.ts",
     args: pick("--runs 5", "--runs 1 --bytes 5000000"),
@@ -91,8 +97,12 @@ const benches: ReadonlyArray<Bench> = [
   {
     what: "messages under load",
     file: "messages.ts",
-    args: pick("--students 20 --bulk 200000000", "--students 4 --messages 10 --bulk 5000000"),
-    figures: /^to the last/
+    args: pick(
+      "--students 8 --bulk 200000000 --rate 100000000",
+      "--students 4 --messages 10 --bulk 5000000 --rate 100000000"
+    ),
+    figures: /^to the last/,
+    namespaces: true
   },
   {
     what: "memory",
