@@ -56,11 +56,11 @@ const students = Array.from(
 )
 await Promise.all(students.map((student) => student.until("peer.up")))
 await rest(5)
-let isBulkWhole = false
+const progress = { isBulkWhole: false }
 if (bulk > 0) {
   randomFile(file, bulk)
   Promise.all(students.map((student) => student.until("share.completed"))).then(() => {
-    isBulkWhole = true
+    progress.isBulkWhole = true
   })
   teacher.child.stdin.write(`/share ${file}\n`)
   await rest(0.5)
@@ -75,7 +75,7 @@ for (const student of students) {
     arrivals.set(text, [...(arrivals.get(text) ?? []), performance.now() - sentAt.get(text)!])
   })
 }
-for (let i = 0; i < messages && !isBulkWhole; i++) {
+for (let i = 0; i < messages && !progress.isBulkWhole; i++) {
   const text = `message ${i} ${"x".repeat(200)}`
   sentAt.set(text, performance.now())
   teacher.child.stdin.write(`${text}\n`)
