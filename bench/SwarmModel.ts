@@ -145,6 +145,9 @@ interface Device {
 
 const manifestChunks = 1
 
+/** What nobody can beat, in multiples of one copy's time: the last of N equal links with M chunks. */
+export const boundOf = (students: number, chunks: number): number => 1 + Math.floor(Math.log2(students)) / chunks
+
 export const simulate = (room: Room): Result => {
   const random = generator(room.seed)
   const below = (count: number) => Math.floor(random() * count)
@@ -458,7 +461,7 @@ export const simulate = (room: Room): Result => {
   return {
     finished: good.map(({ finishedMs }) => finishedMs / oneCopyMs).filter(Number.isFinite).toSorted((a, b) => a - b),
     expected: good.length,
-    bound: 1 + Math.floor(Math.log2(room.students)) / room.chunks,
+    bound: boundOf(room.students, room.chunks),
     teacherCopies: teacher.sentChunkBytes / copy,
     busiestCopies: Math.max(...devices.slice(1).map(({ sentChunkBytes }) => sentChunkBytes)) / copy,
     wasted: (sum(({ receivedChunkBytes }) => receivedChunkBytes) - usefulBytes) / usefulBytes,

@@ -8,7 +8,7 @@
  * the bound 1 + floor(log2 N) / M, for each of the seeds.
  */
 import { parseArgs } from "node:util"
-import { generator, makeHeap } from "./SwarmModel.ts"
+import { boundOf, generator, makeHeap } from "./SwarmModel.ts"
 
 const { values } = parseArgs({
   options: {
@@ -20,14 +20,12 @@ const { values } = parseArgs({
     seeds: { type: "string", default: "5" }
   }
 })
-const [peers, chunks, links, run, handshake, seeds] = [
-  values.peers,
-  values.chunks,
-  values.links,
-  values.run,
-  values.handshake,
-  values.seeds
-].map(Number) as [number, number, number, number, number, number]
+const peers = Number(values.peers)
+const chunks = Number(values.chunks)
+const links = Number(values.links)
+const run = Number(values.run)
+const handshake = Number(values.handshake)
+const seeds = Number(values.seeds)
 /** The teacher stays for longer: nobody else has what it gives. */
 const teacherRun = 4 * run
 
@@ -148,10 +146,9 @@ const spread = (seed: number): number => {
   return Math.max(...devices.slice(1).map(({ finishedAt }) => finishedAt))
 }
 
-const bound = 1 + Math.floor(Math.log2(peers)) / chunks
 const last = Array.from({ length: seeds }, (_, i) => spread(i + 1) / chunks).toSorted((a, b) => a - b)
 const shown = last.map((each) => each.toFixed(3)).join(", ")
 console.log(
   `${peers} peers, ${chunks} chunks, ${links} links, ${run} chunks in a row, ${handshake} slots to find a receiver`
 )
-console.log(`last/copy ${shown}; of the bound, median ${(last[seeds >> 1]! / bound).toFixed(3)}`)
+console.log(`last/copy ${shown}; of the bound, median ${(last[seeds >> 1]! / boundOf(peers, chunks)).toFixed(3)}`)
