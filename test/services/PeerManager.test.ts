@@ -155,6 +155,25 @@ describe("PeerManager", () => {
       assert.strictEqual(network.connectionsCount, 0)
     }).pipe(onNetwork))
 
+  it.effect("says at both ends of a link that chunks move, until a second after the last", () =>
+    Effect.gen(function*() {
+      const network = yield* VirtualNetwork.make(lan)
+      yield* Effect.gen(function*() {
+        const [a, b] = yield* room(2, network)
+        yield* b!.peers.connect({ host: "10.0.0.0", port: 9_000 })
+        yield* TestClock.adjust("2 seconds")
+        const move = () => [a!, b!].map(({ peers }) => peers.movesBulk())
+        assert.deepStrictEqual(move(), [false, false])
+        const place = new Uint8Array(1_000)
+        yield* a!.peers.setDataSink(() => place)
+        yield* Effect.forkChild(b!.peers.sendChunk(a!.context.peer, b!.context.root as never, 3, new Uint8Array(1_000)))
+        yield* TestClock.adjust("500 millis")
+        assert.deepStrictEqual(move(), [true, true])
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(move(), [false, false])
+      }).pipe(scopedInTime)
+    }).pipe(onNetwork))
+
   for (
     const [which, eventsMax, isHeard] of [
       ["log", Limits.logEventsMax, true],
