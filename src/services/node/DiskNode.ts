@@ -4,7 +4,7 @@
  * Plain callbacks on file descriptors: they cost 10 to 30 µs less a call than `FileHandle` promises. An asynchronous call
  * costs 75 to 120 µs whatever it does and a synchronous one 2 to 20, so large reads and writes are asynchronous, and those
  * of small chunks and of thousands of small files (`entries`, `readFiles`, `writeFiles`, the latter in slices of a few
- * milliseconds) are synchronous, and asynchronous again while the disk is slow.
+ * milliseconds) are synchronous, and asynchronous again, several at once, while the disk is slow.
  *
  * On Windows: there is no `O_NOFOLLOW`, so a link is looked for before a file is opened, which leaves a moment between
  * the two; folders cannot be synced; and a virus scanner that holds a fresh file open for a moment makes renaming and
@@ -24,6 +24,7 @@ import {
   type Stat
 } from "../Disk.ts"
 import { Patience } from "./Patience.ts"
+import { inSlices } from "./Slices.ts"
 
 const isWindows = process.platform === "win32"
 
@@ -259,37 +260,7 @@ const fileOf = (path: string, descriptor: number): DiskFile => ({
 
 // ---- Thousands of small files --------------------------------------------------------------------------------------
 
-/** How long synchronous calls follow one another before the program gets its turn. */
-const sliceMs = 4
 const filesPatience = new Patience(30)
-
-/**
- * Does `sync(i)` for each index in slices, and `patient(i)`, the same asynchronously, for a while after a slow one. The
- * processor's time is asked of the system itself: it is no decision, and a virtual clock would never end a slice.
- */
-const inSlices = Effect.fnUntraced(function*<E>(
-  count: number,
-  sync: (index: number) => E | undefined,
-  patient: (index: number) => Effect.Effect<void, E>
-) {
-  for (let i = 0; i < count;) {
-    if (filesPatience.isNeeded()) {
-      yield* patient(i++)
-      continue
-    }
-    const start = performance.now()
-    let before = start
-    while (i < count && before - start < sliceMs) {
-      const error = sync(i++)
-      if (error !== undefined) return yield* Effect.fail(error)
-      const after = performance.now()
-      if (filesPatience.took(after - before)) break
-      before = after
-    }
-    // After the last one too: callers with thousands of small batches do not hold up the program either.
-    yield* Effect.yieldNow
-  }
-})
 
 const withDescriptorSync = <A>(
   path: string,
@@ -313,6 +284,7 @@ const readFiles = Effect.fnUntraced(function*(
 ) {
   const results: Array<Stat | DiskError> = []
   yield* inSlices<never>(
+    filesPatience,
     files.length,
     (index) => {
       const { into, path } = files[index]!
@@ -345,6 +317,7 @@ const writeFiles = (
   mode: number = modeOfFiles
 ) =>
   inSlices<DiskError>(
+    filesPatience,
     files.length,
     (index) => {
       const { bytes, path } = files[index]!
@@ -379,6 +352,7 @@ const entries = Effect.fnUntraced(function*(path: string) {
     return undefined
   }
   yield* inSlices<never>(
+    filesPatience,
     names.length,
     (index) => {
       const name = names[index]!

@@ -25,11 +25,18 @@ export class Patience {
     return true
   }
 
-  /** A synchronous call has taken so long; says whether that was slow. */
-  took(ms: number): boolean {
-    const isSlow = ms > this.#slowMs
+  isSlow(ms: number): boolean {
+    return ms > this.#slowMs
+  }
+
+  /** Whether what was synchronous, one call or a few, was slow. */
+  note(isSlow: boolean): void {
     if (isSlow) this.#callsLeft = this.#callsNext
     this.#callsNext = isSlow ? Math.min(2 * this.#callsNext, patientCallsMax) : patientCallsMin
-    return isSlow
+  }
+
+  /** A synchronous call has taken so long. */
+  took(ms: number): void {
+    this.note(this.isSlow(ms))
   }
 }
