@@ -10,6 +10,7 @@ import { Base64Url } from "effect/encoding"
 import * as Bitfield from "../src/protocol/Bitfield.ts"
 import type { PeerId, Root } from "../src/protocol/Ids.ts"
 import * as Limits from "../src/protocol/Limits.ts"
+import { manifestChunkSizeFor } from "../src/protocol/Manifest.ts"
 import * as Swarm from "../src/protocol/Swarm.ts"
 import { defaultPolicy, type Policy } from "../src/protocol/SwarmState.ts"
 import type { SwarmMessage } from "../src/protocol/Wire.ts"
@@ -23,6 +24,8 @@ export interface Room {
   readonly down: number
   /** Links of a device, in rooms larger than a full mesh. */
   readonly links: number
+  /** Whether every student has a link to the teacher besides, as in real rooms, or the teacher has as many as anybody. */
+  readonly teacherLinked: boolean
   /** From one device to another, one way. */
   readonly latencyMs: number
   /** To verify and store a chunk, and to read one. */
@@ -52,6 +55,7 @@ export const defaultRoom: Room = {
   bytesPerSecond: 1_250_000,
   down: 1,
   links: 10,
+  teacherLinked: false,
   latencyMs: 0.5,
   diskMs: 1,
   kernelBytes: 128 * 1024,
@@ -291,7 +295,7 @@ export const simulate = (room: Room): Result => {
       from.sentControlBytes += frameOverheadBytes
       if (!last) continue
       link.chunks.shift()
-      after(0, () => input(from, { _tag: "Served", peer: to.peer, root, index: chunk.index }))
+      after(0, () => input(from, { _tag: "Served", peer: to.peer, root, index: chunk.index, bytes: chunk.bytes }))
     }
     offer(link)
   }
@@ -356,7 +360,7 @@ export const simulate = (room: Room): Result => {
         const { peer, index } = output
         const link = device.links.get(peer)!
         after(room.diskMs / 2, () => {
-          if (!link.up) return input(device, { _tag: "Served", peer, root, index })
+          if (!link.up) return input(device, { _tag: "Served", peer, root, index, bytes: bytesOf(index) })
           link.chunks.push({ index, bytes: bytesOf(index), offset: 0 })
           feed(link)
         })
@@ -381,7 +385,7 @@ export const simulate = (room: Room): Result => {
       manifestChunksCount: manifestChunks,
       chunksCount,
       chunkSizeBytes: room.chunkBytes,
-      manifestChunkSizeBytes: manifestBytes,
+      manifestChunkSizeBytes: manifestChunkSizeFor(manifestBytes),
       have: device.have,
       manifestKnown: device === teacher,
       origin: device === teacher
@@ -407,6 +411,7 @@ export const simulate = (room: Room): Result => {
   const isLate = (device: Device) => device.id > room.students - room.late
   const early = devices.filter((device) => !isLate(device))
   const join = (device: Device, others: ReadonlyArray<Device>, wanted: number) => {
+    if (room.teacherLinked && devices.length <= Limits.linksMax && others.includes(teacher)) connect(device, teacher)
     for (let tries = 0; device.links.size < wanted && tries < 200; tries++) {
       const other = others[below(others.length)]!
       if (other.links.size < wanted + 2) connect(device, other)

@@ -1,6 +1,7 @@
 /**
  * Prints how the swarm machine does in a model of a room: `node bench/model.ts --peers 50 --chunks 200 --ablation`.
  *
+ * Every student has a link to the teacher, as in real rooms; with `teacher-unlinked` the teacher has as many links as anybody.
  * Rates are in Mbit/s, times in ms, sizes in bytes; `down` is a device's way in as a multiple of its way out. `slow`, `bad`
  * and `late` are numbers of students, `orphan` is when the teacher leaves in copies, `churn` is in links cut a second, and
  * `policy` is JSON that switches rules of the machine. A row is the mean over `runs` seeds: when the last student finished
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     rate: { type: "string", default: "10" },
     down: { type: "string", default: "1" },
     links: { type: "string", default: "10" },
+    "teacher-unlinked": { type: "boolean", default: false },
     latency: { type: "string", default: "0.5" },
     disk: { type: "string", default: "1" },
     kernel: { type: "string", default: "131072" },
@@ -46,6 +48,7 @@ const room: Room = {
   bytesPerSecond: Number(values.rate) * 125_000,
   down: Number(values.down),
   links: Number(values.links),
+  teacherLinked: !values["teacher-unlinked"],
   latencyMs: Number(values.latency),
   diskMs: Number(values.disk),
   kernelBytes: Number(values.kernel),

@@ -93,8 +93,14 @@ export type Input =
   /** The disk refuses the share for now: nothing of it is asked for until `ShareResumed`. What arrived was not kept. */
   | { readonly _tag: "SharePaused"; readonly root: Root }
   | { readonly _tag: "ShareResumed"; readonly root: Root }
-  /** An output `Serve` is done: all bytes are with the system, or the link ended first. */
-  | { readonly _tag: "Served"; readonly peer: PeerId; readonly root: Root; readonly index: number }
+  /** An output `Serve` is done: all bytes, that many, are with the system, or the link ended first. */
+  | {
+    readonly _tag: "Served"
+    readonly peer: PeerId
+    readonly root: Root
+    readonly index: number
+    readonly bytes: number
+  }
   /** An output `Serve` could not be done: this device does not have the chunk any more. */
   | { readonly _tag: "ServeFailed"; readonly peer: PeerId; readonly root: Root; readonly index: number }
   /** Time passes; at least every 100 ms while anything is going on. */
@@ -129,6 +135,7 @@ export const make = (options: Options, policy: Policy = defaultPolicy): Swarm =>
     ackedAtMs: -Infinity,
     ackedStartMs: -Infinity,
     rates: [],
+    firstAtMs: -Infinity,
     freeAtMs: 0
   },
   inFlightBytes: 0,
@@ -180,7 +187,7 @@ const take = (swarm: Swarm, input: Input): void => {
       return
     }
     case "Served":
-      Uploads.served(swarm, input.peer, input.root, input.index, false)
+      Uploads.served(swarm, input.peer, input.root, input.index, input.bytes)
       return
     case "Tick": {
       Requests.watch(swarm)
@@ -388,7 +395,7 @@ const completed = (swarm: Swarm, share: Share): void => {
 
 /** A chunk that was here cannot be read any more. */
 const serveFailed = (swarm: Swarm, peer: PeerId, root: Root, index: number): void => {
-  const view = Uploads.served(swarm, peer, root, index, true)
+  const view = Uploads.served(swarm, peer, root, index, undefined)
   if (view === undefined || swarm.shares.get(root) !== view.share) return
   const { share } = view
   if (swarm.links.get(peer) === view.link) {

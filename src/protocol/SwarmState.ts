@@ -56,7 +56,7 @@ export const defaultPolicy: Policy = {
   moveAfterMs: 100,
   revealsMin: 8,
   uploadsAheadMs: 15,
-  uploadsMax: 12
+  uploadsMax: 24
 }
 
 export interface Swarm {
@@ -156,8 +156,8 @@ export interface View {
   /** Requests of the peer that wait here, oldest first, and how many chunks are on their way to it. */
   readonly queue: Set<number>
   uploadsCount: number
-  /** Chunks that were sent to it and that it has not acknowledged in time, since when. */
-  readonly owed: Map<number, number>
+  /** Chunks that were sent to it and that it has not acknowledged in time. */
+  readonly owed: Map<number, Upload>
   /** Chunks revealed to this peer alone that it has not got yet. */
   revealed: number
   /** Chunks that came to the room through this peer and that nobody else has announced yet. */
@@ -241,7 +241,9 @@ export interface Uplink {
   /** When the upload that was acknowledged last had started, or the first one after a pause. */
   ackedStartMs: number
   /** Bytes a millisecond, as the latest acknowledgements show it, newest last. */
-  readonly rates: Array<number>
+  readonly rates: Array<{ readonly bytesPerMs: number; readonly atMs: number }>
+  /** When the last upload began before any rate was known. */
+  firstAtMs: number
   /** When all that was started will have left, at the rate that was measured. */
   freeAtMs: number
 }
@@ -250,7 +252,10 @@ export interface Uplink {
 export interface Upload {
   readonly view: View
   readonly index: number
-  readonly bytes: number
+  /** At most, until it is served: then so many. */
+  bytes: number
+  /** How long it takes to leave, by the rate that was known when it started. */
+  readonly leavingMs: number
   readonly startedAtMs: number
   /** `Uplink.ackedBytes`, `ackedAtMs` and `ackedStartMs` when it started: what left since then shows the rate. */
   readonly ackedBytes: number
@@ -289,7 +294,11 @@ export const countArrival = (arrivals: Arrivals, bytes: number, nowMs: number): 
 }
 
 /** Bytes a millisecond that leave when there is enough to send; 0 while nothing is known. */
-export const departureRate = (uplink: Uplink): number => Math.max(0, ...uplink.rates)
+export const departureRate = ({ rates }: Uplink): number => {
+  let best = 0
+  for (const { bytesPerMs } of rates) best = Math.max(best, bytesPerMs)
+  return best
+}
 
 export const send = (swarm: Swarm, link: Link, message: SwarmMessage, patient = false): void => {
   swarm.outputs.push({ _tag: "Send", peer: link.peer, message, patient })

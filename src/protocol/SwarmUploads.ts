@@ -9,7 +9,7 @@
 import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import * as Spread from "./SwarmSpread.ts"
-import type { Claim, Link, LinkClaim, Share, Swarm, Upload, View } from "./SwarmState.ts"
+import type { Claim, Link, LinkClaim, Share, Swarm, Uplink, Upload, View } from "./SwarmState.ts"
 import { chunkBytes, departureRate, isComplete, isUrgent, send } from "./SwarmState.ts"
 
 /** How much further than the others a link or a share may be before it waits, in its own chunks. */
@@ -34,11 +34,17 @@ const openMs = 50
 /** An upload that needs this many times its expected time goes to a slow receiver: it no longer holds up the next. */
 const staleFactor = 4
 const staleMinMs = 500
-/** The rate is the best that this many acknowledgements have shown: any of them may have waited for a request. */
-const ratesKept = 10
+/**
+ * The rate is the best that the acknowledgements of this time have shown, so many of them at least and at most: any of them
+ * may have waited for a request, or for its receiver's processor.
+ */
+const ratesKeptMs = 500
+const ratesKeptMin = 10
+const ratesKeptMax = 50
 /** Uploads start a little faster than measured, so that a rate that was underestimated is found out. */
 const gain = 1.1
-/** And much faster until there are as many acknowledgements as are kept: at first a round trip looks like slowness. */
+/** And much faster for the first second, and until ten are known: at first a round trip looks like slowness. */
+const firstMs = 1_000
 const firstGain = 2
 
 /**
@@ -197,13 +203,16 @@ const start = (swarm: Swarm, view: View, index: number): void => {
   if (!claim.acknowledges) uplink.openToStrangersCount++
   view.share.claim.servedBytes += bytes
   if (uplink.openCount === 0) uplink.ackedAtMs = uplink.ackedStartMs = swarm.nowMs
+  if (uplink.rates.length === 0) uplink.firstAtMs = swarm.nowMs
   view.uploadsCount++
   uplink.openCount++
   uplink.openBytes += bytes
   uplink.unservedBytes += bytes
   const rate = departureRate(uplink)
-  const startRate = rate * (uplink.rates.length < ratesKept ? firstGain : gain)
-  if (rate > 0) uplink.freeAtMs = Math.max(uplink.freeAtMs, swarm.nowMs) + bytes / startRate
+  const isFirst = uplink.rates.length < ratesKeptMin || swarm.nowMs < uplink.firstAtMs + firstMs
+  const startRate = rate * (isFirst ? firstGain : gain)
+  const leavingMs = rate === 0 ? 0 : bytes / startRate
+  if (rate > 0) uplink.freeAtMs = Math.max(uplink.freeAtMs, swarm.nowMs) + leavingMs
   const allowedMs = rate === 0 ? 0 : staleFactor * uplink.openBytes / rate
   const staleAtMs = swarm.nowMs + Math.max(allowedMs, staleMinMs)
   const { ackedAtMs, ackedBytes, ackedStartMs } = uplink
@@ -211,6 +220,7 @@ const start = (swarm: Swarm, view: View, index: number): void => {
     view,
     index,
     bytes,
+    leavingMs,
     startedAtMs: swarm.nowMs,
     ackedBytes,
     ackedAtMs,
@@ -227,22 +237,34 @@ const start = (swarm: Swarm, view: View, index: number): void => {
 export const acknowledged = (swarm: Swarm, view: View, index: number): void => {
   const { uplink } = swarm
   const { claim } = view.link
+  // Also late it shows the rate. One that was taken for higher than it is makes everything late.
+  const late = view.owed.get(index)
+  if (late !== undefined) measure(swarm, late)
   forgive(view, index)
   for (const upload of uplink.uploads) {
     if (upload.view !== view || upload.index !== index || !upload.open) continue
-    uplink.ackedBytes += upload.bytes
-    uplink.ackedAtMs = swarm.nowMs
-    uplink.ackedStartMs = upload.startedAtMs
-    // Neither faster than it was started nor faster than it was acknowledged: acknowledgements may come in a bunch. So
-    // does BBR measure (draft-cheng-iccrg-delivery-rate-estimation); it takes the best of the latest for the rate, too.
-    const ms = Math.max(upload.startedAtMs - upload.ackedStartMs, swarm.nowMs - upload.ackedAtMs)
-    if (ms > 0) uplink.rates.push((uplink.ackedBytes - upload.ackedBytes) / ms)
-    if (uplink.rates.length > ratesKept) uplink.rates.shift()
+    measure(swarm, upload)
     close(swarm, upload)
     if (claim.acknowledges) continue
     claim.acknowledges = true
     uplink.openToStrangersCount -= claim.openCount
   }
+}
+
+/**
+ * The rate that an acknowledgement shows: neither faster than the uploads were started nor faster than they were
+ * acknowledged, because acknowledgements may come in a bunch. So does BBR measure
+ * (draft-cheng-iccrg-delivery-rate-estimation); it takes the best of the latest for the rate, too.
+ */
+const measure = ({ nowMs, uplink }: Swarm, upload: Upload): void => {
+  uplink.ackedBytes += upload.bytes
+  uplink.ackedAtMs = nowMs
+  uplink.ackedStartMs = upload.startedAtMs
+  const ms = Math.max(upload.startedAtMs - upload.ackedStartMs, nowMs - upload.ackedAtMs)
+  const { rates } = uplink
+  if (ms > 0) rates.push({ bytesPerMs: (uplink.ackedBytes - upload.ackedBytes) / ms, atMs: nowMs })
+  const isOld = () => rates.length > ratesKeptMin && nowMs - rates[0]!.atMs > ratesKeptMs
+  while (rates.length > ratesKeptMax || isOld()) rates.shift()
 }
 
 /** The receiver does not want the chunk any more: it may come all the same, but need not be acknowledged. */
@@ -257,20 +279,35 @@ const forgive = (view: View, index: number): void => {
   if (view.owed.delete(index)) view.link.claim.owedCount--
 }
 
-/** The system has taken the chunk, or never will. Its receiver, if this was known to be under way. */
-export const served = (swarm: Swarm, peer: PeerId, root: Root, index: number, failed: boolean): View | undefined => {
-  for (const upload of swarm.uplink.uploads) {
+/** The system has taken the chunk, so many bytes, or never will. Its receiver, if this was known to be under way. */
+export const served = (
+  swarm: Swarm,
+  peer: PeerId,
+  root: Root,
+  index: number,
+  bytes: number | undefined
+): View | undefined => {
+  const { uplink } = swarm
+  for (const upload of uplink.uploads) {
     const { link, share } = upload.view
     if (upload.served || upload.index !== index || share.root !== root || link.peer !== peer) continue
     upload.served = true
     link.claim.unservedCount--
     link.claim.unservedBytes -= upload.bytes
-    swarm.uplink.unservedBytes -= upload.bytes
-    if (failed) close(swarm, upload)
-    if (!upload.open) swarm.uplink.uploads.delete(upload)
+    uplink.unservedBytes -= upload.bytes
+    if (bytes === undefined) close(swarm, upload)
+    else shorten(uplink, upload, bytes)
+    if (!upload.open) uplink.uploads.delete(upload)
     return upload.view
   }
   return undefined
+}
+
+/** Now it is known how long it really was: a manifest of two kilobytes leaves sooner than a full chunk. */
+const shorten = (uplink: Uplink, upload: Upload, bytes: number): void => {
+  uplink.freeAtMs -= upload.leavingMs * (1 - bytes / upload.bytes)
+  if (upload.open) uplink.openBytes -= upload.bytes - bytes
+  upload.bytes = bytes
 }
 
 /** No longer waits for an acknowledgement. */
@@ -300,7 +337,7 @@ export const watch = (swarm: Swarm): PeerId | undefined => {
     close(swarm, upload)
     if (upload.wanted) {
       forgive(view, index)
-      view.owed.set(index, swarm.nowMs)
+      view.owed.set(index, upload)
       view.link.claim.owedCount++
     }
     Spread.failed(swarm, view, index)
@@ -311,7 +348,7 @@ export const watch = (swarm: Swarm): PeerId | undefined => {
 
 const forgiveOld = (swarm: Swarm, link: Link): void => {
   for (const view of link.views.values()) {
-    for (const [index, sinceMs] of view.owed) if (swarm.nowMs - sinceMs > owedMaxMs) forgive(view, index)
+    for (const [index, { staleAtMs }] of view.owed) if (swarm.nowMs - staleAtMs > owedMaxMs) forgive(view, index)
   }
 }
 

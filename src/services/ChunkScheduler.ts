@@ -269,7 +269,7 @@ const make = Effect.fnUntraced(function*() {
                 work.changed = true
               }
             }
-            advance({ _tag: "Served", peer, root, index })
+            advance({ _tag: "Served", peer, root, index, bytes: bytes.length })
           }),
         onFailure: (lost) =>
           Effect.gen(function*() {

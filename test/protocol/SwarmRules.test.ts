@@ -378,7 +378,11 @@ describe("Swarm, serving", () => {
     device.open({ have: upTo(41) })
     device.up(a, b)
     assert.deepStrictEqual(served([...device.request(a, 3), ...device.request(b, 4)]).map(({ to }) => to), [a])
-    assert.deepStrictEqual(device.step({ _tag: "Served", peer: a, root: bulk, index: 3 }), [], "kernels hold chunks")
+    assert.deepStrictEqual(
+      device.step({ _tag: "Served", peer: a, root: bulk, index: 3, bytes: 64 * KiB }),
+      [],
+      "kernels hold chunks"
+    )
     device.nowMs = 50
     const next = device.receive(a, { _tag: "Have", share: bulk, indexes: [3 as ChunkIndex] })
     assert.deepStrictEqual(served(next).map(({ to }) => to), [b])
@@ -440,7 +444,7 @@ describe("Swarm, serving", () => {
       for (const { to: peer, index } of served(outputs)) {
         to.push(peer)
         device.nowMs += 10
-        follow(device.step({ _tag: "Served", peer, root: bulk, index }))
+        follow(device.step({ _tag: "Served", peer, root: bulk, index, bytes: 64 * KiB }))
         follow(device.receive(peer, { _tag: "Have", share: bulk, indexes: [index as ChunkIndex] }))
       }
     }
@@ -468,7 +472,7 @@ describe("Swarm, serving", () => {
       for (let i = 0; i < 20; i++) {
         follow(device.tick(20))
         const { index, to } = waiting.shift()!
-        device.step({ _tag: "Served", peer: to, root: bulk, index })
+        device.step({ _tag: "Served", peer: to, root: bulk, index, bytes: 64 * KiB })
         follow(device.have(to, index))
       }
       return order.slice(0, 10).filter((peer) => peer === b).length
@@ -514,7 +518,7 @@ describe("Swarm, serving", () => {
       device.nowMs += 10
       device.have(a, 2)
       assert.deepStrictEqual(served(device.request(a, 3)).map(({ index }) => index), [3])
-      device.step({ _tag: "Served", peer: a, root: bulk, index: 3 })
+      device.step({ _tag: "Served", peer: a, root: bulk, index: 3, bytes: 64 * KiB })
       assert.isEmpty(served(upTo(30).flatMap(() => device.tick(1_000))))
       assert.isEmpty(served(device.request(a, 4)))
       for (const index of [6, 7, 8]) {
@@ -536,7 +540,61 @@ describe("Swarm, serving", () => {
     assert.isEmpty(served(device.request(a, 4)), "it may still come, and is not acknowledged")
     device.nowMs += 9
     device.have(a, 3)
-    assert.deepStrictEqual(device.swarm.uplink.rates, [64 * KiB / 10])
+    assert.deepStrictEqual(device.swarm.uplink.rates.map(({ bytesPerMs }) => bytesPerMs), [64 * KiB / 10])
+  })
+
+  it("measures by what was sent and not by the size of a full chunk", () => {
+    const device = new Device()
+    device.open({ have: upTo(41) })
+    device.up(a)
+    device.request(a, 0)
+    device.nowMs += 1
+    device.step({ _tag: "Served", peer: a, root: bulk, index: 0, bytes: 2 * KiB })
+    device.nowMs += 9
+    device.have(a, 0)
+    assert.deepStrictEqual(device.swarm.uplink.rates.map(({ bytesPerMs }) => bytesPerMs), [2 * KiB / 10])
+  })
+
+  it("starts the next chunk at once when one was short", () => {
+    const startedAfter = (bytes: number): ReadonlyArray<PeerId> => {
+      const device = new Device()
+      device.open({ have: upTo(41) })
+      device.up(a, b)
+      device.request(a, 1)
+      device.nowMs = 100
+      device.step({ _tag: "Served", peer: a, root: bulk, index: 1, bytes: 64 * KiB })
+      device.have(a, 1)
+      device.request(a, 2)
+      device.step({ _tag: "Served", peer: a, root: bulk, index: 2, bytes })
+      return served(device.request(b, 3)).map(({ to }) => to)
+    }
+    assert.deepStrictEqual(startedAfter(64 * KiB), [])
+    assert.deepStrictEqual(startedAfter(KiB), [b])
+  })
+
+  it("learns from late acknowledgements that the way out is slower than it was taken for", () => {
+    const device = new Device()
+    device.open({ have: upTo(41) })
+    device.up(a, b)
+    const rate = () => Math.max(...device.swarm.uplink.rates.map(({ bytesPerMs }) => bytesPerMs))
+    // A dozen are acknowledged in a millisecond each.
+    for (const index of upTo(12)) {
+      device.request(a, index)
+      device.nowMs += 1
+      device.step({ _tag: "Served", peer: a, root: bulk, index, bytes: 64 * KiB })
+      device.have(a, index)
+    }
+    assert.strictEqual(rate(), 64 * KiB)
+    // Then ten take a second each, which is too late.
+    for (const index of upTo(10)) {
+      const from = index % 2 === 0 ? a : b
+      assert.deepStrictEqual(served(device.request(from, 20 + index)).map(({ to }) => to), [from])
+      device.step({ _tag: "Served", peer: from, root: bulk, index: 20 + index, bytes: 64 * KiB })
+      for (let i = 0; i < 10; i++) device.tick(100)
+      assert.strictEqual(device.swarm.uplink.openCount, 0, "it is stale")
+      device.have(from, 20 + index)
+    }
+    assert.strictEqual(rate(), 64 * KiB / 1_000)
   })
 
   it("goes on serving the others while one asks and does not read, and serves that one again when it does", () => {
@@ -552,10 +610,10 @@ describe("Swarm, serving", () => {
     assert.strictEqual(stuck.length, 8, "it says that it has what the system has not even taken")
     for (const index of upTo(20)) {
       assert.deepStrictEqual(served(device.request(b, index)).map(({ to }) => to), [b])
-      device.step({ _tag: "Served", peer: b, root: bulk, index })
+      device.step({ _tag: "Served", peer: b, root: bulk, index, bytes: 64 * KiB })
       device.have(b, index)
     }
-    const again = served(device.step({ _tag: "Served", peer: a, root: bulk, index: stuck[0]! }))
+    const again = served(device.step({ _tag: "Served", peer: a, root: bulk, index: stuck[0]!, bytes: 64 * KiB }))
     assert.deepStrictEqual(again.map(({ to }) => to), [a])
   })
 
@@ -569,7 +627,7 @@ describe("Swarm, serving", () => {
       device.request(peer, 0)
       device.nowMs += 10
       device.have(peer, 0)
-      device.step({ _tag: "Served", peer, root: bulk, index: 0 })
+      device.step({ _tag: "Served", peer, root: bulk, index: 0, bytes: 64 * KiB })
     }
     const ended: Array<string> = []
     for (const peer of peers.slice(0, 3)) {
@@ -581,7 +639,7 @@ describe("Swarm, serving", () => {
     assert.strictEqual(served(device.request(peers[4]!, 1)).length, 0)
     const outputs = upTo(2).flatMap(() => device.tick(100_000))
     assert.deepStrictEqual(disconnected(outputs), ["0 slow"])
-    const freed = device.step({ _tag: "Served", peer: peers[0]!, root: bulk, index: 1 })
+    const freed = device.step({ _tag: "Served", peer: peers[0]!, root: bulk, index: 1, bytes: 64 * KiB })
     assert.deepStrictEqual(served(freed).map(({ to }) => to), [peers[4]])
   })
 

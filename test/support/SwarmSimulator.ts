@@ -224,7 +224,13 @@ export class SwarmSimulator {
         this.#answered(to, device, output.root, output.index)
         this.#countServed(device, share, output.index)
         this.#later(`card ${device.peer}`, () => {
-          this.#input(device, { _tag: "Served", peer: to.peer, root: output.root, index: output.index })
+          this.#input(device, {
+            _tag: "Served",
+            peer: to.peer,
+            root: output.root,
+            index: output.index,
+            bytes: share.chunkSizeBytes
+          })
           if (device.neighbors.has(to)) this.#data(device, to, share, output.index)
         })
         return
