@@ -24,7 +24,10 @@ export interface Room {
   readonly down: number
   /** Links of a device, in rooms larger than a full mesh. */
   readonly links: number
-  /** Whether every student has a link to the teacher besides, as in real rooms, or the teacher has as many as anybody. */
+  /**
+   * Whether every student has a link to the teacher besides, as in real rooms; `bench/model.ts` says so. Else the teacher has
+   * as many as anybody: the room whose bounds the tests hold.
+   */
   readonly teacherLinked: boolean
   /** From one device to another, one way. */
   readonly latencyMs: number

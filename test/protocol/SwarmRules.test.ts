@@ -572,6 +572,24 @@ describe("Swarm, serving", () => {
     assert.deepStrictEqual(startedAfter(KiB), [b])
   })
 
+  it("takes the best rate of the last half second, or of the last ten acknowledgements", () => {
+    const device = new Device()
+    device.open({ have: upTo(41) })
+    device.up(a)
+    const upload = (index: number, ms: number): number => {
+      device.request(a, index)
+      device.step({ _tag: "Served", peer: a, root: bulk, index, bytes: 64 * KiB })
+      device.nowMs += ms
+      device.have(a, index)
+      return Math.max(...device.swarm.uplink.rates.map(({ bytesPerMs }) => bytesPerMs))
+    }
+    assert.strictEqual(upload(0, 1), 64 * KiB)
+    for (const index of upTo(20)) assert.strictEqual(upload(1 + index, 10), 64 * KiB, "it was just now")
+    device.nowMs += 600
+    assert.strictEqual(upload(30, 10), 64 * KiB / 10)
+    assert.lengthOf(device.swarm.uplink.rates, 10)
+  })
+
   it("learns from late acknowledgements that the way out is slower than it was taken for", () => {
     const device = new Device()
     device.open({ have: upTo(41) })

@@ -25,6 +25,7 @@ export class Patience {
     return true
   }
 
+  /** Whether a synchronous call that has taken so long has waited for the disk. */
   isSlow(ms: number): boolean {
     return ms > this.#slowMs
   }
