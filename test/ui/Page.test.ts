@@ -249,7 +249,13 @@ describe.skipIf(Browser.missing !== undefined)(
           yield* Effect.promise(() => page.getByRole("button", { name: "Cancel" }).click())
           assert.deepStrictEqual(fake.asked, [])
           yield* Effect.promise(() => page.getByRole("button", { name: "End session" }).click())
-          yield* Effect.promise(() => page.getByRole("button", { name: "End it for everybody" }).click())
+          // The dialog may be gone before the request has arrived.
+          yield* Effect.promise(() =>
+            Promise.all([
+              page.waitForResponse((response) => response.request().method() !== "GET"),
+              page.getByRole("button", { name: "End it for everybody" }).click()
+            ])
+          )
           yield* Effect.promise(() => page.locator("dialog").waitFor({ state: "detached" }))
           assert.deepStrictEqual(fake.asked, ["end"])
         })))
