@@ -428,8 +428,8 @@ const message = (swarm: Swarm, link: Link, message: SwarmMessage): void => {
       if (view === undefined) return rememberHave(link, message.share, message.indexes)
       if (message.indexes.some((index) => index >= view.share.chunksCount)) return garbage(swarm, link)
       for (const index of message.indexes) {
-        Uploads.acknowledged(swarm, view, index)
-        addClaim(swarm, view, index)
+        const given = Uploads.acknowledged(swarm, view, index)
+        addClaim(swarm, view, index, given)
       }
       return
     }
@@ -474,18 +474,18 @@ const bitfield = (swarm: Swarm, view: View, bits: Uint8Array): void => {
   view.avoidUntilMs = 0
   swarm.revealing.add(share)
   for (let index = 0; index < share.chunksCount; index++) {
-    if (Bitfield.has(bits, index)) addClaim(swarm, view, index)
+    if (Bitfield.has(bits, index)) addClaim(swarm, view, index, false)
     else removeClaim(swarm, view, index)
   }
 }
 
-const addClaim = (swarm: Swarm, view: View, index: number): void => {
+const addClaim = (swarm: Swarm, view: View, index: number, given: boolean): void => {
   if (Bitfield.has(view.bits, index)) return
   const { link, share } = view
   Bitfield.add(view.bits, index)
   view.count++
   Picker.claim(share.picker, index)
-  Spread.claimed(swarm, view, index)
+  Spread.claimed(swarm, view, index, given)
   if (!Bitfield.has(share.have, index)) swarm.hungry.add(link)
 }
 

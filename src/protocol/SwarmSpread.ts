@@ -3,8 +3,9 @@
  *
  * No protocol spreads a share faster than its origin can send it once, so the origin must not send anything twice before
  * all of it is out. It therefore claims only the manifest at first, and reveals each chunk of the content to one link,
- * just before it can send it, to the link in greatest need. A chunk is out when somebody claims it; when all are, the
- * origin claims everything.
+ * just before it can send it, to the link in greatest need. A chunk is out when its receiver says that it has it; when all
+ * are, the origin claims everything. Who claims a chunk that it was not given may have kept it from another day, or may
+ * lie: while few say so, the chunk is handed out all the same, after those that nobody claims.
  * After "super seeding" (BEP 16), with reveals ahead of need so that no link waits for one.
  */
 import { Base64Url } from "effect/encoding"
@@ -26,6 +27,9 @@ const revealsAheadMs = 200
 /** A revealed chunk that is not asked for in this time may yet be; after the second, it is revealed to someone else. */
 const revealSlowMs = 300
 const revealLostMs = 2_000
+/** A chunk that so many claim, and so large a part of the links, is out, whoever sent it. */
+const believedMin = 2
+const believedPart = 1 / 4
 /** Nothing is revealed for a while to a link that left a chunk unfetched, twice as long each time. */
 const revealAvoidMinMs = 10_000
 const revealAvoidMaxMs = 60_000
@@ -102,74 +106,90 @@ const sendHave = (
 
 // ---- The origin ----------------------------------------------------------------------------------------------------
 
-/** The book of an origin that begins to hand out a share: what no link claims waits. */
-export const makeHandout = (share: Share): Handout => {
-  const waiting = new Set<number>()
-  for (const index of Bitfield.indexes(share.have)) {
-    if (!isManifest(share, index) && share.picker.claims[index] === 0) waiting.add(index)
-  }
-  return { waiting, revealed: new Map(), through: new Map() }
-}
+/** The book of an origin that begins to hand out a share that no link has claimed anything of yet. */
+export const makeHandout = (share: Share): Handout => ({
+  waiting: new Set(Array.from(Bitfield.indexes(share.have)).filter((index) => !isManifest(share, index))),
+  doubted: new Set(),
+  revealed: new Map(),
+  through: new Map()
+})
 
 /** Whether a link may ask for a chunk that is here. */
 export const isOffered = (share: Share, view: View, index: number): boolean =>
   share.handout === undefined || isManifest(share, index) || share.handout.revealed.get(index)?.view === view
 
-/** A link claims a chunk that it did not claim before: it is out, or spreads. */
-export const claimed = (swarm: Swarm, view: View, index: number): void => {
+/** A link claims a chunk that it did not claim before; `given` when it was sent to it from here. */
+export const claimed = (swarm: Swarm, view: View, index: number, given: boolean): void => {
   const { share } = view
   const { handout } = share
-  if (handout === undefined) return
-  if (handout.waiting.delete(index) || hide(handout, index)) {
-    view.avoidMs = 0
-    if (!isManifest(share, index)) {
+  if (handout === undefined || isManifest(share, index)) return
+  spread(handout, index, view)
+  const isFor = handout.revealed.get(index)?.view === view
+  if (given || isBelieved(swarm, share, index)) {
+    const isNew = takeOff(handout, index)
+    if (given) view.avoidMs = 0
+    if (given && isNew) {
       handout.through.set(index, view)
       view.unspread++
     }
-  } else {
-    const first = handout.through.get(index)
-    if (first !== undefined && first !== view) {
-      handout.through.delete(index)
-      first.unspread--
-    }
+  } else if (isFor || handout.waiting.has(index)) {
+    takeOff(handout, index)
+    handout.doubted.add(index)
   }
   swarm.revealing.add(share)
 }
 
+/** So many do not lie in the same way. */
+const isBelieved = ({ links }: Swarm, { picker }: Share, index: number): boolean =>
+  picker.claims[index]! >= believedMin && picker.claims[index]! > believedPart * links.size
+
+/** A chunk that was out through one peer alone is at a second one, or is gone with it. */
+const spread = (handout: Handout, index: number, by: View | undefined): void => {
+  const first = handout.through.get(index)
+  if (first === undefined || first === by) return
+  handout.through.delete(index)
+  first.unspread--
+}
+
 /** A link that claimed a chunk is gone: what was nowhere else is to be handed out again. */
 export const unclaimed = (swarm: Swarm, view: View, index: number): void => {
-  const { handout, have, picker } = view.share
-  if (handout === undefined) return
-  if (handout.through.get(index) === view) {
-    handout.through.delete(index)
-    view.unspread--
-  }
-  if (picker.claims[index] === 0 && Bitfield.has(have, index) && !isManifest(view.share, index)) {
-    handout.waiting.add(index)
-    swarm.revealing.add(view.share)
-  }
+  const { share } = view
+  const { handout } = share
+  if (handout === undefined || isManifest(share, index)) return
+  const isAlone = handout.through.get(index) === view
+  if (isAlone) spread(handout, index, undefined)
+  if ((isAlone || share.picker.claims[index] === 0) && !handout.revealed.has(index)) putBack(handout, share, index)
+  swarm.revealing.add(share)
 }
 
 /** A link is gone: what was revealed to it alone waits again. */
 export const abandonView = (swarm: Swarm, view: View): void => {
-  const { handout } = view.share
+  const { share } = view
+  const { handout } = share
   if (handout === undefined) return
-  for (const [index, reveal] of handout.revealed) {
-    if (reveal.view !== view) continue
-    hide(handout, index)
-    handout.waiting.add(index)
-  }
-  swarm.revealing.add(view.share)
+  for (const [index, reveal] of handout.revealed) if (reveal.view === view) putBack(handout, share, index)
+  swarm.revealing.add(share)
 }
 
 /** A chunk is no longer here. */
 export const lost = (swarm: Swarm, share: Share, index: number): void => {
   const { handout } = share
   if (handout === undefined) return
-  handout.waiting.delete(index)
-  hide(handout, index)
+  takeOff(handout, index)
   swarm.revealing.add(share)
 }
+
+/** A chunk is to be handed out, or again. */
+const putBack = (handout: Handout, share: Share, index: number): void => {
+  takeOff(handout, index)
+  if (!Bitfield.has(share.have, index)) return
+  if (share.picker.claims[index] === 0) handout.waiting.add(index)
+  else handout.doubted.add(index)
+}
+
+/** A chunk is not to be handed out; says whether it was. */
+const takeOff = (handout: Handout, index: number): boolean =>
+  handout.waiting.delete(index) || handout.doubted.delete(index) || hide(handout, index)
 
 const hide = (handout: Handout, index: number): boolean => {
   const reveal = handout.revealed.get(index)
@@ -184,7 +204,7 @@ export const reveal = (swarm: Swarm): void => {
   for (const share of swarm.revealing) {
     const { handout } = share
     if (handout === undefined) continue
-    if (handout.waiting.size === 0 && handout.revealed.size === 0) {
+    if (handout.waiting.size + handout.doubted.size + handout.revealed.size === 0) {
       share.handout = undefined
       for (const link of swarm.links.values()) sendBitfield(swarm, link, share)
       continue
@@ -202,11 +222,11 @@ const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
   const soon = departureRate(swarm.uplink) * revealsAheadMs / share.chunkSizeBytes
   const ahead = Math.max(swarm.policy.revealsMin, soon)
   const revealed = new Map<View, Array<number>>()
-  for (const index of handout.waiting) {
+  for (const index of toHandOut(handout)) {
     if (pending >= ahead) break
-    const view = neediest(swarm, share)
-    if (view === undefined) break
-    handout.waiting.delete(index)
+    const view = neediest(swarm, share, index)
+    if (view === undefined) continue
+    takeOff(handout, index)
     handout.revealed.set(index, { view, atMs: swarm.nowMs })
     view.revealed++
     pending++
@@ -217,18 +237,23 @@ const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
   for (const [view, indexes] of revealed) sendHave(swarm, view.link, share, indexes, false)
 }
 
+function* toHandOut({ doubted, waiting }: Handout): Generator<number> {
+  yield* waiting
+  yield* doubted
+}
+
 /**
- * The link with the fewest chunks on their way to it, of these the one that has passed on what it got. One that is avoided
+ * Of the links that do not have it: the one with the fewest chunks on their way to it, of these the one that has passed on what it got. One that is avoided
  * only where there is no other: it may have had a full disk, and waits for nobody else.
  */
-const neediest = (swarm: Swarm, share: Share): View | undefined =>
-  neediestOf(swarm, share, false) ?? neediestOf(swarm, share, true)
+const neediest = (swarm: Swarm, share: Share, index: number): View | undefined =>
+  neediestOf(swarm, share, index, false) ?? neediestOf(swarm, share, index, true)
 
-const neediestOf = (swarm: Swarm, share: Share, isAvoided: boolean): View | undefined => {
+const neediestOf = (swarm: Swarm, share: Share, index: number, isAvoided: boolean): View | undefined => {
   let best: View | undefined
   let ties = 1
   for (const view of share.views.values()) {
-    if (!view.opened || (view.avoidUntilMs > swarm.nowMs) !== isAvoided) continue
+    if (!view.opened || Bitfield.has(view.bits, index) || (view.avoidUntilMs > swarm.nowMs) !== isAvoided) continue
     const order = best === undefined ? -1 : swarm.policy.neediestServed ? compareNeed(view, best) : 0
     if (order > 0) continue
     ties = order < 0 ? 1 : ties + 1
@@ -258,8 +283,7 @@ export const watch = (swarm: Swarm): void => {
 export const failed = (swarm: Swarm, view: View, index: number): void => {
   const { handout } = view.share
   if (handout?.revealed.get(index)?.view !== view) return
-  hide(handout, index)
-  handout.waiting.add(index)
+  putBack(handout, view.share, index)
   view.avoidMs = Math.min(Math.max(2 * view.avoidMs, revealAvoidMinMs), revealAvoidMaxMs)
   view.avoidUntilMs = swarm.nowMs + view.avoidMs
   swarm.revealing.add(view.share)

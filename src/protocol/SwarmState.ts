@@ -208,10 +208,13 @@ export interface Share {
   readonly claim: Claim
 }
 
-/** The origin's book about chunks that are not out yet. */
+/** The origin's book about chunks that are not out yet: each is in one of the first three. */
 export interface Handout {
-  /** Chunks that nobody claims and that are revealed to nobody. */
+  /** Chunks that nobody claims. */
   readonly waiting: Set<number>
+  /** Chunks that only few claim, who were not given them from here. */
+  readonly doubted: Set<number>
+  /** Chunks that one link may ask for. */
   readonly revealed: Map<number, Reveal>
   /** Chunks that are out through one peer and that nobody else claims yet. */
   readonly through: Map<number, View>

@@ -233,22 +233,25 @@ const start = (swarm: Swarm, view: View, index: number): void => {
   swarm.outputs.push({ _tag: "Serve", peer: view.link.peer, root: view.share.root, index })
 }
 
-/** The receiver has the chunk. */
-export const acknowledged = (swarm: Swarm, view: View, index: number): void => {
+/** The receiver has the chunk. Says whether it was sent to it from here. */
+export const acknowledged = (swarm: Swarm, view: View, index: number): boolean => {
   const { uplink } = swarm
   const { claim } = view.link
   // Also late it shows the rate. One that was taken for higher than it is makes everything late.
   const late = view.owed.get(index)
+  let isSent = late !== undefined
   if (late !== undefined) measure(swarm, late)
   forgive(view, index)
   for (const upload of uplink.uploads) {
     if (upload.view !== view || upload.index !== index || !upload.open) continue
+    isSent = true
     measure(swarm, upload)
     close(swarm, upload)
     if (claim.acknowledges) continue
     claim.acknowledges = true
     uplink.openToStrangersCount -= claim.openCount
   }
+  return isSent
 }
 
 /**

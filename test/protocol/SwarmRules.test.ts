@@ -93,6 +93,12 @@ class Device {
     return this.receive(peer, { _tag: "Have", share: bulk, indexes: [index as ChunkIndex] })
   }
 
+  /** A peer asks for a chunk that is here, gets it and says so. */
+  fetch(peer: PeerId, index: number, bytes = 64 * KiB): ReadonlyArray<Swarm.Output> {
+    assert.deepInclude(served(this.request(peer, index)), { to: peer, root: bulk, index })
+    return [...this.step({ _tag: "Served", peer, root: bulk, index, bytes }), ...this.have(peer, index)]
+  }
+
   tick(ms: number): ReadonlyArray<Swarm.Output> {
     this.nowMs += ms
     return this.step({ _tag: "Tick" })
@@ -116,6 +122,15 @@ const served = (outputs: ReadonlyArray<Swarm.Output>) =>
   outputs.flatMap((output) =>
     output._tag === "Serve" ? [{ to: output.peer, root: output.root, index: output.index }] : []
   )
+
+/** Chunks that an origin shows to one neighbor. */
+const revealedIn = (outputs: ReadonlyArray<Swarm.Output>) =>
+  sent(outputs, "Have").flatMap(({ message, to }) =>
+    message._tag === "Have" ? message.indexes.map((index) => ({ to, index: Number(index) })) : []
+  )
+
+const bitfieldsIn = (outputs: ReadonlyArray<Swarm.Output>) =>
+  sent(outputs, "Bitfield").map(({ message }) => message._tag === "Bitfield" && message.bits)
 
 const indexesOf = (messages: ReturnType<typeof sent>) =>
   messages.flatMap(({ message }) => "index" in message ? [message.index as number] : [])
@@ -740,36 +755,73 @@ describe("Swarm, spreading", () => {
     device.open({ chunksCount, have: upTo(chunksCount), origin: true })
     device.up(a, b)
     const outputs = [...device.claim(a, [], chunksCount), ...device.claim(b, [], chunksCount)]
-    const revealed = sent(outputs, "Have")
-    const indexes = revealed.flatMap(({ message }) => message._tag === "Have" ? message.indexes.map(Number) : [])
-    assert.sameMembers(indexes, upTo(chunksCount).slice(1))
-    const owner = revealed.find(({ message }) => message._tag === "Have" && message.indexes.includes(1 as ChunkIndex))!
+    const revealed = revealedIn(outputs)
+    assert.sameMembers(revealed.map(({ index }) => index), upTo(chunksCount).slice(1))
+    const owner = revealed.find(({ index }) => index === 1)!
     const other = owner.to === a ? b : a
     assert.strictEqual(sent(device.request(other, 1), "Reject").length, 1, "it was not revealed to this one")
+    const out = revealed.map(({ index, to }) => device.fetch(to, index))
     const full = Base64Url.encode(Bitfield.full(chunksCount))
-    const out = [...device.claim(a, upTo(8), chunksCount), ...device.claim(b, [8], chunksCount)]
-    assert.deepStrictEqual(
-      sent(out, "Bitfield").map(({ message }) => message._tag === "Bitfield" && message.bits),
-      [full, full]
-    )
+    assert.deepStrictEqual(out.flatMap(bitfieldsIn), [full, full])
+    assert.deepStrictEqual(bitfieldsIn(out.at(-1)!), [full, full], "not before the last of them was out")
   })
 
   it("hands a chunk out again when the only one who had it is gone", () => {
     const device = new Device()
     device.open({ chunksCount: 41, have: upTo(41), origin: true })
-    device.up(a, b)
+    device.up(a)
+    const { index } = revealedIn(device.claim(a, []))[0]!
+    device.fetch(a, index)
+    device.up(b)
     device.claim(b, [])
-    device.claim(a, [7])
     device.step({ _tag: "PeerDown", peer: a })
-    const revealed = new Set<number>()
+    const revealed: Array<number> = []
     for (let i = 0; i < 40; i++) {
-      for (const { message } of sent(device.tick(100), "Have")) {
-        if (message._tag === "Have") { for (const index of message.indexes) revealed.add(index) }
+      for (const each of revealedIn(device.tick(100))) {
+        revealed.push(each.index)
+        device.fetch(b, each.index)
       }
-      for (const index of revealed) device.receive(b, { _tag: "Have", share: bulk, indexes: [index as ChunkIndex] })
     }
-    assert.isTrue(revealed.has(7))
+    assert.include(revealed, index)
   })
+
+  it("hands out what one neighbor claims who was not given it, to the others, and ends when it is with them", () => {
+    const device = new Device()
+    device.open({ chunksCount: 9, have: upTo(9), origin: true })
+    device.up(a, b, c, d)
+    assert.deepStrictEqual(device.claim(a, upTo(9), 9), [])
+    const revealed = [b, c, d].flatMap((peer) => revealedIn(device.claim(peer, [], 9)))
+    assert.sameMembers(revealed.map(({ index }) => index), upTo(9).slice(1))
+    assert.notInclude(revealed.map(({ to }) => to), a)
+    const out = revealed.map(({ index, to }) => device.fetch(to, index))
+    assert.strictEqual(out.flatMap(bitfieldsIn).length, 4)
+    assert.strictEqual(bitfieldsIn(out.at(-1)!).length, 4)
+  })
+
+  it.each([{ claiming: 2, links: 7 }, { claiming: 3, links: 8 }])(
+    "hands out what nobody claims first, and nothing that more than a quarter of the links have kept: %o",
+    ({ claiming, links }) => {
+      const peers = upTo(links).map((i) => peer(`n${i}`))
+      const kept = [1, 2, 3]
+      for (const [few, isBelieved] of [[claiming, true], [claiming - 1, false]] as const) {
+        const device = new Device()
+        device.open({ chunksCount: 41, have: upTo(41), origin: true })
+        device.up(...peers)
+        const queue = peers.flatMap((each, i) => revealedIn(device.claim(each, i < few ? kept : [])))
+        const order: Array<number> = []
+        for (let i = 0; i < 100; i++) {
+          for (const { index, to } of queue.splice(0)) {
+            order.push(index)
+            queue.push(...revealedIn(device.fetch(to, index)))
+          }
+          queue.push(...revealedIn(device.tick(100)))
+        }
+        const rest = upTo(41).slice(4)
+        assert.sameMembers(order.slice(0, rest.length), rest)
+        assert.sameMembers(order.slice(rest.length), isBelieved ? [] : kept)
+      }
+    }
+  )
 
   it("gives a revealed chunk that is left unfetched to someone else", () => {
     const device = new Device()
