@@ -136,9 +136,16 @@ const make = Effect.fnUntraced(function*() {
   const fork = yield* FiberSet.makeRuntime()
 
   // A plain call, as its outputs are, but for what takes time: this runs for every message and every run of bytes.
+  // What an output brings about at once, as a chunk that cannot be sent, is the next input.
+  const inputs: Array<Swarm.Input> = []
   const advance = (input: Swarm.Input): void => {
-    const outputs = Swarm.step(swarm, input, nowMs())
-    for (const output of outputs) perform(output)
+    inputs.push(input)
+    if (inputs.length > 1) return
+    try {
+      for (const next of inputs) for (const output of Swarm.step(swarm, next, nowMs())) perform(output)
+    } finally {
+      inputs.length = 0
+    }
     if (Swarm.wakeAtMs(swarm) < tickAtMs) Queue.offerUnsafe(wake, undefined)
   }
 
@@ -148,7 +155,7 @@ const make = Effect.fnUntraced(function*() {
         if (output.message._tag === "Request") expect(output.peer, output.message.share, output.message.index)
         return peers.send(output.peer, output.message, output.patient)
       case "Serve":
-        return void fork(serve(output.peer, output.root, output.index))
+        return serve(output.peer, output.root, output.index)
       case "Disconnect":
         return void fork(peers.disconnect(output.peer, output.code, output.detail))
       case "Complete":
@@ -203,14 +210,21 @@ const make = Effect.fnUntraced(function*() {
     const last = chunk.filledBytes === chunk.sizeBytes
     if (last) incoming.get(peer)!.delete(key)
     advance({ _tag: "DataArrived", peer, root: data.share, index: data.index, bytes: length, last })
-    if (last) fork(keep(peer, data.share, data.index, chunk.buffer))
+    if (last) keep(peer, data.share, data.index, chunk.buffer)
   }
 
   /** Verifies and stores a chunk that is here whole. */
-  const keep = (peer: PeerId, root: Root, index: number, buffer: Uint8Array): Effect.Effect<void> =>
+  const keep = (peer: PeerId, root: Root, index: number, buffer: Uint8Array): void => {
+    if (!store.writeNow(root, index, buffer)) return void fork(keepPatiently(peer, root, index, buffer))
+    release(buffer)
+    stored(peer, root, index, buffer.length, false)
+  }
+
+  const keepPatiently = (peer: PeerId, root: Root, index: number, buffer: Uint8Array): Effect.Effect<void> =>
     store.write(root, index, buffer).pipe(
       Effect.matchEffect({
-        onSuccess: ({ manifestComplete }) => stored(peer, root, index, buffer.length, manifestComplete),
+        onSuccess: ({ manifestComplete }) =>
+          Effect.sync(() => stored(peer, root, index, buffer.length, manifestComplete)),
         onFailure: (error) =>
           error._tag === "ChunkCorrupt"
             ? PubSub.publish(events, { _tag: "Poisoned", peer, root }).pipe(
@@ -221,13 +235,13 @@ const make = Effect.fnUntraced(function*() {
       Effect.ensuring(Effect.sync(() => release(buffer)))
     )
 
-  const stored = Effect.fnUntraced(function*(
+  const stored = (
     peer: PeerId,
     root: Root,
     index: number,
     sizeBytes: number,
     manifestComplete: boolean
-  ) {
+  ): void => {
     const work = works.get(root)
     if (work !== undefined) work.pauseMs = retryMsMin
     if (work !== undefined && index >= work.share.manifest.hashes.length) {
@@ -240,7 +254,7 @@ const make = Effect.fnUntraced(function*() {
     if (opened === undefined) return
     if (work !== undefined) work.verifiedBytes = contentBytes(work.share, opened.have)
     advance({ _tag: "ManifestKnown", root, have: opened.have })
-  })
+  }
 
   /** Content bytes of a set of chunks. */
   const contentBytes = (share: Share, have: Uint8Array): number => {
@@ -253,26 +267,20 @@ const make = Effect.fnUntraced(function*() {
 
   // ---- serving -----------------------------------------------------------------------------------------------------
 
-  const serve = Effect.fnUntraced(function*(peer: PeerId, root: Root, index: number) {
-    const sizeBytes = store.chunkBytes(root, index)
-    const buffer = acquire(sizeBytes)
-    yield* store.read(root, index, buffer).pipe(
+  const serve = (peer: PeerId, root: Root, index: number): void => {
+    const buffer = acquire(store.chunkBytes(root, index))
+    const bytes = store.readNow(root, index, buffer)
+    if (bytes === undefined) return void fork(servePatiently(peer, root, index, buffer))
+    deliver(peer, root, index, bytes, buffer)
+  }
+
+  const servePatiently = (peer: PeerId, root: Root, index: number, buffer: Uint8Array): Effect.Effect<void> =>
+    store.read(root, index, buffer).pipe(
       Effect.matchEffect({
-        onSuccess: (bytes) =>
-          Effect.gen(function*() {
-            const sent = yield* peers.sendChunk(peer, root, index, bytes)
-            if (sent) {
-              traffic.sentBytes += bytes.length
-              const work = works.get(root)
-              if (work !== undefined) {
-                work.sendBytes += bytes.length
-                work.changed = true
-              }
-            }
-            advance({ _tag: "Served", peer, root, index, bytes: bytes.length })
-          }),
+        onSuccess: (bytes) => Effect.sync(() => deliver(peer, root, index, bytes, buffer)),
         onFailure: (lost) =>
           Effect.gen(function*() {
+            release(buffer)
             // What has appeared is not fetched again: it belongs to a person.
             if (store.opened(root)?.path !== undefined) advance({ _tag: "SharePaused", root })
             advance({ _tag: "ServeFailed", peer, root, index })
@@ -281,10 +289,22 @@ const make = Effect.fnUntraced(function*() {
               yield* PubSub.publish(events, { _tag: "SourceChanged", root, detail: lost.detail })
             }
           })
-      }),
-      Effect.ensuring(Effect.sync(() => release(buffer)))
+      })
     )
-  })
+
+  const deliver = (peer: PeerId, root: Root, index: number, bytes: Uint8Array, buffer: Uint8Array): void =>
+    peers.sendChunk(peer, root, index, bytes, (sent) => {
+      if (sent) {
+        traffic.sentBytes += bytes.length
+        const work = works.get(root)
+        if (work !== undefined) {
+          work.sendBytes += bytes.length
+          work.changed = true
+        }
+      }
+      release(buffer)
+      advance({ _tag: "Served", peer, root, index, bytes: bytes.length })
+    })
 
   /** A chunk that the disk does not give now is offered again when it does. */
   const lookAgain = (root: Root, index: number): Effect.Effect<void> =>

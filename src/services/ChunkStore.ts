@@ -120,8 +120,16 @@ export class ChunkStore extends Context.Service<ChunkStore, {
     index: number,
     bytes: Uint8Array
   ) => Effect.Effect<{ readonly manifestComplete: boolean }, ChunkCorrupt | StoreError>
+  /**
+   * As {@link write}, at once, for a chunk of content: nothing of it goes through a fiber, which costs more than the disk.
+   * False where anything has to be waited for, decided or told, also if the chunk is not what was signed: then `write` is
+   * to be asked.
+   */
+  readonly writeNow: (root: Root, index: number, bytes: Uint8Array) => boolean
   /** The chunk's bytes, read into `buffer` (at least the chunk's size). Re-verified when its file may have changed. */
   readonly read: (root: Root, index: number, buffer: Uint8Array) => Effect.Effect<Uint8Array, ChunkLost>
+  /** As {@link read}, at once; `undefined` where that does not go: then `read` is to be asked. */
+  readonly readNow: (root: Root, index: number, buffer: Uint8Array) => Uint8Array | undefined
   /** The size of a chunk in bytes; 0 for a content chunk whose manifest is not known. */
   readonly chunkBytes: (root: Root, index: number) => number
   readonly opened: (root: Root) => Opened | undefined
@@ -336,6 +344,16 @@ const make = Effect.fnUntraced(function*(
       : holding.gate.shared(readHere(holding, index, buffer))
   }
 
+  const readNow = (root: Root, index: number, buffer: Uint8Array): Uint8Array | undefined => {
+    const holding = holdings.get(root)
+    if (holding === undefined || !holding.gate.isOpen() || holding.changed !== undefined || holding.forgotten) {
+      return undefined
+    }
+    if (!Bitfield.has(holding.have, index)) return undefined
+    const into = buffer.subarray(0, holding.chunkBytes(index))
+    return files.readNow(holding, index, into) ? into : undefined
+  }
+
   // ---- Writing -----------------------------------------------------------------------------------------------------
 
   /** Stores bytes that are verified. */
@@ -359,6 +377,23 @@ const make = Effect.fnUntraced(function*(
     )
     yield* marked(holding, bytes.length)
   })
+
+  /** Whether a chunk of content is wanted that nothing stands in the way of, and the journal will be written by itself. */
+  const isReadyFor = (holding: Holding, index: number, bytes: number): boolean =>
+    holding.loaded && holding.content !== undefined && holding.place._tag === "Staging" && holding.gate.isOpen() &&
+    !holding.forgotten && !holding.displaced && holding.hasRoom &&
+    index >= holding.manifestChunksCount && !Bitfield.has(holding.have, index) && !holding.storing.has(index) &&
+    holding.marking && holding.unmarkedBytes + bytes < Limits.unmarkedBytesMax
+
+  const writeNow = (root: Root, index: number, bytes: Uint8Array): boolean => {
+    const holding = holdings.get(root)
+    if (holding === undefined || !isReadyFor(holding, index, bytes.length)) return false
+    if (!files.putNow(holding, index, bytes)) return false
+    Bitfield.add(holding.have, index)
+    Bitfield.add(holding.verified, index)
+    holding.unmarkedBytes += bytes.length
+    return true
+  }
 
   const write = Effect.fnUntraced(function*(root: Root, index: number, bytes: Uint8Array) {
     const holding = holdings.get(root)
@@ -1015,7 +1050,9 @@ const make = Effect.fnUntraced(function*(
     importSource,
     open,
     write,
+    writeNow,
     read,
+    readNow,
     chunkBytes: (root, index) => holdings.get(root)?.chunkBytes(index) ?? 0,
     opened: (root) => {
       const holding = holdings.get(root)

@@ -68,6 +68,20 @@ export interface DiskFile {
   /** Everything written so far survives a power cut once this completes. */
   readonly sync: Effect.Effect<void, DiskError>
   readonly stat: Effect.Effect<Stat, DiskError>
+  /**
+   * The same by plain calls, for so many bytes, where that takes a moment and no other thing to wait for; `undefined` where
+   * it would hold up the program. Asked before each use.
+   */
+  readonly now: (bytes: number) => DiskFileNow | undefined
+}
+
+/** What can be done to an open file at once. Where one fails, {@link DiskFile} knows why. */
+export interface DiskFileNow {
+  /** Whether it has filled all of `buffer` from `position` on. */
+  readonly read: (buffer: Uint8Array, position: number) => boolean
+  /** Whether it has written all of `bytes` at `position`. */
+  readonly write: (bytes: Uint8Array, position: number) => boolean
+  readonly stat: () => Stat | undefined
 }
 
 export class Disk extends Context.Service<Disk, {

@@ -58,7 +58,7 @@ export interface Link {
   /** Puts an encoded frame into a lane. Ends the link as `slow` when the outbox is over its limit. */
   readonly post: (lane: Lane, frame: Uint8Array) => void
   /** See `PeerManager.sendChunk`. */
-  readonly sendChunk: (share: Root, index: number, bytes: Uint8Array) => Effect.Effect<boolean>
+  readonly sendChunk: (share: Root, index: number, bytes: Uint8Array, done: (sent: boolean) => void) => void
   /** Says goodbye and ends the link once that is written, or at once if that takes too long. Idempotent. */
   readonly end: (code: GoodbyeCode, detail: string) => void
   /** How it ended. */
@@ -285,13 +285,12 @@ export const make = Effect.fnUntraced(function*(
     })
   }
 
-  const sendChunk = (share: Root, index: number, bytes: Uint8Array): Effect.Effect<boolean> =>
-    Effect.callback<boolean>((resume) => {
-      if (ending) return resume(Effect.succeed(false))
-      bulkMs = nowMs()
-      chunks.push({ share, index, bytes, offset: 0, done: (sent) => resume(Effect.succeed(sent)) })
-      writeSoon()
-    }).pipe(Effect.uninterruptible)
+  const sendChunk: Link["sendChunk"] = (share, index, bytes, done) => {
+    if (ending) return done(false)
+    bulkMs = nowMs()
+    chunks.push({ share, index, bytes, offset: 0, done })
+    writeSoon()
+  }
 
   const end = (code: GoodbyeCode, detail: string): void => {
     if (ending) return

@@ -85,10 +85,16 @@ export class PeerManager extends Context.Service<PeerManager, {
   readonly overhead: (peer: PeerId, bytes: number) => void
   /**
    * Sends a chunk as data frames behind all waiting messages; messages that come meanwhile go between its frames.
-   * Completes when the last byte has been handed to the system (true) or the link has ended (false). `bytes` must not
-   * change until then. Chunks of one peer are sent one after another; `index` in the order of the calls.
+   * Says when the last byte has been handed to the system (true) or the link has ended (false), which may be at once.
+   * `bytes` must not change until then. Chunks of one peer are sent one after another; `index` in the order of the calls.
    */
-  readonly sendChunk: (peer: PeerId, share: Root, index: number, bytes: Uint8Array) => Effect.Effect<boolean>
+  readonly sendChunk: (
+    peer: PeerId,
+    share: Root,
+    index: number,
+    bytes: Uint8Array,
+    done: (sent: boolean) => void
+  ) => void
   /** Whether a chunk has come or gone over any link in the last moment. */
   readonly movesBulk: () => boolean
   /** Ends the link with a word for the log; with `poison`, `protocol` or `removed` the peer is not linked again in this session. */
@@ -537,8 +543,11 @@ const make = Effect.fnUntraced(function*(
       }),
     send: (peer, message, patient = false) => post(peer, patient ? "lazy" : laneOf(message), message),
     overhead: (peer, bytes) => live.get(peer)?.link.overhead(bytes),
-    sendChunk: (peer, share, index, bytes) =>
-      Effect.suspend(() => live.get(peer)?.link.sendChunk(share, index, bytes) ?? Effect.succeed(false)),
+    sendChunk: (peer, share, index, bytes, done) => {
+      const link = live.get(peer)?.link
+      if (link === undefined) return done(false)
+      link.sendChunk(share, index, bytes, done)
+    },
     movesBulk: () => {
       const sinceMs = nowMs() - bulkMomentMs
       for (const { link } of live.values()) if (link.bulkMs() > sinceMs) return true

@@ -295,7 +295,33 @@ export class DiskMemory {
   // ---- The service -------------------------------------------------------------------------------------------------
 
   #forProcess(process: number): Disk["Service"] {
-    /** One operation: never happens in a killed process, fails on demand, and lets other fibers have their turn. */
+    const dueFailure = (operation: Operation, path: string): Failure | undefined =>
+      this.#failures.find((failure) =>
+        failure.left > 0 && failure.operation === operation && path.includes(failure.path)
+      )
+
+    /** One operation: never happens in a killed process, and fails on demand. */
+    const attempt = <A>(operation: Operation, path: string, body: () => A, half: () => void): A | DiskError | Dead => {
+      if (process !== this.#process) return dead
+      this.onOperation(operation, path)
+      if (process !== this.#process) {
+        if (this.killsTear) half()
+        return dead
+      }
+      const failure = dueFailure(operation, path)
+      try {
+        if (failure !== undefined) {
+          failure.left--
+          raise(failure.reason, path)
+        }
+        return body()
+      } catch (cause) {
+        if (cause instanceof DiskError) return cause
+        throw cause
+      }
+    }
+
+    /** The same, letting other fibers have their turn. */
     const run = <A>(
       operation: Operation,
       path: string,
@@ -308,27 +334,24 @@ export class DiskMemory {
       }).pipe(
         Effect.andThen(Clock.currentTimeNanos),
         Effect.flatMap((now): Effect.Effect<A, DiskError> => {
-          if (process !== this.#process) return Effect.never
-          if (now > this.#clock) this.#clock = now
-          this.onOperation(operation, path)
-          if (process !== this.#process) {
-            if (this.killsTear) half()
-            return Effect.never
-          }
-          const failure = this.#failures.find((failure) =>
-            failure.left > 0 && failure.operation === operation && path.includes(failure.path)
-          )
-          try {
-            if (failure !== undefined) {
-              failure.left--
-              raise(failure.reason, path)
-            }
-            return Effect.succeed(body())
-          } catch (cause) {
-            return cause instanceof DiskError ? Effect.fail(cause) : Effect.die(cause)
-          }
+          if (process === this.#process && now > this.#clock) this.#clock = now
+          const result = attempt(operation, path, body, half)
+          if (result === dead) return Effect.never
+          return result instanceof DiskError ? Effect.fail(result) : Effect.succeed(result)
         })
       )
+
+    /** The same at once; what is to fail is left to {@link run}. */
+    const runNow = <A>(
+      operation: Operation,
+      path: string,
+      body: () => A,
+      half: () => void = () => {}
+    ): A | undefined => {
+      if (dueFailure(operation, path) !== undefined) return undefined
+      const result = attempt(operation, path, body, half)
+      return result === dead || result instanceof DiskError ? undefined : result
+    }
 
     const fileOf = (path: string, node: FileNode): DiskFile => ({
       path,
@@ -347,7 +370,24 @@ export class DiskMemory {
         ),
       truncate: (sizeBytes) => run("write", path, () => this.#truncate(path, node, sizeBytes)),
       sync: run("sync", path, () => markSynced(node)),
-      stat: run("stat", path, () => this.#stat(node))
+      stat: run("stat", path, () => this.#stat(node)),
+      now: () => {
+        if (this.operationMs() > 0) return undefined
+        return {
+          read: (buffer, position) =>
+            runNow("read", path, () => {
+              const run = content(node).subarray(position, position + buffer.length)
+              buffer.set(run)
+              return run.length
+            }) === buffer.length,
+          write: (bytes, position) =>
+            runNow("write", path, () => {
+              this.#write(path, node, bytes, position)
+              return true
+            }, () => this.#write(path, node, halfOf(bytes), position)) === true,
+          stat: () => runNow("stat", path, () => this.#stat(node))
+        }
+      }
     })
 
     const entryOf = ([name, node]: [string, Node]): DirectoryEntry => ({
@@ -447,6 +487,10 @@ export class DiskMemory {
     })
   }
 }
+
+/** What comes of an operation of a process that has been killed. */
+const dead = Symbol("dead")
+type Dead = typeof dead
 
 const raise = (reason: DiskReason, path: string): never => {
   throw new DiskError({ reason, path, detail: `${reason} (memory)` })

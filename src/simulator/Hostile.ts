@@ -136,9 +136,9 @@ export const run = Effect.fnUntraced(function*(
     if (share === undefined) return
     switch (role) {
       case "poison": {
-        const sent = yield* link.sendChunk(root, index, noise(chunkBytes(share, index)))
-        if (sent) victim.chunks++
-        return
+        return link.sendChunk(root, index, noise(chunkBytes(share, index)), (sent) => {
+          if (sent) victim.chunks++
+        })
       }
       case "lie":
         return link.post("swarm", Frame.encodeControl({ _tag: "Reject", share: root, index }))

@@ -211,6 +211,81 @@ describe("ChunkStore", () => {
     { arbitrary: { runs: 100 } }
   )
 
+  it.effect("stores and serves at once what nothing stands in the way of, and only what was signed", () =>
+    Effect.gen(function*() {
+      const made = makeShare("lab", lab())
+      const { chunks, share: { manifest: { hashes: { length: first } }, root } } = made
+      const memory = new DiskMemory()
+      const operations: Array<string> = []
+      memory.onOperation = (operation) => void operations.push(operation)
+      yield* withStore(memory, student, (store) =>
+        Effect.gen(function*() {
+          const put = (index: number, bytes = chunks[index]!) => store.writeNow(root, index, bytes)
+          assert.isFalse(put(0), "the share is not open")
+          yield* store.open(made.share)
+          for (let index = 0; index < first; index++) {
+            assert.isFalse(put(index), "a manifest")
+            yield* store.write(root, index, chunks[index]!)
+          }
+          assert.isFalse(put(first), "nobody knows yet whether there is room")
+          yield* store.write(root, first, chunks[first]!)
+          operations.length = 0
+          const spoilt = chunks[first + 1]!.map((byte, i) => i === 9 ? byte ^ 1 : byte)
+          assert.isFalse(put(first + 1, spoilt))
+          assert.isFalse(put(first + 1, chunks[first + 1]!.subarray(1)))
+          assert.deepStrictEqual(operations, [])
+          assert.isTrue(put(first + 1))
+          assert.deepStrictEqual(operations, ["write"])
+          assert.isFalse(put(first + 1), "it is here")
+          const buffer = new Uint8Array(2_048)
+          assert.deepStrictEqual(store.readNow(root, first + 1, buffer), chunks[first + 1])
+          assert.isUndefined(store.readNow(root, first + 2, buffer), "it is not here")
+          assert.isFalse(put(chunks.length - 1), "a pack is many files")
+
+          memory.failNext("write", 1, "full")
+          assert.isFalse(put(first + 2))
+          assert.strictEqual((yield* Effect.flip(store.write(root, first + 2, chunks[first + 2]!)))._tag, "StoreError")
+          yield* store.write(root, first + 2, chunks[first + 2]!)
+          memory.operationMs = () => 1
+          assert.isFalse(put(first + 3), "the disk is slow")
+          assert.isUndefined(store.readNow(root, first + 1, buffer), "the disk is slow")
+          memory.operationMs = () => 0
+          yield* TestClock.adjust(Limits.unmarkedMs)
+          assert.isFalse(put(first + 3), "the journal is to be written in a while")
+        }))
+      // Nothing that was stored at once is lost when the program ends.
+      yield* withStore(memory, student, (store) =>
+        Effect.gen(function*() {
+          const { have } = yield* store.open(made.share)
+          assert.isTrue(Bitfield.has(have, first + 1))
+          yield* published(store, made)
+          const buffer = new Uint8Array(2_048)
+          assert.deepStrictEqual(yield* store.read(root, first, buffer), chunks[first])
+          assert.deepStrictEqual(store.readNow(root, first, buffer), chunks[first])
+          memory.put("/home/downloads/lab/data/large.bin", noise(5_000, 77))
+          assert.isUndefined(store.readNow(root, first, buffer), "a person has changed it")
+        }))
+    }))
+
+  it.effect("stores at once until unmarkedBytesMax are to be written down", () =>
+    Effect.gen(function*() {
+      const chunkSizeBytes = Limits.unmarkedBytesMax / 4
+      const made = makeShare("x", new Map([["", noise(6 * chunkSizeBytes, 1)]]), { chunkSizeBytes })
+      const { chunks, share: { root } } = made
+      yield* withStore(new DiskMemory(), student, (store) =>
+        Effect.gen(function*() {
+          yield* store.open(made.share)
+          yield* store.write(root, 0, chunks[0]!)
+          yield* TestClock.adjust(Limits.unmarkedMs)
+          yield* store.write(root, 1, chunks[1]!)
+          assert.isTrue(store.writeNow(root, 2, chunks[2]!))
+          assert.isTrue(store.writeNow(root, 3, chunks[3]!))
+          assert.isFalse(store.writeNow(root, 4, chunks[4]!))
+          yield* store.write(root, 4, chunks[4]!)
+          assert.isTrue(store.writeNow(root, 5, chunks[5]!))
+        }))
+    }))
+
   it.effect("keeps what was marked when it is killed, and everything when it is closed", () =>
     Effect.gen(function*() {
       const made = makeShare("lab", new Map([["x", noise(20_000, 1)]]))

@@ -3,8 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
 import * as NodeFs from "node:fs"
 import * as NodeOs from "node:os"
-import { Disk, DiskError } from "../../src/services/Disk.ts"
+import { Disk, DiskError, type DiskFile, type DiskFileNow } from "../../src/services/Disk.ts"
 import { layerNode, reasonOf } from "../../src/services/node/DiskNode.ts"
+import { patientCallsMax } from "../../src/services/node/Patience.ts"
 import { DiskMemory } from "../../src/simulator/DiskMemory.ts"
 import { tempFolder } from "../support/TempFolder.ts"
 
@@ -18,6 +19,17 @@ const write = Effect.fnUntraced(function*(path: string, content: string) {
   const disk = yield* Disk
   yield* Effect.scoped(Effect.flatMap(disk.open(path, "write"), (file) => file.write(bytes(content), 0)))
 })
+
+/** Also where the machine was so busy that the disk seemed slow a while ago. */
+const atOnce = (file: DiskFile, length: number): DiskFileNow | undefined => {
+  for (let i = 0; i < 2 * patientCallsMax; i++) {
+    const now = file.now(length)
+    if (now !== undefined) return now
+  }
+  return undefined
+}
+
+const overNode = "Disk over node:fs"
 
 const contract = (
   name: string,
@@ -53,6 +65,25 @@ const contract = (
           assert.strictEqual(yield* file.read(found, 3), length)
           assert.deepStrictEqual(found, there)
         }
+      })))
+
+    it.effect("does at once what goes at once, and leaves to the patient way why it does not", () =>
+      provided(Effect.fnUntraced(function*(folder) {
+        const disk = yield* Disk
+        const file = yield* disk.open(`${folder}/a`, "create")
+        const there = Uint8Array.from({ length: 5_000 }, (_, i) => i * 7)
+        const now = atOnce(file, there.length)!
+        assert.isTrue(now.write(there, 3))
+        const found = new Uint8Array(5_000)
+        assert.isTrue(now.read(found, 3))
+        assert.deepStrictEqual(found, there)
+        assert.isFalse(now.read(found, 4), "the file ends before")
+        assert.deepStrictEqual(now.stat(), yield* file.stat)
+        assert.strictEqual(now.stat()?.sizeBytes, 5_003)
+        if (name !== overNode) return
+        assert.isDefined(atOnce(file, 256 * 1024))
+        assert.isUndefined(atOnce(file, 256 * 1024 + 1))
+        assert.isFalse(atOnce(yield* disk.open(`${folder}/a`, "read"), 1)!.write(there, 0))
       })))
 
     it.effect("creates only what is not there and reads only what is", () =>
@@ -164,7 +195,7 @@ const contract = (
 const onNode = <A, E>(body: (folder: string) => Effect.Effect<A, E, Disk | Scope.Scope>) =>
   Effect.flatMap(tempFolder, body).pipe(Effect.scoped, Effect.provide(layerNode))
 
-contract("Disk over node:fs", onNode)
+contract(overNode, onNode)
 
 contract("Disk in memory", (body) =>
   Effect.suspend(() => {

@@ -125,7 +125,7 @@ describe("PeerManager", () => {
         const place = new Uint8Array(200_000)
         yield* a!.peers.setDataSink((_, data, length) => place.subarray(data.offset, data.offset + length))
         const chunk = Uint8Array.from({ length: 200_000 }, (_, i) => i * 7)
-        yield* Effect.forkChild(b!.peers.sendChunk(to, share, 3, chunk))
+        b!.peers.sendChunk(to, share, 3, chunk, () => {})
         for (let i = 0; i < 5; i++) {
           b!.peers.send(to, { _tag: "Have", share, indexes: [i as never] })
         }
@@ -166,7 +166,7 @@ describe("PeerManager", () => {
         assert.deepStrictEqual(move(), [false, false])
         const place = new Uint8Array(1_000)
         yield* a!.peers.setDataSink(() => place)
-        yield* Effect.forkChild(b!.peers.sendChunk(a!.context.peer, b!.context.root as never, 3, new Uint8Array(1_000)))
+        b!.peers.sendChunk(a!.context.peer, b!.context.root as never, 3, new Uint8Array(1_000), () => {})
         yield* TestClock.adjust("500 millis")
         assert.deepStrictEqual(move(), [true, true])
         yield* TestClock.adjust("1 second")

@@ -91,7 +91,7 @@ export class VirtualPeers {
         setDataSink: () => Effect.void,
         send: (to, message) => this.#send(peer, to, message),
         overhead: () => {},
-        sendChunk: () => Effect.succeed(false),
+        sendChunk: (_to, _share, _index, _bytes, done) => done(false),
         movesBulk: () => false,
         disconnect: (other, code, detail) =>
           Effect.suspend(() => {

@@ -19,6 +19,7 @@ import {
   Disk,
   DiskError,
   type DiskFile,
+  type DiskFileNow,
   type DiskReason,
   placeholder,
   type Stat
@@ -183,16 +184,19 @@ const readAllSync = (descriptor: number, into: Uint8Array, position: number): nu
   return filled
 }
 
-const writeAllSync = (descriptor: number, bytes: Uint8Array, position: number): undefined => {
-  for (let written = 0; written < bytes.length;) {
+/** Gives how many bytes that were: all of them. */
+const writeAllSync = (descriptor: number, bytes: Uint8Array, position: number): number => {
+  let written = 0
+  while (written < bytes.length) {
     written += NodeFs.writeSync(descriptor, bytes, written, bytes.length - written, position + written)
   }
-  return undefined
+  return written
 }
 
 /** A run of bytes of a chunk that is read or written at once: to the system's cache and back, that takes less than a millisecond. */
 const promptBytesMax = 256 * 1024
 const runsPatience = new Patience(5)
+const mayBePrompt = (bytes: number): boolean => bytes <= promptBytesMax && !runsPatience.isNeeded()
 
 /** Does `sync` if it is short and the disk is not slow, else `patient`, which is the same asynchronously. */
 const promptly = <A>(
@@ -202,7 +206,7 @@ const promptly = <A>(
   patient: Effect.Effect<A, DiskError>
 ): Effect.Effect<A, DiskError> =>
   Effect.suspend(() => {
-    if (bytes > promptBytesMax || runsPatience.isNeeded()) return patient
+    if (!mayBePrompt(bytes)) return patient
     const before = performance.now()
     const result = attempt(path, sync)
     runsPatience.took(performance.now() - before)
@@ -236,6 +240,20 @@ const patiently = <A>(effect: Effect.Effect<A, DiskError>): Effect.Effect<A, Dis
 const rename = (from: string, to: string) =>
   patiently(call<void>(to, (done) => NodeFs.rename(from, to, (error) => done(error ?? null))))
 
+/** The result of a synchronous call on a file, `undefined` if it fails. It says how quick the disk is. */
+const timed = <A>(path: string, body: () => A): A | undefined => {
+  const before = performance.now()
+  const result = attempt(path, body)
+  runsPatience.took(performance.now() - before)
+  return result instanceof DiskError ? undefined : result
+}
+
+const fileNow = (path: string, descriptor: number): DiskFileNow => ({
+  read: (buffer, position) => timed(path, () => readAllSync(descriptor, buffer, position)) === buffer.length,
+  write: (bytes, position) => timed(path, () => writeAllSync(descriptor, bytes, position)) === bytes.length,
+  stat: () => timed(path, () => toStat(NodeFs.fstatSync(descriptor, { bigint: true })))
+})
+
 const fileOf = (path: string, descriptor: number): DiskFile => ({
   path,
   read: (buffer, position) =>
@@ -249,13 +267,14 @@ const fileOf = (path: string, descriptor: number): DiskFile => ({
     promptly(
       path,
       bytes.length,
-      () => writeAllSync(descriptor, bytes, position),
+      () => void writeAllSync(descriptor, bytes, position),
       writeAll(path, descriptor, bytes, position)
     ),
   truncate: (sizeBytes) =>
     call<void>(path, (done) => NodeFs.ftruncate(descriptor, sizeBytes, (error) => done(error ?? null))),
   sync: syncDescriptor(path, descriptor),
-  stat: statDescriptor(path, descriptor)
+  stat: statDescriptor(path, descriptor),
+  now: (bytes) => mayBePrompt(bytes) ? fileNow(path, descriptor) : undefined
 })
 
 // ---- Thousands of small files --------------------------------------------------------------------------------------
@@ -322,7 +341,7 @@ const writeFiles = (
     (index) => {
       const { bytes, path } = files[index]!
       const result = attempt(path, () =>
-        withDescriptorSync(path, "replace", mode, (descriptor) => writeAllSync(descriptor, bytes, 0)))
+        withDescriptorSync(path, "replace", mode, (descriptor) => void writeAllSync(descriptor, bytes, 0)))
       return result
     },
     (index) => {

@@ -53,21 +53,10 @@ export const make = (disk: Disk["Service"], crypto: Crypto["Service"], handles: 
 
   /** Fills `into` with a chunk's bytes as they are on disk, whatever they are. */
   const readChunk = (holding: Holding, index: number, into: Uint8Array): Effect.Effect<void, DiskError> => {
-    if (index < holding.manifestChunksCount) {
-      const position = index * holding.share.manifest.chunkSizeBytes
-      return handles.use(holding.manifestPath, "read", (file) => readExactly(file, into, position))
-    }
-    const content = holding.content!
+    const run = holding.runOf(index)
+    if (run !== undefined) return handles.use(run.path, "read", (file) => readExactly(file, into, run.position))
     const chunk = index - holding.manifestChunksCount
-    if (chunk < content.layout.ownChunksCount) {
-      const [{ file, offset }] = Manifest.extents(content.layout, chunk) as [Manifest.Extent]
-      return handles.use(holding.filePath(content, file), "read", (open) => readExactly(open, into, offset))
-    }
-    if (holding.place._tag !== "Source") {
-      const position = content.layout.packStart[chunk - content.layout.ownChunksCount]!
-      return handles.use(holding.packsPath, "read", (file) => readExactly(file, into, position))
-    }
-    const read = smallFiles(holding, content, chunk, into).map(({ bytes, path }) => ({ path, into: bytes }))
+    const read = smallFiles(holding, holding.content!, chunk, into).map(({ bytes, path }) => ({ path, into: bytes }))
     return Effect.flatMap(disk.readFiles(read), (results) => {
       const error = results.find((result) => result instanceof DiskError)
       return error === undefined ? Effect.void : Effect.fail(error)
@@ -84,18 +73,17 @@ export const make = (disk: Disk["Service"], crypto: Crypto["Service"], handles: 
       if (Bitfield.has(holding.verified, index) && !isGathered) return true
       return verify(holding, index, into)
     }
-    const content = holding.content!
-    const [{ offset }] = Manifest.extents(content.layout, index - holding.manifestChunksCount) as [Manifest.Extent]
-    return yield* handles.use(holding.filePath(content, file), "read", (open) =>
+    const { path, position } = holding.runOf(index)!
+    return yield* handles.use(path, "read", (open) =>
       Effect.gen(function*() {
         if (Bitfield.has(holding.verified, index)) {
-          yield* readExactly(open, into, offset)
+          yield* readExactly(open, into, position)
           // Looked at after the reading: what was unchanged then was so during it.
           if (isUnchanged(yield* open.stat, holding.stamps.get(file))) return true
         }
         // Looked at before the reading: a change during it makes the next look differ.
         const before = yield* open.stat
-        yield* readExactly(open, into, offset)
+        yield* readExactly(open, into, position)
         if (!isUnchanged(before, holding.stamps.get(file))) {
           holding.distrust(file)
           holding.stamps.set(file, before)
@@ -103,6 +91,20 @@ export const make = (disk: Disk["Service"], crypto: Crypto["Service"], handles: 
         return verify(holding, index, into)
       }))
   })
+
+  /**
+   * As {@link readVerified}, at once, of what was verified before. False where anything has to be waited for, or is not as
+   * it should be.
+   */
+  const readNow = (holding: Holding, index: number, into: Uint8Array): boolean => {
+    const run = Bitfield.has(holding.verified, index) ? holding.runOf(index) : undefined
+    const now = run === undefined ? undefined : handles.now(run.path, "read")?.now(into.length)
+    if (run === undefined || now === undefined || !now.read(into, run.position)) return false
+    const file = holding.place._tag === "Staging" ? undefined : holding.ownFile(index)
+    if (file === undefined) return true
+    const stat = now.stat()
+    return stat !== undefined && isUnchanged(stat, holding.stamps.get(file))
+  }
 
   const verify = (holding: Holding, index: number, bytes: Uint8Array): boolean => {
     if (!isChunk(holding, index, bytes)) return false
@@ -118,22 +120,20 @@ export const make = (disk: Disk["Service"], crypto: Crypto["Service"], handles: 
 
   /** Puts a chunk's bytes where they belong. A pack goes to `packs` first: its small files can be made again from there. */
   const put = Effect.fnUntraced(function*(holding: Holding, index: number, bytes: Uint8Array) {
-    if (index < holding.manifestChunksCount) {
-      const position = index * holding.share.manifest.chunkSizeBytes
-      return yield* handles.use(holding.manifestPath, "write", (file) => file.write(bytes, position))
+    const { path, position } = holding.runOf(index)!
+    if (holding.ownFile(index) !== undefined) yield* makeFolder(holding, parentOf(path))
+    yield* handles.use(path, "write", (file) => file.write(bytes, position))
+    if (holding.isPack(index)) {
+      yield* putSmallFiles(holding, smallFiles(holding, holding.content!, index - holding.manifestChunksCount, bytes))
     }
-    const content = holding.content!
-    const chunk = index - holding.manifestChunksCount
-    if (chunk < content.layout.ownChunksCount) {
-      const [{ file, offset }] = Manifest.extents(content.layout, chunk) as [Manifest.Extent]
-      const path = holding.filePath(content, file)
-      yield* makeFolder(holding, parentOf(path))
-      return yield* handles.use(path, "write", (open) => open.write(bytes, offset))
-    }
-    const position = content.layout.packStart[chunk - content.layout.ownChunksCount]!
-    yield* handles.use(holding.packsPath, "write", (file) => file.write(bytes, position))
-    yield* putSmallFiles(holding, smallFiles(holding, content, chunk, bytes))
   })
+
+  /** Verifies a chunk of content and puts it where it belongs, at once. False where that does not go. */
+  const putNow = (holding: Holding, index: number, bytes: Uint8Array): boolean => {
+    const run = holding.isPack(index) ? undefined : holding.runOf(index)
+    const now = run === undefined ? undefined : handles.now(run.path, "write")?.now(bytes.length)
+    return run !== undefined && now !== undefined && isChunk(holding, index, bytes) && now.write(bytes, run.position)
+  }
 
   const putSmallFiles = Effect.fnUntraced(function*(
     holding: Holding,
@@ -170,5 +170,5 @@ export const make = (disk: Disk["Service"], crypto: Crypto["Service"], handles: 
     }
   })
 
-  return { isChunk, verify, readChunk, readVerified, put, putSmallFiles, differing, putEmpty }
+  return { isChunk, verify, readChunk, readVerified, readNow, put, putNow, putSmallFiles, differing, putEmpty }
 }

@@ -7,6 +7,8 @@
 import { Effect, Latch, Semaphore } from "effect"
 
 export interface Gate {
+  /** Whether `shared` would not wait: what is over in one turn may be done without it. */
+  readonly isOpen: () => boolean
   readonly shared: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Never inside `shared` of the same gate. */
   readonly alone: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -41,6 +43,7 @@ export const makeUnsafe = (): Gate => {
   })
 
   return {
+    isOpen: () => !closed,
     shared: (effect) => Effect.acquireUseRelease(enter, () => effect, () => leave),
     alone: (effect) =>
       oneAlone.withPermits(1)(

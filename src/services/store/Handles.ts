@@ -18,6 +18,8 @@ export interface Handles {
     how: "read" | "write",
     body: (file: DiskFile) => Effect.Effect<A, E>
   ) => Effect.Effect<A, E | DiskError>
+  /** The file if it is open, for what is over in one turn. */
+  readonly now: (path: string, how: "read" | "write") => DiskFile | undefined
   /** Closes a path's file and those below it: now, or when their last user is done. */
   readonly close: (path: string) => Effect.Effect<void>
 }
@@ -48,12 +50,17 @@ export const make = Effect.fnUntraced(function*(disk: Disk["Service"], max: numb
     if (handle === undefined || (how === "write" && handle.how === "read")) return undefined
     open.delete(path)
     open.set(path, handle)
-    handle.users++
+    return handle
+  }
+
+  const lent = (path: string, how: "read" | "write"): Handle | undefined => {
+    const handle = found(path, how)
+    if (handle !== undefined) handle.users++
     return handle
   }
 
   const acquire = Effect.fnUntraced(function*(path: string, how: "read" | "write") {
-    const known = found(path, how)
+    const known = lent(path, how)
     if (known !== undefined) return known
     const scope = yield* Scope.make()
     const file = yield* disk.open(path, how, 0o666).pipe(
@@ -61,7 +68,7 @@ export const make = Effect.fnUntraced(function*(disk: Disk["Service"], max: numb
       Effect.onError(() => Scope.close(scope, Exit.void))
     )
     // Somebody else may have opened it meanwhile.
-    const other = found(path, how)
+    const other = lent(path, how)
     if (other !== undefined) {
       yield* Scope.close(scope, Exit.void)
       return other
@@ -82,6 +89,7 @@ export const make = Effect.fnUntraced(function*(disk: Disk["Service"], max: numb
   const handles: Handles = {
     use: (path, how, body) =>
       Effect.acquireUseRelease(acquire(path, how), (handle) => body(handle.file), (handle) => release(handle)),
+    now: (path, how) => found(path, how)?.file,
     close: Effect.fnUntraced(function*(path) {
       for (const [name, handle] of open) {
         if (name === path || name.startsWith(`${path}/`)) yield* drop(name, handle)

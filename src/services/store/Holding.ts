@@ -126,6 +126,26 @@ export class Holding {
     return this.content.layout.firstOfChunk[chunk]!
   }
 
+  /** Whether a chunk is many small files. */
+  isPack(index: number): boolean {
+    return this.content !== undefined && index - this.manifestChunksCount >= this.content.layout.ownChunksCount
+  }
+
+  /** Where a chunk is in one piece: nowhere if it is a pack of a source. */
+  runOf(index: number): { readonly path: string; readonly position: number } | undefined {
+    if (index < this.manifestChunksCount) {
+      return { path: this.manifestPath, position: index * this.share.manifest.chunkSizeBytes }
+    }
+    const content = this.content!
+    const chunk = index - this.manifestChunksCount
+    if (!this.isPack(index)) {
+      const [{ file, offset }] = Manifest.extents(content.layout, chunk) as [Manifest.Extent]
+      return { path: this.filePath(content, file), position: offset }
+    }
+    if (this.place._tag === "Source") return undefined
+    return { path: this.packsPath, position: content.layout.packStart[chunk - content.layout.ownChunksCount]! }
+  }
+
   /** Chunks of a file that are trusted because it has not changed: not any more. */
   distrust(file: number): void {
     const [from, to] = Manifest.chunksOfFile(this.content!.layout, file)

@@ -19,6 +19,7 @@ describe("Gate", () => {
           if (alone) inside.alone++
           else inside.many++
           for (let i = 0; i < turns; i++) {
+            if (alone) assert.isFalse(gate.isOpen())
             assert.isTrue(alone ? inside.alone === 1 && inside.many === 0 : inside.alone === 0)
             yield* Effect.yieldNow
           }
@@ -32,6 +33,7 @@ describe("Gate", () => {
           { concurrency: "unbounded", discard: true }
         )
         assert.strictEqual(inside.done, visitors.length)
+        assert.isTrue(gate.isOpen())
       })
   )
 
