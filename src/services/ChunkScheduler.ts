@@ -60,6 +60,8 @@ export class ChunkScheduler extends Context.Service<ChunkScheduler, {
 /** How often the machine looks at the time at least: while any share is incomplete or moving, and while none is. */
 const tickBusyMs = 100
 const tickIdleMs = 1_000
+/** How long a message that may wait does so for company: a write of its own costs both sides more than what it says is worth. */
+const patientMs = 50
 /** How often progress is said, and over which time a rate is averaged. */
 const progressIntervalMs = 500
 /** A paused share is tried again after this, then after twice as long each time, up to the second figure. */
@@ -128,10 +130,6 @@ const make = Effect.fnUntraced(function*() {
 
   // ---- the machine -------------------------------------------------------------------------------------------------
 
-  /** When the next tick comes unless `wake` brings it forward. */
-  let tickAtMs = 0
-  const wake = yield* Queue.sliding<void>(1)
-
   /** Runs in the background until it is done or the scope closes. */
   const fork = yield* FiberSet.makeRuntime()
 
@@ -146,13 +144,16 @@ const make = Effect.fnUntraced(function*() {
     } finally {
       inputs.length = 0
     }
-    if (Swarm.wakeAtMs(swarm) < tickAtMs) Queue.offerUnsafe(wake, undefined)
+    tickBy(Math.min(Swarm.wakeAtMs(swarm), patientUntilMs))
   }
 
+  /** When what waits for company goes by itself. */
+  let patientUntilMs = Infinity
   const perform = (output: Swarm.Output): void => {
     switch (output._tag) {
       case "Send":
         if (output.message._tag === "Request") expect(output.peer, output.message.share, output.message.index)
+        if (output.patient) patientUntilMs = Math.min(patientUntilMs, nowMs() + patientMs)
         return peers.send(output.peer, output.message, output.patient)
       case "Serve":
         return serve(output.peer, output.root, output.index)
@@ -341,6 +342,7 @@ const make = Effect.fnUntraced(function*() {
       completed: false
     }
     works.set(share.root, work)
+    tickBy(nowMs() + tickBusyMs)
     yield* begin(work)
   })
 
@@ -412,6 +414,7 @@ const make = Effect.fnUntraced(function*() {
   /** Tries a paused share again from what is on disk now. */
   const retry = Effect.fnUntraced(function*(work: Work, before: StoreError) {
     const { root } = work.share
+    work.paused = { error: before, retryAtMs: Infinity }
     const opened = yield* Effect.result(store.open(work.share))
     if (opened._tag === "Failure") {
       waitBecauseOf(work, opened.failure)
@@ -485,23 +488,38 @@ const make = Effect.fnUntraced(function*() {
     return false
   }
 
-  const tick = Effect.gen(function*() {
-    const now = nowMs()
-    tickAtMs = Math.min(now + (isBusy() ? tickBusyMs : tickIdleMs), Swarm.wakeAtMs(swarm))
-    yield* Effect.timeoutOption(Queue.take(wake), Math.max(1, tickAtMs - now))
-    if (nowMs() < Swarm.wakeAtMs(swarm) && nowMs() < tickAtMs) return
-    advance({ _tag: "Tick" })
+  const keepHouse = Effect.gen(function*() {
     for (const work of works.values()) {
       if (work.paused !== undefined && nowMs() >= work.paused.retryAtMs) yield* retry(work, work.paused.error)
     }
     yield* sayProgress()
   })
 
+  let tickAtMs = Infinity
+  /** The next tick comes then at the latest. Whoever sleeps until a later one finds that it is not that one any more. */
+  const tickBy = (atMs: number): void => {
+    if (atMs >= tickAtMs) return
+    tickAtMs = atMs
+    const rest = Effect.sleep(Math.max(1, Math.ceil(atMs - nowMs())))
+    fork(Effect.andThen(rest, Effect.suspend(() => atMs === tickAtMs ? tick() : Effect.void)))
+  }
+
+  const tick = (): Effect.Effect<void> => {
+    tickAtMs = Infinity
+    if (nowMs() >= patientUntilMs) {
+      patientUntilMs = Infinity
+      peers.flush()
+    }
+    advance({ _tag: "Tick" })
+    tickBy(nowMs() + (isBusy() ? tickBusyMs : tickIdleMs))
+    return keepHouse
+  }
+
   yield* peers.setDataSink(placeFor)
   yield* Effect.forkScoped(Effect.forever(
     Effect.map(Queue.takeAll(peers.swarmEvents), (batch) => batch.forEach(onEvent))
   ))
-  yield* Effect.forkScoped(Effect.forever(tick))
+  tickBy(nowMs() + tickIdleMs)
 
   return ChunkScheduler.of({
     add,

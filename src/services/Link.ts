@@ -14,10 +14,7 @@ import { Data, type GoodbyeCode, Message } from "../protocol/Wire.ts"
 import type { DataSink } from "./PeerManager.ts"
 import type { Connection } from "./Transport.ts"
 
-/**
- * In this order they leave, and chunk data comes last. What is `lazy` goes along with whatever leaves next, or by itself
- * after `lazyMs`: a write of its own costs both sides more than what it says is worth.
- */
+/** In this order they leave, and chunk data comes last. What is `lazy` goes along with whatever leaves next, or by `flush`. */
 export type Lane = "link" | "log" | "swarm" | "lazy"
 
 export type Received =
@@ -57,6 +54,8 @@ export interface Link {
   readonly overhead: (bytes: number) => void
   /** Puts an encoded frame into a lane. Ends the link as `slow` when the outbox is over its limit. */
   readonly post: (lane: Lane, frame: Uint8Array) => void
+  /** Lets go what waits for company. */
+  readonly flush: () => void
   /** See `PeerManager.sendChunk`. */
   readonly sendChunk: (share: Root, index: number, bytes: Uint8Array, done: (sent: boolean) => void) => void
   /** Says goodbye and ends the link once that is written, or at once if that takes too long. Idempotent. */
@@ -70,9 +69,6 @@ export interface Link {
   /** For how long the system has not taken what was given to it last, in milliseconds; 0 if it has taken all. */
   readonly stuckMs: () => number
 }
-
-/** How long what is not urgent waits for company. */
-const lazyMs = 50
 
 /** How long a goodbye may take to leave. */
 const goodbyeTimeoutMs = 250
@@ -203,25 +199,20 @@ export const make = Effect.fnUntraced(function*(
   const chunks: Array<ChunkJob> = []
   let waitingBytes = 0
   let ending = false
-  /** When the oldest lazy frame has waited long enough. */
-  let lazyDueMs = Infinity
-  const lazyWaits = yield* Queue.sliding<void>(1)
+  /** Lazy frames go although nothing else does. */
+  let flushing = false
 
   const post = (lane: Lane, bytes: Uint8Array): void => {
     if (ending) return
     waitingBytes += bytes.length
     if (waitingBytes > Limits.outboxBytesMax) return end("slow", "the outbox is full")
     lanes[lane].push(bytes)
-    if (lane !== "lazy") return writeSoon()
-    if (lazyDueMs !== Infinity) return
-    lazyDueMs = nowMs() + lazyMs
-    Queue.offerUnsafe(lazyWaits, undefined)
+    if (lane !== "lazy") writeSoon()
   }
-  const lazyWaiting = Queue.take(lazyWaits).pipe(
-    Effect.andThen(Effect.suspend(() => Effect.sleep(lazyMs))),
-    Effect.andThen(Effect.sync(() => writeSoon())),
-    Effect.forever
-  )
+  const flush = (): void => {
+    flushing = lanes.lazy.length > 0
+    if (flushing) writeSoon()
+  }
 
   const take = (lane: Array<Uint8Array>, parts: Array<Uint8Array>, bytes: number): number => {
     let taken = 0
@@ -235,8 +226,8 @@ export const make = Effect.fnUntraced(function*(
     let bytes = take(lanes.link, parts, 0)
     bytes = take(lanes.log, parts, bytes)
     bytes = take(lanes.swarm, parts, bytes)
-    if (parts.length > 0 || chunks.length > 0 || nowMs() >= lazyDueMs) bytes = take(lanes.lazy, parts, bytes)
-    if (lanes.lazy.length === 0) lazyDueMs = Infinity
+    if (parts.length > 0 || chunks.length > 0 || flushing) bytes = take(lanes.lazy, parts, bytes)
+    flushing &&= lanes.lazy.length > 0
     waitingBytes -= bytes
   }
 
@@ -307,7 +298,6 @@ export const make = Effect.fnUntraced(function*(
   // ---- life --------------------------------------------------------------------------------------------------------
 
   yield* Effect.forkScoped(calming)
-  yield* Effect.forkScoped(lazyWaiting)
   const lost = (detail: string) => Effect.sync(() => finish({ code: "leaving", detail, here: false }))
   yield* connection.receive(onBytes).pipe(
     Effect.catchTag("ConnectionLost", (error) => lost(error.detail)),
@@ -348,6 +338,7 @@ export const make = Effect.fnUntraced(function*(
     },
     overhead,
     post,
+    flush,
     sendChunk,
     end,
     ended: Deferred.await(ended),

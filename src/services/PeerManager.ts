@@ -75,9 +75,11 @@ export class PeerManager extends Context.Service<PeerManager, {
   /**
    * Puts a message into the peer's outbox. Never waits and never fails: to a peer that is gone it is dropped, and a
    * peer whose outbox is over `Limits.outboxBytesMax` is disconnected (`slow`). Log messages overtake swarm messages, and
-   * what is `patient` waits a moment for company. A plain call: chunks are a matter of microseconds.
+   * what is `patient` waits for company until `flush`. A plain call: chunks are a matter of microseconds.
    */
   readonly send: (peer: PeerId, message: LogMessage | SwarmMessage, patient?: boolean) => void
+  /** Lets go on every link what waits for company. */
+  readonly flush: () => void
   /**
    * So many bytes of what this peer has sent brought nothing new. A peer that sends more of that than
    * `Limits.overheadBytesPerSecondMax` is not read until its average holds again.
@@ -541,6 +543,9 @@ const make = Effect.fnUntraced(function*(
       Effect.sync(() => {
         sink = given
       }),
+    flush: () => {
+      for (const { link } of live.values()) link.flush()
+    },
     send: (peer, message, patient = false) => post(peer, patient ? "lazy" : laneOf(message), message),
     overhead: (peer, bytes) => live.get(peer)?.link.overhead(bytes),
     sendChunk: (peer, share, index, bytes, done) => {

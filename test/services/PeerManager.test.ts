@@ -155,6 +155,36 @@ describe("PeerManager", () => {
       assert.strictEqual(network.connectionsCount, 0)
     }).pipe(onNetwork))
 
+  it.effect("keeps what is patient until something else leaves or it is let go", () =>
+    Effect.gen(function*() {
+      const network = yield* VirtualNetwork.make(lan)
+      yield* Effect.gen(function*() {
+        const [a, b] = yield* room(2, network)
+        yield* b!.peers.connect({ host: "10.0.0.0", port: 9_000 })
+        yield* TestClock.adjust("2 seconds")
+        const share = b!.context.root as never
+        const say = (index: number, patient: boolean) =>
+          b!.peers.send(a!.context.peer, { _tag: "Have", share, indexes: [index as never] }, patient)
+        const heard = TestClock.adjust("2 seconds").pipe(Effect.map(() =>
+          a!.swarm.flatMap((event): Array<number> =>
+            event._tag === "PeerMessage" && event.message._tag === "Have" ? [...event.message.indexes] : []
+          )
+        ))
+        say(1, true)
+        say(2, true)
+        assert.deepStrictEqual(yield* heard, [])
+        say(3, false)
+        assert.deepStrictEqual(yield* heard, [3, 1, 2])
+        say(4, true)
+        assert.deepStrictEqual(yield* heard, [3, 1, 2])
+        b!.peers.flush()
+        assert.deepStrictEqual(yield* heard, [3, 1, 2, 4])
+        b!.peers.flush()
+        say(5, true)
+        assert.deepStrictEqual(yield* heard, [3, 1, 2, 4], "that was for what waited then")
+      }).pipe(scopedInTime)
+    }).pipe(onNetwork))
+
   it.effect("says at both ends of a link that chunks move, until a second after the last", () =>
     Effect.gen(function*() {
       const network = yield* VirtualNetwork.make(lan)

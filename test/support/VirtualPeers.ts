@@ -90,6 +90,7 @@ export class VirtualPeers {
         swarmEvents: yield* Queue.bounded<SwarmEvent>(1),
         setDataSink: () => Effect.void,
         send: (to, message) => this.#send(peer, to, message),
+        flush: () => {},
         overhead: () => {},
         sendChunk: (_to, _share, _index, _bytes, done) => done(false),
         movesBulk: () => false,
