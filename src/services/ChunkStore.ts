@@ -4,7 +4,19 @@
  * A download lives in a hidden folder of the download folder until every chunk has been verified; then it appears under
  * its own name in one step. A source is read where it lies. Chunk indexes count the manifest's chunks first.
  */
-import { Clock, Context, Deferred, Duration, Effect, Layer, Result, Schema, type Scope, Semaphore } from "effect"
+import {
+  Clock,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  FiberSet,
+  Layer,
+  Result,
+  Schema,
+  type Scope,
+  Semaphore
+} from "effect"
 import * as Bitfield from "../protocol/Bitfield.ts"
 import { Share } from "../protocol/Entry.ts"
 import { Root } from "../protocol/Ids.ts"
@@ -224,6 +236,8 @@ const make = Effect.fnUntraced(function*(
   const disk = yield* Disk
   const crypto = yield* Crypto
   const scope = yield* Effect.scope
+  /** Runs in the background until it is done or the scope closes. */
+  const fork = yield* FiberSet.makeRuntime()
   const home = downloadFolder === undefined ? `${stateFolder}/shares` : `${downloadFolder}/.labfx`
   const folder = yield* Home.make(disk, home).pipe(Effect.mapError(folderError))
   const handles = yield* Handles.make(disk, Limits.openFilesMax)
@@ -280,16 +294,19 @@ const make = Effect.fnUntraced(function*(
   const marked = (holding: Holding, bytes: number): Effect.Effect<void> => {
     holding.unmarkedBytes += bytes
     if (holding.unmarkedBytes >= Limits.unmarkedBytesMax) return mark(holding)
-    if (holding.marking) return Effect.void
+    return Effect.sync(() => markSoon(holding))
+  }
+
+  const markSoon = (holding: Holding): void => {
+    if (holding.marking) return
     holding.marking = true
-    return Effect.sleep(Duration.millis(Limits.unmarkedMs)).pipe(
-      Effect.andThen(Effect.suspend(() => {
+    fork(Effect.andThen(
+      Effect.sleep(Duration.millis(Limits.unmarkedMs)),
+      Effect.suspend(() => {
         holding.marking = false
         return mark(holding)
-      })),
-      Effect.forkIn(scope),
-      Effect.asVoid
-    )
+      })
+    ))
   }
   yield* Effect.addFinalizer(() => Effect.forEach(holdings.values(), mark, { discard: true }))
 
@@ -378,12 +395,12 @@ const make = Effect.fnUntraced(function*(
     yield* marked(holding, bytes.length)
   })
 
-  /** Whether a chunk of content is wanted that nothing stands in the way of, and the journal will be written by itself. */
+  /** Whether a chunk of content is wanted that nothing stands in the way of, and the journal need not be written before. */
   const isReadyFor = (holding: Holding, index: number, bytes: number): boolean =>
     holding.loaded && holding.content !== undefined && holding.place._tag === "Staging" && holding.gate.isOpen() &&
     !holding.forgotten && !holding.displaced && holding.hasRoom &&
     index >= holding.manifestChunksCount && !Bitfield.has(holding.have, index) && !holding.storing.has(index) &&
-    holding.marking && holding.unmarkedBytes + bytes < Limits.unmarkedBytesMax
+    holding.unmarkedBytes + bytes < Limits.unmarkedBytesMax
 
   const writeNow = (root: Root, index: number, bytes: Uint8Array): boolean => {
     const holding = holdings.get(root)
@@ -392,6 +409,7 @@ const make = Effect.fnUntraced(function*(
     Bitfield.add(holding.have, index)
     Bitfield.add(holding.verified, index)
     holding.unmarkedBytes += bytes.length
+    markSoon(holding)
     return true
   }
 

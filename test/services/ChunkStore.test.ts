@@ -251,7 +251,12 @@ describe("ChunkStore", () => {
           assert.isUndefined(store.readNow(root, first + 1, buffer), "the disk is slow")
           memory.operationMs = () => 0
           yield* TestClock.adjust(Limits.unmarkedMs)
-          assert.isFalse(put(first + 3), "the journal is to be written in a while")
+          operations.length = 0
+          assert.isTrue(put(first + 3))
+          yield* TestClock.adjust(Limits.unmarkedMs - 1)
+          assert.deepStrictEqual(operations, ["write"])
+          yield* TestClock.adjust(1)
+          assert.deepStrictEqual(operations, ["write", "stat", "write"], "the journal is written by itself")
         }))
       // Nothing that was stored at once is lost when the program ends.
       yield* withStore(memory, student, (store) =>

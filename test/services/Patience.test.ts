@@ -29,6 +29,24 @@ describe("Patience", () => {
     assert.strictEqual(callsUntilNext(patience), patientCallsMax)
   })
 
+  it("takes single slow calls for a busy processor where that is asked for, and a disk that is known to be slow at once", () => {
+    const patience = new Patience(5, 3)
+    const slow = (calls: number) => {
+      for (let i = 0; i < calls; i++) patience.took(6)
+    }
+    slow(2)
+    patience.took(1)
+    slow(2)
+    assert.isFalse(patience.isNeeded())
+    slow(1)
+    assert.strictEqual(callsUntilNext(patience), patientCallsMin)
+    slow(1)
+    assert.strictEqual(callsUntilNext(patience), 2 * patientCallsMin)
+    patience.took(1)
+    slow(2)
+    assert.isFalse(patience.isNeeded())
+  })
+
   it("begins anew after a quick call", () => {
     const patience = new Patience(5)
     patience.took(6)

@@ -195,7 +195,7 @@ const writeAllSync = (descriptor: number, bytes: Uint8Array, position: number): 
 
 /** A run of bytes of a chunk that is read or written at once: to the system's cache and back, that takes less than a millisecond. */
 const promptBytesMax = 256 * 1024
-const runsPatience = new Patience(5)
+const runsPatience = new Patience(5, 3)
 const mayBePrompt = (bytes: number): boolean => bytes <= promptBytesMax && !runsPatience.isNeeded()
 
 /** Does `sync` if it is short and the disk is not slow, else `patient`, which is the same asynchronously. */

@@ -5,17 +5,20 @@ export const patientCallsMin = 32
 export const patientCallsMax = 2_048
 
 /**
- * Whether the next call may be synchronous. One that takes longer than `slowMs` waits for the disk, and not only for its
- * turn on a busy processor: then a number of calls are asynchronous before a synchronous one tries again, twice as many
- * each time that this one is slow too.
+ * Whether the next call may be synchronous. One that takes longer than `slowMs` waits for the disk or for its turn on a busy
+ * processor; `inARow` of them wait for the disk. Then a number of calls are asynchronous before a synchronous one tries
+ * again, twice as many each time that this one is slow too.
  */
 export class Patience {
   readonly #slowMs: number
+  readonly #inARow: number
+  #slowCalls = 0
   #callsLeft = 0
   #callsNext = patientCallsMin
 
-  constructor(slowMs: number) {
+  constructor(slowMs: number, inARow = 1) {
     this.#slowMs = slowMs
+    this.#inARow = inARow
   }
 
   /** Asked once for each call. */
@@ -38,6 +41,9 @@ export class Patience {
 
   /** A synchronous call has taken so long. */
   took(ms: number): void {
-    this.note(this.isSlow(ms))
+    const isSlow = this.isSlow(ms)
+    this.#slowCalls = isSlow ? this.#slowCalls + 1 : 0
+    const isKnown = this.#callsNext > patientCallsMin
+    if (!isSlow || isKnown || this.#slowCalls >= this.#inARow) this.note(isSlow)
   }
 }
