@@ -587,6 +587,62 @@ describe("Swarm, serving", () => {
     assert.deepStrictEqual(startedAfter(KiB), [b])
   })
 
+  it("starts at twice the rate for the first second and until ten acknowledgements are known, then a little faster", () => {
+    /** How long the second of two chunks waits after so many uploads, one after another, of so many milliseconds each. */
+    const waitAfter = (uploads: number, ms: number): number => {
+      const device = new Device()
+      device.open({ have: upTo(41) })
+      device.up(a)
+      for (const index of upTo(uploads)) {
+        device.request(a, index)
+        device.step({ _tag: "Served", peer: a, root: bulk, index, bytes: 64 * KiB })
+        device.nowMs += ms
+        device.have(a, index)
+      }
+      const from = device.nowMs
+      assert.lengthOf(served(device.request(a, 30)), 1)
+      device.request(a, 31)
+      while (device.nowMs < from + 1_000) if (served(device.tick(1)).length > 0) return device.nowMs - from
+      return Infinity
+    }
+    // Each starts when the one before it is expected to have left in 15 ms.
+    const firstMs = (ms: number) => Math.ceil(ms / 2 - 15)
+    const laterMs = (ms: number) => Math.ceil(ms / 1.1 - 15)
+    assert.strictEqual(waitAfter(1, 100), firstMs(100))
+    assert.strictEqual(waitAfter(9, 100), firstMs(100))
+    assert.strictEqual(waitAfter(10, 100), laterMs(100))
+    assert.strictEqual(waitAfter(9, 200), firstMs(200), "nine are too few")
+    assert.strictEqual(waitAfter(12, 80), firstMs(80), "the first second is not over")
+    assert.strictEqual(waitAfter(13, 80), laterMs(80))
+  })
+
+  it.each([{ chunkMs: 10, most: 24 }, { chunkMs: 1, most: 51 }])(
+    "has 24 chunks under way at most, or what leaves in 50 ms: %o",
+    ({ chunkMs, most }) => {
+      const device = new Device()
+      device.open({ chunksCount: 81, have: upTo(81) })
+      device.up(a, b)
+      const started: Array<ReturnType<typeof served>[number]> = []
+      const serve = (outputs: ReadonlyArray<Swarm.Output>) => {
+        for (const each of served(outputs)) {
+          started.push(each)
+          device.step({ _tag: "Served", peer: each.to, root: bulk, index: each.index, bytes: 64 * KiB })
+        }
+      }
+      for (const peer of [a, b]) {
+        serve(device.request(peer, 0))
+        device.nowMs += chunkMs
+        serve(device.have(peer, 0))
+      }
+      for (const index of upTo(35)) for (const peer of [a, b]) serve(device.request(peer, 1 + index))
+      for (let i = 0; i < 450; i++) serve(device.tick(1))
+      assert.lengthOf(started, 2 + most)
+      serve(device.have(started[2]!.to, started[2]!.index))
+      for (let i = 0; i < 20; i++) serve(device.tick(1))
+      assert.lengthOf(started, 3 + most)
+    }
+  )
+
   it("takes the best rate of the last half second, or of the last ten acknowledgements", () => {
     const device = new Device()
     device.open({ have: upTo(41) })
