@@ -78,6 +78,14 @@ const isConnected = (
   return seen.size === devices.length
 }
 
+/** A room of two, linked. */
+const linkedPair = Effect.fnUntraced(function*(network: VirtualNetwork) {
+  const [a, b] = yield* room(2, network)
+  yield* b!.peers.connect({ host: "10.0.0.0", port: 9_000 })
+  yield* TestClock.adjust("2 seconds")
+  return [a!, b!] as const
+})
+
 describe("PeerManager", () => {
   it.effect("makes a full mesh with one link a pair out of a room that knows only the teacher", () =>
     Effect.gen(function*() {
@@ -159,14 +167,12 @@ describe("PeerManager", () => {
     Effect.gen(function*() {
       const network = yield* VirtualNetwork.make(lan)
       yield* Effect.gen(function*() {
-        const [a, b] = yield* room(2, network)
-        yield* b!.peers.connect({ host: "10.0.0.0", port: 9_000 })
-        yield* TestClock.adjust("2 seconds")
-        const share = b!.context.root as never
+        const [a, b] = yield* linkedPair(network)
+        const share = b.context.root as never
         const say = (index: number, patient: boolean) =>
-          b!.peers.send(a!.context.peer, { _tag: "Have", share, indexes: [index as never] }, patient)
+          b.peers.send(a.context.peer, { _tag: "Have", share, indexes: [index as never] }, patient)
         const heard = TestClock.adjust("2 seconds").pipe(Effect.map(() =>
-          a!.swarm.flatMap((event): Array<number> =>
+          a.swarm.flatMap((event): Array<number> =>
             event._tag === "PeerMessage" && event.message._tag === "Have" ? [...event.message.indexes] : []
           )
         ))
@@ -177,9 +183,9 @@ describe("PeerManager", () => {
         assert.deepStrictEqual(yield* heard, [3, 1, 2])
         say(4, true)
         assert.deepStrictEqual(yield* heard, [3, 1, 2])
-        b!.peers.flush()
+        b.peers.flush()
         assert.deepStrictEqual(yield* heard, [3, 1, 2, 4])
-        b!.peers.flush()
+        b.peers.flush()
         say(5, true)
         assert.deepStrictEqual(yield* heard, [3, 1, 2, 4], "that was for what waited then")
       }).pipe(scopedInTime)
@@ -189,14 +195,12 @@ describe("PeerManager", () => {
     Effect.gen(function*() {
       const network = yield* VirtualNetwork.make(lan)
       yield* Effect.gen(function*() {
-        const [a, b] = yield* room(2, network)
-        yield* b!.peers.connect({ host: "10.0.0.0", port: 9_000 })
-        yield* TestClock.adjust("2 seconds")
-        const move = () => [a!, b!].map(({ peers }) => peers.movesBulk())
+        const [a, b] = yield* linkedPair(network)
+        const move = () => [a, b].map(({ peers }) => peers.movesBulk())
         assert.deepStrictEqual(move(), [false, false])
         const place = new Uint8Array(1_000)
-        yield* a!.peers.setDataSink(() => place)
-        b!.peers.sendChunk(a!.context.peer, b!.context.root as never, 3, new Uint8Array(1_000), () => {})
+        yield* a.peers.setDataSink(() => place)
+        b.peers.sendChunk(a.context.peer, b.context.root as never, 3, new Uint8Array(1_000), () => {})
         yield* TestClock.adjust("500 millis")
         assert.deepStrictEqual(move(), [true, true])
         yield* TestClock.adjust("1 second")

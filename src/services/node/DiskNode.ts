@@ -198,6 +198,14 @@ const promptBytesMax = 256 * 1024
 const runsPatience = new Patience(5, 3)
 const mayBePrompt = (bytes: number): boolean => bytes <= promptBytesMax && !runsPatience.isNeeded()
 
+/** The result of a synchronous call on a file. It says how quick the disk is. */
+const timed = <A>(path: string, body: () => A): A | DiskError => {
+  const before = performance.now()
+  const result = attempt(path, body)
+  runsPatience.took(performance.now() - before)
+  return result
+}
+
 /** Does `sync` if it is short and the disk is not slow, else `patient`, which is the same asynchronously. */
 const promptly = <A>(
   path: string,
@@ -207,9 +215,7 @@ const promptly = <A>(
 ): Effect.Effect<A, DiskError> =>
   Effect.suspend(() => {
     if (!mayBePrompt(bytes)) return patient
-    const before = performance.now()
-    const result = attempt(path, sync)
-    runsPatience.took(performance.now() - before)
+    const result = timed(path, sync)
     return result instanceof DiskError ? Effect.fail(result) : Effect.succeed(result)
   })
 
@@ -240,42 +246,40 @@ const patiently = <A>(effect: Effect.Effect<A, DiskError>): Effect.Effect<A, Dis
 const rename = (from: string, to: string) =>
   patiently(call<void>(to, (done) => NodeFs.rename(from, to, (error) => done(error ?? null))))
 
-/** The result of a synchronous call on a file, `undefined` if it fails. It says how quick the disk is. */
-const timed = <A>(path: string, body: () => A): A | undefined => {
-  const before = performance.now()
-  const result = attempt(path, body)
-  runsPatience.took(performance.now() - before)
-  return result instanceof DiskError ? undefined : result
-}
-
 const fileNow = (path: string, descriptor: number): DiskFileNow => ({
   read: (buffer, position) => timed(path, () => readAllSync(descriptor, buffer, position)) === buffer.length,
   write: (bytes, position) => timed(path, () => writeAllSync(descriptor, bytes, position)) === bytes.length,
-  stat: () => timed(path, () => toStat(NodeFs.fstatSync(descriptor, { bigint: true })))
+  stat: () => {
+    const result = timed(path, () => toStat(NodeFs.fstatSync(descriptor, { bigint: true })))
+    return result instanceof DiskError ? undefined : result
+  }
 })
 
-const fileOf = (path: string, descriptor: number): DiskFile => ({
-  path,
-  read: (buffer, position) =>
-    promptly(
-      path,
-      buffer.length,
-      () => readAllSync(descriptor, buffer, position),
-      readAll(path, descriptor, buffer, position)
-    ),
-  write: (bytes, position) =>
-    promptly(
-      path,
-      bytes.length,
-      () => void writeAllSync(descriptor, bytes, position),
-      writeAll(path, descriptor, bytes, position)
-    ),
-  truncate: (sizeBytes) =>
-    call<void>(path, (done) => NodeFs.ftruncate(descriptor, sizeBytes, (error) => done(error ?? null))),
-  sync: syncDescriptor(path, descriptor),
-  stat: statDescriptor(path, descriptor),
-  now: (bytes) => mayBePrompt(bytes) ? fileNow(path, descriptor) : undefined
-})
+const fileOf = (path: string, descriptor: number): DiskFile => {
+  const now = fileNow(path, descriptor)
+  return {
+    path,
+    read: (buffer, position) =>
+      promptly(
+        path,
+        buffer.length,
+        () => readAllSync(descriptor, buffer, position),
+        readAll(path, descriptor, buffer, position)
+      ),
+    write: (bytes, position) =>
+      promptly(
+        path,
+        bytes.length,
+        () => void writeAllSync(descriptor, bytes, position),
+        writeAll(path, descriptor, bytes, position)
+      ),
+    truncate: (sizeBytes) =>
+      call<void>(path, (done) => NodeFs.ftruncate(descriptor, sizeBytes, (error) => done(error ?? null))),
+    sync: syncDescriptor(path, descriptor),
+    stat: statDescriptor(path, descriptor),
+    now: (bytes) => mayBePrompt(bytes) ? now : undefined
+  }
+}
 
 // ---- Thousands of small files --------------------------------------------------------------------------------------
 
