@@ -124,7 +124,6 @@ export const inboxFramesMax = 256
 export const inboxBytesMax = 256 * KiB
 /** Events of all links that wait for one machine; a full queue holds up the links that feed it. */
 export const logEventsMax = 64
-export const swarmEventsMax = 256
 /**
  * Control frames a link may send a second, on average and at once; a link that sends more is not read for a while. A
  * chunk costs two: at 64 KiB a chunk this is 400 MB/s.

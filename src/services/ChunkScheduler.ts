@@ -1,5 +1,5 @@
 /** Moves chunks: drives the swarm machine over the links of PeerManager and the disk of ChunkStore. */
-import { Clock, Context, Duration, Effect, FiberSet, Layer, PubSub, Queue, Random, Schedule, type Scope } from "effect"
+import { Clock, Context, Duration, Effect, FiberSet, Layer, PubSub, Random, Schedule, type Scope } from "effect"
 import * as Bitfield from "../protocol/Bitfield.ts"
 import type { Share } from "../protocol/Entry.ts"
 import type { PeerId, Root } from "../protocol/Ids.ts"
@@ -435,7 +435,7 @@ const make = Effect.fnUntraced(function*() {
 
   // ---- time and events ---------------------------------------------------------------------------------------------
 
-  const onEvent = (event: SwarmEvent): void => {
+  const hear = (event: SwarmEvent): void => {
     switch (event._tag) {
       case "PeerUp":
         incoming.set(event.info.peer, new Map())
@@ -515,10 +515,7 @@ const make = Effect.fnUntraced(function*() {
     return keepHouse
   }
 
-  yield* peers.setDataSink(placeFor)
-  yield* Effect.forkScoped(Effect.forever(
-    Effect.map(Queue.takeAll(peers.swarmEvents), (batch) => batch.forEach(onEvent))
-  ))
+  yield* peers.setSwarmUser({ hear, placeFor })
   tickBy(nowMs() + tickIdleMs)
 
   return ChunkScheduler.of({

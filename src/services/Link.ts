@@ -7,11 +7,10 @@
  */
 import { type Cause, Clock, Deferred, Effect, Queue, Result, Scheduler, Schema, type Scope } from "effect"
 import * as Frame from "../protocol/Frame.ts"
-import type { PeerId, Root } from "../protocol/Ids.ts"
+import type { Root } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import * as TokenBucket from "../protocol/TokenBucket.ts"
 import { Data, type GoodbyeCode, Message } from "../protocol/Wire.ts"
-import type { DataSink } from "./PeerManager.ts"
 import type { Connection } from "./Transport.ts"
 
 /** In this order they leave, and chunk data comes last. What is `lazy` goes along with whatever leaves next, or by `flush`. */
@@ -20,6 +19,14 @@ export type Lane = "link" | "log" | "swarm" | "lazy"
 export type Received =
   | { readonly _tag: "Message"; readonly message: Message; readonly bytes: number }
   | { readonly _tag: "Data"; readonly data: Data; readonly length: number }
+
+/** Who takes what arrives at once, by plain calls while bytes arrive. */
+export interface Taker {
+  /** Where the payload of a data frame goes: exactly `length` bytes; nothing for what is to be thrown away. */
+  readonly placeFor: (data: Data, length: number) => Uint8Array | undefined
+  /** Whether it has taken this; the inbox gets the rest. */
+  readonly take: (received: Received) => boolean
+}
 
 export interface LinkEnd {
   readonly code: GoodbyeCode
@@ -40,13 +47,10 @@ export interface Link {
   readonly connection: Connection
   /** What arrived, in order; ends when the link does. Single consumer, which calls `caughtUp` between batches. */
   readonly inbox: Queue.Dequeue<Received, Cause.Done>
-  /** Reads on, if reading was stopped because the inbox had grown too long. */
+  /** What was taken has been dealt with: reads on, if reading was stopped because the inbox had grown too long. */
   readonly caughtUp: () => void
-  /**
-   * Offers each received value to `taker` before the inbox, which gets what the taker does not take. Without a taker,
-   * as in the beginning, everything goes to the inbox.
-   */
-  readonly setTaker: (taker: ((received: Received) => boolean) | undefined) => void
+  /** Without a taker, as in the beginning, messages go to the inbox, and chunk data nowhere. */
+  readonly setTaker: (taker: Taker | undefined) => void
   /**
    * So many bytes of what came have brought nothing new. Over `Limits.overheadBytesPerSecondMax` nothing is read until that
    * holds again: what the peer sends meanwhile waits at its own side, and takes nothing of this device's way in.
@@ -86,14 +90,10 @@ const decodeData = Schema.decodeUnknownResult(Data)
 const isIgnorable = (json: unknown): boolean =>
   typeof json === "object" && json !== null && "ignorable" in json && json.ignorable === true
 
-/** Runs a link over a connection until the scope closes. `sink` is asked where chunk data goes. */
-export const make = Effect.fnUntraced(function*(
-  connection: Connection,
-  sink: () => DataSink
-): Effect.fn.Return<Link, never, Scope.Scope> {
+/** Runs a link over a connection until the scope closes. */
+export const make = Effect.fnUntraced(function*(connection: Connection): Effect.fn.Return<Link, never, Scope.Scope> {
   const clock = yield* Clock.Clock
   const nowMs = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
-  const peer: PeerId = connection.peer
 
   const ended = Deferred.makeUnsafe<LinkEnd>()
   const finish = (end: LinkEnd) => void Deferred.doneUnsafe(ended, Effect.succeed(end))
@@ -110,6 +110,8 @@ export const make = Effect.fnUntraced(function*(
   let frame: Received | undefined
   /** Bytes of messages in the inbox: what a peer can make this device keep. */
   let inboxBytes = 0
+  /** Something that went to the inbox has not been dealt with. */
+  let waits = false
   /** Why nothing is read for now: the consumer lags, or the peer says more than it may. */
   let full = false
   let hastyUntilMs = -Infinity
@@ -117,10 +119,11 @@ export const make = Effect.fnUntraced(function*(
   const haste = yield* Queue.sliding<void>(1)
   const setReading = () => connection.setReading(!full && !hasty)
 
-  let taker: ((received: Received) => boolean) | undefined
+  let taker: Taker | undefined
   const receive = (received: Received, bytes: number): void => {
     // Behind something that waits nothing is taken out of turn.
-    if (taker !== undefined && Queue.sizeUnsafe(inbox) === 0 && taker(received)) return
+    if (!waits && taker?.take(received) === true) return
+    waits = true
     Queue.offerUnsafe(inbox, received)
     inboxBytes += bytes
     if (full || (Queue.sizeUnsafe(inbox) <= Limits.inboxFramesMax && inboxBytes <= Limits.inboxBytesMax)) return
@@ -169,7 +172,7 @@ export const make = Effect.fnUntraced(function*(
     data: (json, payloadBytes) => {
       const data = decodeData(json)
       if (Result.isFailure(data)) return { refused: "a data frame that is none" }
-      const into = sink()(peer, data.success, payloadBytes)
+      const into = taker?.placeFor(data.success, payloadBytes)
       if (into === undefined) {
         if (!TokenBucket.take(unaskedBytes, heardMs, payloadBytes)) pause()
         return "skip"
@@ -328,6 +331,7 @@ export const make = Effect.fnUntraced(function*(
     inbox,
     caughtUp: () => {
       if (Queue.sizeUnsafe(inbox) > 0) return
+      waits = false
       inboxBytes = 0
       if (!full) return
       full = false

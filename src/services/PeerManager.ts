@@ -33,7 +33,7 @@ export type PeerEvent<Message> =
 
 export type SwarmEvent =
   | PeerEvent<SwarmMessage>
-  /** All bytes of one data frame are in the place that the sink gave for them. */
+  /** All bytes of one data frame are in the place that was given for them. */
   | { readonly _tag: "PeerData"; readonly peer: PeerId; readonly data: Data; readonly length: number }
 
 export interface LinkChange {
@@ -59,19 +59,21 @@ export interface PeerManagerOptions {
   readonly program: string
 }
 
-/**
- * Where the payload of a data frame goes: exactly `length` bytes, or nothing for a frame that nobody asked for, whose
- * bytes are then thrown away. Called while the frame arrives; must not wait.
- */
-export type DataSink = (peer: PeerId, data: Data, length: number) => Uint8Array | undefined
+/** Who moves chunks. Both are plain calls while bytes arrive, thousands a second, and must neither wait nor throw. */
+export interface SwarmUser {
+  readonly hear: (event: SwarmEvent) => void
+  /**
+   * Where the payload of a data frame goes: exactly `length` bytes, or nothing for a frame that nobody asked for, whose
+   * bytes are then thrown away.
+   */
+  readonly placeFor: (peer: PeerId, data: Data, length: number) => Uint8Array | undefined
+}
 
 export class PeerManager extends Context.Service<PeerManager, {
   /** Events of the links with `log` messages. One consumer; bounded, a consumer that lags slows the links it lags for. */
   readonly logEvents: Queue.Dequeue<PeerEvent<LogMessage>>
-  /** Events of the links with `swarm` messages. One consumer. */
-  readonly swarmEvents: Queue.Dequeue<SwarmEvent>
-  /** Set once, by the one who asks for chunks. */
-  readonly setDataSink: (sink: DataSink) => Effect.Effect<void>
+  /** Set once, by the one who moves chunks. No link is up before. */
+  readonly setSwarmUser: (user: SwarmUser) => Effect.Effect<void>
   /**
    * Puts a message into the peer's outbox. Never waits and never fails: to a peer that is gone it is dropped, and a
    * peer whose outbox is over `Limits.outboxBytesMax` is disconnected (`slow`). Log messages overtake swarm messages, and
@@ -154,6 +156,7 @@ const make = Effect.fnUntraced(function*(
   interface Live {
     readonly info: PeerInfo
     readonly link: Link.Link
+    readonly user: SwarmUser
     /** Open until `PeerDown` has been said. */
     readonly gone: Deferred.Deferred<void>
     /** When addresses were last told to the peer, whose, and how many links. Nobody is told of twice over one link. */
@@ -170,10 +173,9 @@ const make = Effect.fnUntraced(function*(
   let refusedBy: PublicKey | undefined
 
   const logEvents = yield* Queue.bounded<PeerEvent<LogMessage>>(Limits.logEventsMax)
-  const swarmEvents = yield* Queue.bounded<SwarmEvent>(Limits.swarmEventsMax)
   const linkChanges = yield* PubSub.sliding<LinkChange>(256)
   const notices = yield* PubSub.sliding<PeerNotice>(64)
-  let sink: DataSink = () => undefined
+  const swarmUser = Deferred.makeUnsafe<SwarmUser>()
 
   // Most messages go to several peers one after the other: they are encoded once.
   let encoded: { readonly message: Message; readonly frame: Uint8Array } | undefined
@@ -360,7 +362,7 @@ const make = Effect.fnUntraced(function*(
 
   /** One link from its connection to its end. */
   const runLink = Effect.fnUntraced(function*(connection: Connection) {
-    const link = yield* Link.make(connection, () => sink)
+    const link = yield* Link.make(connection)
     const { dialled, peer, remote } = connection
     const failed = dialled
       ? advance({ _tag: "DialFailed", address: remote, expected: peer, self: false })
@@ -368,6 +370,7 @@ const make = Effect.fnUntraced(function*(
     const greeted = yield* shakeHands(link)
     if (greeted === undefined) return yield* failed
     const { hello, name } = greeted
+    const user = yield* Deferred.await(swarmUser)
     if (!(yield* settleDuplicate(connection))) {
       link.end("duplicate", "another link to the same peer")
       return yield* advance({ _tag: "Duplicate", peer, remote })
@@ -387,13 +390,22 @@ const make = Effect.fnUntraced(function*(
       isHost: context.certificate().host === connection.key
     }
     const gone = Deferred.makeUnsafe<void>()
-    const me: Live = { info, link, gone, toldMs: -Infinity, told: new Set(), toldLinks: 0, heardAddressesMs: -Infinity }
+    const me: Live = {
+      info,
+      link,
+      user,
+      gone,
+      toldMs: -Infinity,
+      told: new Set(),
+      toldLinks: 0,
+      heardAddressesMs: -Infinity
+    }
     live.set(peer, me)
     let goodbye: GoodbyeCode | undefined
 
     const up = Effect.gen(function*() {
       yield* Queue.offer(logEvents, { _tag: "PeerUp", info })
-      yield* Queue.offer(swarmEvents, { _tag: "PeerUp", info })
+      user.hear({ _tag: "PeerUp", info })
       yield* advance({ _tag: "LinkUp", peer, isHost: info.isHost, dialled, remote, address })
       tellAddresses(me)
       yield* PubSub.publish<LinkChange>(linkChanges, { _tag: "PeerUp", info })
@@ -401,10 +413,9 @@ const make = Effect.fnUntraced(function*(
     /** `closing`: this device leaves, and nobody may be there any more to make room in a full queue. */
     const down = Effect.fnUntraced(function*(closing: boolean) {
       if (live.get(peer) === me) live.delete(peer)
-      for (const events of [logEvents, swarmEvents] as ReadonlyArray<Queue.Enqueue<PeerEvent<never>>>) {
-        if (closing) Queue.offerUnsafe(events, { _tag: "PeerDown", peer })
-        else yield* Queue.offer(events, { _tag: "PeerDown", peer })
-      }
+      user.hear({ _tag: "PeerDown", peer })
+      if (closing) Queue.offerUnsafe(logEvents, { _tag: "PeerDown", peer })
+      else yield* Queue.offer(logEvents, { _tag: "PeerDown", peer })
       yield* advance({ _tag: "LinkDown", peer, code: goodbye ?? (yield* link.ended).code })
       yield* Deferred.succeed(gone, undefined)
       yield* PubSub.publish<LinkChange>(linkChanges, { _tag: "PeerDown", info })
@@ -414,7 +425,14 @@ const make = Effect.fnUntraced(function*(
       up,
       () =>
         Effect.gen(function*() {
-          link.setTaker((received) => takeSwarm(peer, received))
+          link.setTaker({
+            placeFor: (data, length) => user.placeFor(peer, data, length),
+            take: (received) => {
+              const event = swarmEventOf(peer, received)
+              if (event !== undefined) user.hear(event)
+              return event !== undefined
+            }
+          })
           while (true) {
             for (const received of yield* Queue.takeAll(link.inbox)) {
               const code = yield* dispatch(me, received)
@@ -446,18 +464,15 @@ const make = Effect.fnUntraced(function*(
     }
   }
 
-  /** What the swarm is told needs no stop at the inbox, as long as its queue has room. */
-  const takeSwarm = (peer: PeerId, received: Link.Received): boolean => {
-    const event = Queue.isFullUnsafe(swarmEvents) ? undefined : swarmEventOf(peer, received)
-    return event !== undefined && Queue.offerUnsafe(swarmEvents, event)
-  }
-
   /** Hands one received value to whom it is for. Returns the code of a goodbye. */
   const dispatch = (me: Live, received: Link.Received): Effect.Effect<GoodbyeCode | undefined> => {
-    const { info: { peer }, link } = me
+    const { info: { peer }, link, user } = me
     const none = Effect.succeed(undefined)
     const event = swarmEventOf(peer, received)
-    if (event !== undefined) return Effect.as(Queue.offer(swarmEvents, event), undefined)
+    if (event !== undefined) {
+      user.hear(event)
+      return none
+    }
     const { bytes, message } = received as Extract<Link.Received, { readonly _tag: "Message" }>
     if (upkeep.has(message._tag)) link.overhead(bytes)
     switch (message._tag) {
@@ -538,11 +553,7 @@ const make = Effect.fnUntraced(function*(
 
   return PeerManager.of({
     logEvents,
-    swarmEvents,
-    setDataSink: (given) =>
-      Effect.sync(() => {
-        sink = given
-      }),
+    setSwarmUser: (user) => Effect.asVoid(Deferred.succeed(swarmUser, user)),
     flush: () => {
       for (const { link } of live.values()) link.flush()
     },

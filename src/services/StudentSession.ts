@@ -170,7 +170,7 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
   const ask = (address: Address) =>
     Effect.gen(function*() {
       const connection = yield* transport.dial(self, address, undefined)
-      const link = yield* Link.make(connection, () => () => undefined)
+      const link = yield* Link.make(connection)
       const first = yield* Effect.timeout(Queue.take(link.inbox), Limits.handshakeTimeoutMs)
       const signed = first._tag === "Message" && first.message._tag === "Hello" ? first.message.certificates : []
       return {

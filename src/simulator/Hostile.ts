@@ -178,7 +178,7 @@ export const run = Effect.fnUntraced(function*(
   // ---- links -------------------------------------------------------------------------------------------------------
 
   const converse = Effect.fnUntraced(function*(connection: Connection) {
-    const link = yield* Link.make(connection, () => () => undefined)
+    const link = yield* Link.make(connection)
     const victim = { victim: connection.peer, chunks: 0 }
     poisoned.push(victim)
     const certificates = role === "impersonate" && random() < 0.5

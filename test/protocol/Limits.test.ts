@@ -346,7 +346,7 @@ const linked = Effect.gen(function*() {
       }
     }
   }
-  const link = yield* Link.make(connection, () => () => undefined)
+  const link = yield* Link.make(connection)
   let end: string | undefined
   yield* Effect.forkScoped(Effect.map(link.ended, ({ code, detail }) => (end = `${code}: ${detail}`)))
   yield* TestClock.adjust(0)

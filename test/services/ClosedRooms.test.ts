@@ -47,13 +47,13 @@ const device = Effect.fnUntraced(function*(
   )
   const peers = Context.get(services, PeerManager)
   yield* Effect.forkScoped(Effect.forever(Queue.take(peers.logEvents)))
-  yield* Effect.forkScoped(Effect.forever(Queue.take(peers.swarmEvents)))
+  yield* peers.setSwarmUser({ hear: () => {}, placeFor: () => undefined })
   return { peers, context: Context.get(services, SessionContext) }
 })
 
 /** Says hello on a connection and writes down what the other side says. */
 const talk = Effect.fnUntraced(function*(connection: Connection, hello: Message, said: Array<Message>) {
-  const link = yield* Link.make(connection, () => () => undefined)
+  const link = yield* Link.make(connection)
   link.post("link", Frame.encodeControl(hello))
   yield* Queue.take(link.inbox).pipe(
     Effect.map((received) => received._tag === "Message" ? said.push(received.message) : assert.fail("data")),

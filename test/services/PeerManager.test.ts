@@ -5,9 +5,10 @@ import { TestClock } from "effect/testing"
 import type { Certificate } from "../../src/protocol/Certificate.ts"
 import type { ChunkIndex, PeerId, Root } from "../../src/protocol/Ids.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
+import type { LogMessage, SwarmMessage } from "../../src/protocol/Wire.ts"
 import { Crypto } from "../../src/services/Crypto.ts"
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
-import { type PeerEvent, PeerManager, type SwarmEvent } from "../../src/services/PeerManager.ts"
+import { type PeerEvent, PeerManager, type SwarmEvent, type SwarmUser } from "../../src/services/PeerManager.ts"
 import { SessionContext } from "../../src/services/SessionContext.ts"
 import { VirtualNetwork } from "../../src/simulator/VirtualNetwork.ts"
 import { certify, seed } from "../support/Certified.ts"
@@ -23,9 +24,11 @@ interface Device {
   readonly context: SessionContext["Service"]
   readonly log: Array<string>
   readonly swarm: Array<SwarmEvent>
+  /** Where chunk data goes; nowhere at first. */
+  readonly places: { placeFor: SwarmUser["placeFor"] }
 }
 
-/** A device in the session of certificate `certified`, whose machines take nothing of what they are told. */
+/** A device in the session of certificate `certified`, which nobody takes events of the log from. */
 const deafDevice = Effect.fnUntraced(function*(
   network: VirtualNetwork,
   index: number,
@@ -51,8 +54,12 @@ const device = Effect.fnUntraced(function*(...args: Parameters<typeof deafDevice
   const swarm: Array<SwarmEvent> = []
   const note = (event: PeerEvent<unknown>) => event._tag === "PeerUp" ? `up ${event.info.name}` : event._tag
   yield* Effect.forkScoped(Effect.forever(Effect.map(Queue.take(peers.logEvents), (event) => log.push(note(event)))))
-  yield* Effect.forkScoped(Effect.forever(Effect.map(Queue.take(peers.swarmEvents), (event) => swarm.push(event))))
-  const result: Device = { peers, context, log, swarm }
+  const places: { placeFor: SwarmUser["placeFor"] } = { placeFor: () => undefined }
+  yield* peers.setSwarmUser({
+    hear: (event) => void swarm.push(event),
+    placeFor: (...frame) => places.placeFor(...frame)
+  })
+  const result: Device = { peers, context, log, swarm, places }
   return result
 })
 
@@ -131,7 +138,7 @@ describe("PeerManager", () => {
         const to = a!.context.peer
         const share = b!.context.root as never
         const place = new Uint8Array(200_000)
-        yield* a!.peers.setDataSink((_, data, length) => place.subarray(data.offset, data.offset + length))
+        a!.places.placeFor = (_, data, length) => place.subarray(data.offset, data.offset + length)
         const chunk = Uint8Array.from({ length: 200_000 }, (_, i) => i * 7)
         b!.peers.sendChunk(to, share, 3, chunk, () => {})
         for (let i = 0; i < 5; i++) {
@@ -199,7 +206,7 @@ describe("PeerManager", () => {
         const move = () => [a, b].map(({ peers }) => peers.movesBulk())
         assert.deepStrictEqual(move(), [false, false])
         const place = new Uint8Array(1_000)
-        yield* a.peers.setDataSink(() => place)
+        a.places.placeFor = () => place
         b.peers.sendChunk(a.context.peer, b.context.root as never, 3, new Uint8Array(1_000), () => {})
         yield* TestClock.adjust("500 millis")
         assert.deepStrictEqual(move(), [true, true])
@@ -208,51 +215,69 @@ describe("PeerManager", () => {
       }).pipe(scopedInTime)
     }).pipe(onNetwork))
 
-  for (
-    const [which, eventsMax, isHeard] of [
-      ["log", Limits.logEventsMax, true],
-      ["swarm", Limits.swarmEventsMax, true],
-      ["log", Limits.logEventsMax, false],
-      ["swarm", Limits.swarmEventsMax, false]
-    ] as const
-  ) {
+  for (const isHeard of [true, false]) {
     const what = isHeard ? "and loses nothing" : "and leaves without a listener"
-    it.effect(`lets ${which}EventsMax events of the ${which} wait, and what is more with its link, ${what}`, () =>
+    it.effect(`lets logEventsMax events of the log wait, and what is more with its link, ${what}`, () =>
       Effect.gen(function*() {
         const network = yield* VirtualNetwork.make(lan)
         const certified = yield* certify()
         const deaf = yield* deafDevice(network, 0, certified)
         const talker = yield* device(network, 1, certified)
-        const { logEvents, swarmEvents } = deaf.peers
-        const waiting = which === "log" ? Queue.size(logEvents) : Queue.size(swarmEvents)
+        const { logEvents } = deaf.peers
+        const waiting = Queue.size(logEvents)
         const told: Array<string> = []
         const note = ({ _tag }: { readonly _tag: string }) => told.push(_tag)
-        const listen: Effect.Effect<unknown> = which === "log"
-          ? Effect.forever(Effect.map(Queue.take(logEvents), note))
-          : Effect.forever(Effect.map(Queue.take(swarmEvents), note))
-        const message = which === "log"
-          ? { _tag: "Heads", first: false, received: 0, heads: [] } as const
-          : { _tag: "Have", share: "R".repeat(43) as Root, indexes: [0 as ChunkIndex] } as const
-        const say = (count: number) =>
+        yield* deaf.peers.setSwarmUser({
+          hear: (event) => event._tag === "PeerMessage" && told.push("swarm"),
+          placeFor: () => undefined
+        })
+        const say = (message: LogMessage | SwarmMessage, count: number) =>
           Effect.suspend(() => {
             for (let i = 0; i < count; i++) talker.peers.send(deaf.context.peer, message)
             return TestClock.adjust("1 second")
           })
+        const heads = { _tag: "Heads", first: false, received: 0, heads: [] } as const
+        const have = { _tag: "Have", share: "R".repeat(43) as Root, indexes: [0 as ChunkIndex] } as const
         yield* talker.peers.connect({ host: "10.0.0.0", port: 9_000 })
         yield* TestClock.adjust("1 second")
         // That the talker is there was the first event.
-        yield* say(eventsMax - 2)
-        assert.strictEqual(yield* waiting, eventsMax - 1)
-        yield* say(1)
-        assert.strictEqual(yield* waiting, eventsMax)
-        yield* say(100)
-        assert.strictEqual(yield* waiting, eventsMax)
+        yield* say(heads, Limits.logEventsMax - 2)
+        assert.strictEqual(yield* waiting, Limits.logEventsMax - 1)
+        yield* say(heads, 1)
+        assert.strictEqual(yield* waiting, Limits.logEventsMax)
+        yield* say(have, 1)
+        assert.deepStrictEqual(told, ["swarm"], "what the swarm is told does not wait behind the log of others")
+        yield* say(heads, 100)
+        assert.strictEqual(yield* waiting, Limits.logEventsMax)
+        yield* say(have, 1)
+        assert.deepStrictEqual(told, ["swarm"], "behind what waits with its link it waits too")
         if (!isHeard) return
-        yield* Effect.forkScoped(listen)
+        yield* Effect.forkScoped(Effect.forever(Effect.map(Queue.take(logEvents), note)))
         yield* Effect.repeat(Effect.yieldNow, { times: 5_000 })
-        assert.deepStrictEqual(told, ["PeerUp", ...Array.from({ length: eventsMax + 99 }, () => "PeerMessage")])
+        const messages = Array.from({ length: Limits.logEventsMax + 99 }, () => "PeerMessage")
+        assert.deepStrictEqual(told.filter((each) => each !== "swarm"), ["PeerUp", ...messages])
+        assert.lengthOf(told, messages.length + 3)
       }).pipe(onNetwork))
   }
+
+  it.effect("brings no link up before somebody moves chunks, and says everything from then on", () =>
+    Effect.gen(function*() {
+      const network = yield* VirtualNetwork.make(lan)
+      const certified = yield* certify()
+      const late = yield* deafDevice(network, 0, certified)
+      const talker = yield* device(network, 1, certified)
+      const share = "R".repeat(43) as Root
+      yield* talker.peers.connect({ host: "10.0.0.0", port: 9_000 })
+      yield* TestClock.adjust("1 second")
+      talker.peers.send(late.context.peer, { _tag: "Have", share, indexes: [5 as ChunkIndex] })
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* late.peers.peers, [])
+      const told: Array<string> = []
+      yield* late.peers.setSwarmUser({ hear: ({ _tag }) => void told.push(_tag), placeFor: () => undefined })
+      yield* TestClock.adjust("1 second")
+      assert.lengthOf(yield* late.peers.peers, 1)
+      assert.deepStrictEqual(told, ["PeerUp", "PeerMessage"])
+    }).pipe(onNetwork))
 
   it.effect("refuses a peer of another session and one whose teacher is another, whatever it calls itself", () =>
     Effect.gen(function*() {

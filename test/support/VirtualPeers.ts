@@ -14,8 +14,7 @@ import {
   type PeerEvent,
   type PeerInfo,
   PeerManager,
-  type PeerNotice,
-  type SwarmEvent
+  type PeerNotice
 } from "../../src/services/PeerManager.ts"
 import type { SessionContext } from "../../src/services/SessionContext.ts"
 
@@ -87,8 +86,7 @@ export class VirtualPeers {
       const linkChanges = yield* PubSub.sliding<LinkChange>(1)
       return PeerManager.of({
         logEvents: inbox,
-        swarmEvents: yield* Queue.bounded<SwarmEvent>(1),
-        setDataSink: () => Effect.void,
+        setSwarmUser: () => Effect.void,
         send: (to, message) => this.#send(peer, to, message),
         flush: () => {},
         overhead: () => {},
