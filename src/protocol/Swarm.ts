@@ -109,8 +109,14 @@ export type Input =
 export type Output =
   /** `patient`: nobody waits for it, so it may go along with whatever leaves next. */
   | { readonly _tag: "Send"; readonly peer: PeerId; readonly message: SwarmMessage; readonly patient: boolean }
-  /** Read the chunk and send it; answered by exactly one `Served` or `ServeFailed`. */
-  | { readonly _tag: "Serve"; readonly peer: PeerId; readonly root: Root; readonly index: number }
+  /** Read the chunk and send it, ahead of others if it is urgent; answered by exactly one `Served` or `ServeFailed`. */
+  | {
+    readonly _tag: "Serve"
+    readonly peer: PeerId
+    readonly root: Root
+    readonly index: number
+    readonly urgent: boolean
+  }
   | { readonly _tag: "Disconnect"; readonly peer: PeerId; readonly code: GoodbyeCode; readonly detail: string }
   /** Every chunk of the share is here. */
   | { readonly _tag: "Complete"; readonly root: Root }

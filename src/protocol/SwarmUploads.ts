@@ -17,8 +17,8 @@ const lead = 4
 /** Uploads at once, whatever the rates: each holds a buffer. As many again may be urgent. */
 const uploadsMax = 64
 /**
- * What one link may have that the system has not taken, in chunks and in bytes: a device that asks and does not read fills
- * its own share of the places and buffers, and not those of everybody.
+ * What one link may have that the system has not taken, in chunks and in bytes, and with what is urgent twice as much: a
+ * device that asks and does not read fills its own share of the places and buffers, and not those of everybody.
  */
 const unservedPerLinkMax = 8
 const unservedBytesPerLinkMax = Limits.uploadBytesMax / 8
@@ -102,13 +102,15 @@ const leastServedLink = (swarm: Swarm): number => {
   return least
 }
 
-/** Who does not read, or does not say what it has got, waits until it does. */
-const isClogged = (claim: LinkClaim): boolean =>
-  claim.owedCount > 0 || (!claim.acknowledges && claim.openCount > 0) ||
-  claim.unservedCount >= unservedPerLinkMax || claim.unservedBytes >= unservedBytesPerLinkMax
+/** Who does not read, or does not say what it has got, waits until it does. What is urgent does not wait behind bulk. */
+const isClogged = (claim: LinkClaim, urgent: boolean): boolean => {
+  const room = urgent ? 2 : 1
+  return claim.owedCount > 0 || (!claim.acknowledges && claim.openCount > 0) ||
+    claim.unservedCount >= room * unservedPerLinkMax || claim.unservedBytes >= room * unservedBytesPerLinkMax
+}
 
 const mayServe = ({ uplink }: Swarm, claim: LinkClaim): boolean =>
-  !isClogged(claim) && (
+  !isClogged(claim, false) && (
     claim.acknowledges ||
     (uplink.openToStrangersCount < strangersMax && uplink.unservedBytes < Limits.uploadBytesMax / 2)
   )
@@ -161,7 +163,7 @@ const choose = (swarm: Swarm, urgentOnly: boolean): Candidate | undefined => {
   const leastOfLinks = leastServedLink(swarm)
   let best: Candidate | undefined
   for (const link of swarm.links.values()) {
-    if (link.claim.queuedCount === 0 || isClogged(link.claim)) continue
+    if (link.claim.queuedCount === 0 || isClogged(link.claim, true)) continue
     const mayServeBulk = !urgentOnly && mayServe(swarm, link.claim)
     for (const view of link.views.values()) {
       if (view.queue.size === 0) continue
@@ -230,7 +232,8 @@ const start = (swarm: Swarm, view: View, index: number): void => {
     open: true,
     wanted: true
   })
-  swarm.outputs.push({ _tag: "Serve", peer: view.link.peer, root: view.share.root, index })
+  const urgent = isUrgent(view.share, index)
+  swarm.outputs.push({ _tag: "Serve", peer: view.link.peer, root: view.share.root, index, urgent })
 }
 
 /** The receiver has the chunk. Says whether it was sent to it from here. */

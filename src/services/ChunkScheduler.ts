@@ -95,6 +95,8 @@ interface Work {
   completed: boolean
 }
 
+type Serve = Extract<Swarm.Output, { readonly _tag: "Serve" }>
+
 const chunkKey = (root: Root, index: number) => `${index} ${root}`
 
 const make = Effect.fnUntraced(function*() {
@@ -156,7 +158,7 @@ const make = Effect.fnUntraced(function*() {
         if (output.patient) patientUntilMs = Math.min(patientUntilMs, nowMs() + patientMs)
         return peers.send(output.peer, output.message, output.patient)
       case "Serve":
-        return serve(output.peer, output.root, output.index)
+        return serve(output)
       case "Disconnect":
         return void fork(peers.disconnect(output.peer, output.code, output.detail))
       case "Complete":
@@ -268,17 +270,18 @@ const make = Effect.fnUntraced(function*() {
 
   // ---- serving -----------------------------------------------------------------------------------------------------
 
-  const serve = (peer: PeerId, root: Root, index: number): void => {
-    const buffer = acquire(store.chunkBytes(root, index))
-    const bytes = store.readNow(root, index, buffer)
-    if (bytes === undefined) return void fork(servePatiently(peer, root, index, buffer))
-    deliver(peer, root, index, bytes, buffer)
+  const serve = (order: Serve): void => {
+    const buffer = acquire(store.chunkBytes(order.root, order.index))
+    const bytes = store.readNow(order.root, order.index, buffer)
+    if (bytes === undefined) return void fork(servePatiently(order, buffer))
+    deliver(order, bytes, buffer)
   }
 
-  const servePatiently = (peer: PeerId, root: Root, index: number, buffer: Uint8Array): Effect.Effect<void> =>
-    store.read(root, index, buffer).pipe(
+  const servePatiently = (order: Serve, buffer: Uint8Array): Effect.Effect<void> => {
+    const { index, peer, root } = order
+    return store.read(root, index, buffer).pipe(
       Effect.matchEffect({
-        onSuccess: (bytes) => Effect.sync(() => deliver(peer, root, index, bytes, buffer)),
+        onSuccess: (bytes) => Effect.sync(() => deliver(order, bytes, buffer)),
         onFailure: (lost) =>
           Effect.gen(function*() {
             release(buffer)
@@ -292,9 +295,10 @@ const make = Effect.fnUntraced(function*() {
           })
       })
     )
+  }
 
-  const deliver = (peer: PeerId, root: Root, index: number, bytes: Uint8Array, buffer: Uint8Array): void =>
-    peers.sendChunk(peer, root, index, bytes, (sent) => {
+  const deliver = ({ index, peer, root, urgent }: Serve, bytes: Uint8Array, buffer: Uint8Array): void => {
+    const done = (sent: boolean): void => {
       if (sent) {
         traffic.sentBytes += bytes.length
         const work = works.get(root)
@@ -305,7 +309,9 @@ const make = Effect.fnUntraced(function*() {
       }
       release(buffer)
       advance({ _tag: "Served", peer, root, index, bytes: bytes.length })
-    })
+    }
+    peers.sendChunk(peer, { share: root, index, bytes, urgent, done })
+  }
 
   /** A chunk that the disk does not give now is offered again when it does. */
   const lookAgain = (root: Root, index: number): Effect.Effect<void> =>

@@ -35,12 +35,20 @@ export interface LinkEnd {
   readonly here: boolean
 }
 
-interface ChunkJob {
+/** A chunk to be sent. `bytes` must not change until it is done. */
+export interface OutgoingChunk {
   readonly share: Root
   readonly index: number
   readonly bytes: Uint8Array
-  offset: number
+  /** It goes ahead of those that are not, also between two frames of one. */
+  readonly urgent: boolean
+  /** The last byte has been handed to the system (true), or the link has ended (false), which may be at once. */
   readonly done: (sent: boolean) => void
+}
+
+interface ChunkJob {
+  readonly chunk: OutgoingChunk
+  offset: number
 }
 
 export interface Link {
@@ -61,7 +69,7 @@ export interface Link {
   /** Lets go what waits for company. */
   readonly flush: () => void
   /** See `PeerManager.sendChunk`. */
-  readonly sendChunk: (share: Root, index: number, bytes: Uint8Array, done: (sent: boolean) => void) => void
+  readonly sendChunk: (chunk: OutgoingChunk) => void
   /** Says goodbye and ends the link once that is written, or at once if that takes too long. Idempotent. */
   readonly end: (code: GoodbyeCode, detail: string) => void
   /** How it ended. */
@@ -199,6 +207,7 @@ export const make = Effect.fnUntraced(function*(connection: Connection): Effect.
   // ---- sending -----------------------------------------------------------------------------------------------------
 
   const lanes: Record<Lane, Array<Uint8Array>> = { link: [], log: [], swarm: [], lazy: [] }
+  const urgentChunks: Array<ChunkJob> = []
   const chunks: Array<ChunkJob> = []
   let waitingBytes = 0
   let ending = false
@@ -229,7 +238,7 @@ export const make = Effect.fnUntraced(function*(connection: Connection): Effect.
     let bytes = take(lanes.link, parts, 0)
     bytes = take(lanes.log, parts, bytes)
     bytes = take(lanes.swarm, parts, bytes)
-    if (parts.length > 0 || chunks.length > 0 || flushing) bytes = take(lanes.lazy, parts, bytes)
+    if (parts.length > 0 || urgentChunks.length + chunks.length > 0 || flushing) bytes = take(lanes.lazy, parts, bytes)
     flushing &&= lanes.lazy.length > 0
     waitingBytes -= bytes
   }
@@ -253,10 +262,12 @@ export const make = Effect.fnUntraced(function*(connection: Connection): Effect.
     if (writingSinceMs !== undefined || Deferred.isDoneUnsafe(silent)) return
     const parts: Array<Uint8Array> = []
     takeFrames(parts)
-    const job = ending ? undefined : chunks[0]
+    const jobs = urgentChunks.length > 0 ? urgentChunks : chunks
+    const job = ending ? undefined : jobs[0]
     if (job !== undefined) {
-      const payload = job.bytes.subarray(job.offset, job.offset + Limits.dataFrameBytesMax)
-      const header = { _tag: "Data", share: job.share, index: job.index, offset: job.offset }
+      const { bytes, index, share } = job.chunk
+      const payload = bytes.subarray(job.offset, job.offset + Limits.dataFrameBytesMax)
+      const header = { _tag: "Data", share, index, offset: job.offset }
       parts.push(Frame.encodeDataHeader(header, payload.length), payload)
       job.offset += payload.length
     }
@@ -271,18 +282,19 @@ export const make = Effect.fnUntraced(function*(connection: Connection): Effect.
         finish({ code: "leaving", detail: lost.detail, here: false })
         return void Deferred.doneUnsafe(silent, Effect.void)
       }
-      if (job !== undefined && job.offset >= job.bytes.length) {
-        chunks.shift()
-        job.done(true)
+      if (job !== undefined && job.offset >= job.chunk.bytes.length) {
+        jobs.splice(jobs.indexOf(job), 1)
+        job.chunk.done(true)
       }
       writeNext()
     })
   }
 
-  const sendChunk: Link["sendChunk"] = (share, index, bytes, done) => {
-    if (ending) return done(false)
+  const sendChunk: Link["sendChunk"] = (chunk) => {
+    if (ending) return chunk.done(false)
     bulkMs = nowMs()
-    chunks.push({ share, index, bytes, offset: 0, done })
+    const jobs = chunk.urgent ? urgentChunks : chunks
+    jobs.push({ chunk, offset: 0 })
     writeSoon()
   }
 
@@ -322,7 +334,7 @@ export const make = Effect.fnUntraced(function*(connection: Connection): Effect.
       writeSoon()
       yield* Effect.timeoutOption(Deferred.await(silent), goodbyeTimeoutMs)
       Deferred.doneUnsafe(silent, Effect.void)
-      for (const job of chunks.splice(0)) job.done(false)
+      for (const { chunk } of [...urgentChunks.splice(0), ...chunks.splice(0)]) chunk.done(false)
     })
   )
 

@@ -8,7 +8,7 @@ import { Clock, Context, Deferred, Effect, Exit, Layer, PubSub, Queue, Random, R
 import * as Frame from "../protocol/Frame.ts"
 import * as Guesses from "../protocol/Guesses.ts"
 import * as Handshake from "../protocol/Handshake.ts"
-import type { PeerId, PublicKey, Root } from "../protocol/Ids.ts"
+import type { PeerId, PublicKey } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import * as Membership from "../protocol/Membership.ts"
 import type { Address, Data, GoodbyeCode, Hello, LogMessage, Message, SwarmMessage } from "../protocol/Wire.ts"
@@ -88,17 +88,10 @@ export class PeerManager extends Context.Service<PeerManager, {
    */
   readonly overhead: (peer: PeerId, bytes: number) => void
   /**
-   * Sends a chunk as data frames behind all waiting messages; messages that come meanwhile go between its frames.
-   * Says when the last byte has been handed to the system (true) or the link has ended (false), which may be at once.
-   * `bytes` must not change until then. Chunks of one peer are sent one after another; `index` in the order of the calls.
+   * Sends a chunk as data frames behind all waiting messages; messages that come meanwhile go between its frames. Chunks of
+   * one peer are sent one after another in the order of the calls, the urgent ones ahead of the others.
    */
-  readonly sendChunk: (
-    peer: PeerId,
-    share: Root,
-    index: number,
-    bytes: Uint8Array,
-    done: (sent: boolean) => void
-  ) => void
+  readonly sendChunk: (peer: PeerId, chunk: Link.OutgoingChunk) => void
   /** Whether a chunk has come or gone over any link in the last moment. */
   readonly movesBulk: () => boolean
   /** Ends the link with a word for the log; with `poison`, `protocol` or `removed` the peer is not linked again in this session. */
@@ -559,10 +552,10 @@ const make = Effect.fnUntraced(function*(
     },
     send: (peer, message, patient = false) => post(peer, patient ? "lazy" : laneOf(message), message),
     overhead: (peer, bytes) => live.get(peer)?.link.overhead(bytes),
-    sendChunk: (peer, share, index, bytes, done) => {
+    sendChunk: (peer, chunk) => {
       const link = live.get(peer)?.link
-      if (link === undefined) return done(false)
-      link.sendChunk(share, index, bytes, done)
+      if (link === undefined) return chunk.done(false)
+      link.sendChunk(chunk)
     },
     movesBulk: () => {
       const sinceMs = nowMs() - bulkMomentMs

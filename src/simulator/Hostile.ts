@@ -136,9 +136,11 @@ export const run = Effect.fnUntraced(function*(
     if (share === undefined) return
     switch (role) {
       case "poison": {
-        return link.sendChunk(root, index, noise(chunkBytes(share, index)), (sent) => {
+        const bytes = noise(chunkBytes(share, index))
+        const done = (sent: boolean) => {
           if (sent) victim.chunks++
-        })
+        }
+        return link.sendChunk({ share: root, index, bytes, urgent: false, done })
       }
       case "lie":
         return link.post("swarm", Frame.encodeControl({ _tag: "Reject", share: root, index }))

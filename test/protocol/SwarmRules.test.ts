@@ -706,6 +706,29 @@ describe("Swarm, serving", () => {
     assert.deepStrictEqual(again.map(({ to }) => to), [a])
   })
 
+  it("serves what is urgent to a link whose bulk the system has not taken, until it has twice as much to take", () => {
+    const device = new Device()
+    const small = root("small")
+    device.open({ have: upTo(41) })
+    device.up(a)
+    const serves = (outputs: ReadonlyArray<Swarm.Output>) => served(outputs).length
+    for (const index of upTo(8)) {
+      assert.strictEqual(serves(device.request(a, index)), 1)
+      device.nowMs += 10_000
+      device.have(a, index)
+    }
+    assert.strictEqual(serves(device.request(a, 8)), 0)
+    device.open({ share: small, chunksCount: 16, have: upTo(16) })
+    for (const index of upTo(8)) {
+      const outputs = device.request(a, index, small)
+      assert.deepInclude(outputs, { _tag: "Serve", peer: a, root: small, index, urgent: true })
+      device.receive(a, { _tag: "Have", share: small, indexes: [index as ChunkIndex] })
+    }
+    assert.strictEqual(serves(device.request(a, 8, small)), 0)
+    const taken = device.step({ _tag: "Served", peer: a, root: bulk, index: 0, bytes: 64 * KiB })
+    assert.deepStrictEqual(served(taken), [{ to: a, root: small, index: 8 }])
+  })
+
   it("ends the link that has not read for longest, once what is not read leaves no room for others", () => {
     const device = new Device()
     const peers = upTo(6).map((i) => peer(`s${i}`))

@@ -140,7 +140,7 @@ describe("PeerManager", () => {
         const place = new Uint8Array(200_000)
         a!.places.placeFor = (_, data, length) => place.subarray(data.offset, data.offset + length)
         const chunk = Uint8Array.from({ length: 200_000 }, (_, i) => i * 7)
-        b!.peers.sendChunk(to, share, 3, chunk, () => {})
+        b!.peers.sendChunk(to, { share, index: 3, bytes: chunk, urgent: false, done: () => {} })
         for (let i = 0; i < 5; i++) {
           b!.peers.send(to, { _tag: "Have", share, indexes: [i as never] })
         }
@@ -198,6 +198,38 @@ describe("PeerManager", () => {
       }).pipe(scopedInTime)
     }).pipe(onNetwork))
 
+  it.effect("sends urgent chunks one after another between two frames of one that is not", () =>
+    Effect.gen(function*() {
+      const network = yield* VirtualNetwork.make(lan)
+      yield* Effect.gen(function*() {
+        const [a, b] = yield* linkedPair(network)
+        const places = new Map<number, Uint8Array>()
+        const done: Array<number> = []
+        const send = (index: number, sizeBytes: number, urgent: boolean) => {
+          const bytes = Uint8Array.from({ length: sizeBytes }, (_, i) => i * (7 + index))
+          places.set(index, new Uint8Array(sizeBytes))
+          b.peers.sendChunk(a.context.peer, {
+            share: b.context.root as never,
+            index,
+            bytes,
+            urgent,
+            done: (sent) => sent && done.push(index)
+          })
+          return bytes
+        }
+        a.places.placeFor = (_, data, length) => places.get(data.index)!.subarray(data.offset, data.offset + length)
+        const chunks = [send(0, 200_000, false), send(1, 1_000, false)]
+        // The first frame is on its way when the urgent ones come.
+        yield* Effect.yieldNow
+        chunks.push(send(2, 70_000, true), send(3, 1_000, true))
+        yield* TestClock.adjust("2 seconds")
+        const heard = a.swarm.flatMap((event) => event._tag === "PeerData" ? [Number(event.data.index)] : [])
+        assert.deepStrictEqual(heard, [0, 2, 2, 3, 0, 0, 0, 1])
+        assert.deepStrictEqual(done, [2, 3, 0, 1])
+        for (const [index, bytes] of chunks.entries()) assert.deepStrictEqual(places.get(index), bytes)
+      }).pipe(scopedInTime)
+    }).pipe(onNetwork))
+
   it.effect("says at both ends of a link that chunks move, until a second after the last", () =>
     Effect.gen(function*() {
       const network = yield* VirtualNetwork.make(lan)
@@ -207,7 +239,9 @@ describe("PeerManager", () => {
         assert.deepStrictEqual(move(), [false, false])
         const place = new Uint8Array(1_000)
         a.places.placeFor = () => place
-        b.peers.sendChunk(a.context.peer, b.context.root as never, 3, new Uint8Array(1_000), () => {})
+        const share = b.context.root as never
+        const bytes = new Uint8Array(1_000)
+        b.peers.sendChunk(a.context.peer, { share, index: 3, bytes, urgent: false, done: () => {} })
         yield* TestClock.adjust("500 millis")
         assert.deepStrictEqual(move(), [true, true])
         yield* TestClock.adjust("1 second")

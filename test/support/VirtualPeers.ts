@@ -90,7 +90,7 @@ export class VirtualPeers {
         send: (to, message) => this.#send(peer, to, message),
         flush: () => {},
         overhead: () => {},
-        sendChunk: (_to, _share, _index, _bytes, done) => done(false),
+        sendChunk: (_to, { done }) => done(false),
         movesBulk: () => false,
         disconnect: (other, code, detail) =>
           Effect.suspend(() => {
