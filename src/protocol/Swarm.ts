@@ -141,6 +141,7 @@ export const make = (options: Options, policy: Policy = defaultPolicy): Swarm =>
     ackedAtMs: -Infinity,
     ackedStartMs: -Infinity,
     rates: [],
+    bestRate: 0,
     firstAtMs: -Infinity,
     freeAtMs: 0
   },

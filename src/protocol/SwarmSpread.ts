@@ -12,7 +12,6 @@ import { Base64Url } from "effect/encoding"
 import * as Bitfield from "./Bitfield.ts"
 import * as Limits from "./Limits.ts"
 import {
-  departureRate,
   type Handout,
   isManifest,
   type Link,
@@ -219,7 +218,7 @@ const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
   for (const { view, atMs } of handout.revealed.values()) {
     if (isFetching(view) || swarm.nowMs - atMs < revealSlowMs) pending++
   }
-  const soon = departureRate(swarm.uplink) * revealsAheadMs / share.chunkSizeBytes
+  const soon = swarm.uplink.bestRate * revealsAheadMs / share.chunkSizeBytes
   const ahead = Math.max(swarm.policy.revealsMin, soon)
   const revealed = new Map<View, Array<number>>()
   for (const index of toHandOut(handout)) {

@@ -245,6 +245,8 @@ export interface Uplink {
   ackedStartMs: number
   /** Bytes a millisecond, as the latest acknowledgements show it, newest last. */
   readonly rates: Array<{ readonly bytesPerMs: number; readonly atMs: number }>
+  /** The best of them: what leaves when there is enough to send; 0 while nothing is known. */
+  bestRate: number
   /** When the last upload began before any rate was known. */
   firstAtMs: number
   /** When all that was started will have left, at the rate that was measured. */
@@ -294,13 +296,6 @@ export const arrivalRate = (arrivals: Arrivals, nowMs: number): number =>
 export const countArrival = (arrivals: Arrivals, bytes: number, nowMs: number): void => {
   arrivals.bytes = arrivalRate(arrivals, nowMs) * rateWindowMs + bytes
   arrivals.atMs = nowMs
-}
-
-/** Bytes a millisecond that leave when there is enough to send; 0 while nothing is known. */
-export const departureRate = ({ rates }: Uplink): number => {
-  let best = 0
-  for (const { bytesPerMs } of rates) best = Math.max(best, bytesPerMs)
-  return best
 }
 
 export const send = (swarm: Swarm, link: Link, message: SwarmMessage, patient = false): void => {

@@ -10,7 +10,7 @@ import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import * as Spread from "./SwarmSpread.ts"
 import type { Claim, Link, LinkClaim, Share, Swarm, Uplink, Upload, View } from "./SwarmState.ts"
-import { chunkBytes, departureRate, isComplete, isUrgent, send } from "./SwarmState.ts"
+import { chunkBytes, isComplete, isUrgent, send } from "./SwarmState.ts"
 
 /** How much further than the others a link or a share may be before it waits, in its own chunks. */
 const lead = 4
@@ -133,7 +133,7 @@ export const nextStartMs = (swarm: Swarm): number => {
   if (uplink.unservedBytes >= Limits.uploadBytesMax || uplink.uploads.size >= uploadsMax) return Infinity
   if (isHushed(swarm) || leastServedLink(swarm) === Infinity) return Infinity
   if (uplink.openCount === 0) return swarm.nowMs
-  const rate = departureRate(uplink)
+  const rate = uplink.bestRate
   if (rate === 0 || (uplink.openCount >= policy.uploadsMax && uplink.openBytes > rate * openMs)) return Infinity
   return uplink.freeAtMs - policy.uploadsAheadMs
 }
@@ -210,7 +210,7 @@ const start = (swarm: Swarm, view: View, index: number): void => {
   uplink.openCount++
   uplink.openBytes += bytes
   uplink.unservedBytes += bytes
-  const rate = departureRate(uplink)
+  const rate = uplink.bestRate
   const isFirst = uplink.rates.length < ratesKeptMin || swarm.nowMs < uplink.firstAtMs + firstMs
   const startRate = rate * (isFirst ? firstGain : gain)
   const leavingMs = rate === 0 ? 0 : bytes / startRate
@@ -271,6 +271,7 @@ const measure = ({ nowMs, uplink }: Swarm, upload: Upload): void => {
   if (ms > 0) rates.push({ bytesPerMs: (uplink.ackedBytes - upload.ackedBytes) / ms, atMs: nowMs })
   const isOld = () => rates.length > ratesKeptMin && nowMs - rates[0]!.atMs > ratesKeptMs
   while (rates.length > ratesKeptMax || isOld()) rates.shift()
+  uplink.bestRate = rates.reduce((best, { bytesPerMs }) => Math.max(best, bytesPerMs), 0)
 }
 
 /** The receiver does not want the chunk any more: it may come all the same, but need not be acknowledged. */
