@@ -11,15 +11,7 @@
 import { Base64Url } from "effect/encoding"
 import * as Bitfield from "./Bitfield.ts"
 import * as Limits from "./Limits.ts"
-import {
-  type Handout,
-  isManifest,
-  type Link,
-  send,
-  type Share,
-  type Swarm,
-  type View
-} from "./SwarmState.ts"
+import { type Handout, isManifest, type Link, send, type Share, type Swarm, type View } from "./SwarmState.ts"
 
 /** Chunks are revealed ahead of sending them: `Policy.revealsMin`, or as many as leave in this time. */
 const revealsAheadMs = 200
