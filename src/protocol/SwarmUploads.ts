@@ -17,11 +17,12 @@ const lead = 4
 /** Uploads at once, whatever the rates: each holds a buffer. As many again may be urgent. */
 const uploadsMax = 64
 /**
- * What one link may have that the system has not taken, in chunks and in bytes, and with what is urgent twice as much: a
- * device that asks and does not read fills its own share of the places and buffers, and not those of everybody.
+ * What one link may have that the system has not taken, in chunks and in bytes: a device that asks and does not read fills
+ * its own share of the places and buffers, and not those of everybody. What is urgent has room behind a large chunk.
  */
 const unservedPerLinkMax = 8
 const unservedBytesPerLinkMax = Limits.uploadBytesMax / 8
+const unservedBytesUrgentMax = 2 * unservedBytesPerLinkMax
 /**
  * Uploads at once to links that have acknowledged nothing yet, one each, while half of `uploadBytesMax` is free; what is
  * urgent comes on top. Whoever only takes holds up a part of the places, and for as long as one upload takes to be stale.
@@ -102,15 +103,13 @@ const leastServedLink = (swarm: Swarm): number => {
   return least
 }
 
-/** Who does not read, or does not say what it has got, waits until it does. What is urgent does not wait behind bulk. */
-const isClogged = (claim: LinkClaim, urgent: boolean): boolean => {
-  const room = urgent ? 2 : 1
-  return claim.owedCount > 0 || (!claim.acknowledges && claim.openCount > 0) ||
-    claim.unservedCount >= room * unservedPerLinkMax || claim.unservedBytes >= room * unservedBytesPerLinkMax
-}
+/** Who does not read, or does not say what it has got, waits until it does. */
+const isClogged = (claim: LinkClaim, unservedBytesMax: number): boolean =>
+  claim.owedCount > 0 || (!claim.acknowledges && claim.openCount > 0) ||
+  claim.unservedCount >= unservedPerLinkMax || claim.unservedBytes >= unservedBytesMax
 
 const mayServe = ({ uplink }: Swarm, claim: LinkClaim): boolean =>
-  !isClogged(claim, false) && (
+  !isClogged(claim, unservedBytesPerLinkMax) && (
     claim.acknowledges ||
     (uplink.openToStrangersCount < strangersMax && uplink.unservedBytes < Limits.uploadBytesMax / 2)
   )
@@ -163,7 +162,7 @@ const choose = (swarm: Swarm, urgentOnly: boolean): Candidate | undefined => {
   const leastOfLinks = leastServedLink(swarm)
   let best: Candidate | undefined
   for (const link of swarm.links.values()) {
-    if (link.claim.queuedCount === 0 || isClogged(link.claim, true)) continue
+    if (link.claim.queuedCount === 0 || isClogged(link.claim, unservedBytesUrgentMax)) continue
     const mayServeBulk = !urgentOnly && mayServe(swarm, link.claim)
     for (const view of link.views.values()) {
       if (view.queue.size === 0) continue

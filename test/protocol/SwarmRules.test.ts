@@ -706,27 +706,40 @@ describe("Swarm, serving", () => {
     assert.deepStrictEqual(again.map(({ to }) => to), [a])
   })
 
-  it("serves what is urgent to a link whose bulk the system has not taken, until it has twice as much to take", () => {
+  it("serves what is urgent behind a large chunk that the system has not taken, as long as it has little to take", () => {
+    const device = new Device()
+    const smalls = upTo(3).map((i) => root(`small${i}`))
+    device.open({ chunksCount: 9, chunkSizeBytes: 2 * MiB, have: upTo(9) })
+    device.up(a)
+    device.fetch(a, 1, 2 * MiB)
+    const serves = (outputs: ReadonlyArray<Swarm.Output>) => served(outputs).length
+    assert.strictEqual(serves(device.request(a, 2)), 1)
+    device.have(a, 2)
+    assert.strictEqual(serves(device.request(a, 3)), 0, "the system has 2 MiB to take")
+    for (const share of smalls) device.open({ share, chunksCount: 2, chunkSizeBytes: MiB, have: upTo(2) })
+    for (const share of smalls.slice(0, 2)) {
+      const outputs = device.request(a, 1, share)
+      assert.deepInclude(outputs, { _tag: "Serve", peer: a, root: share, index: 1, urgent: true })
+      device.receive(a, { _tag: "Have", share, indexes: [1 as ChunkIndex] })
+    }
+    assert.strictEqual(serves(device.request(a, 1, smalls[2])), 0, "it has 4 MiB")
+    const taken = device.step({ _tag: "Served", peer: a, root: smalls[0]!, index: 1, bytes: MiB })
+    assert.deepStrictEqual(served(taken), [{ to: a, root: smalls[2], index: 1 }])
+  })
+
+  it("keeps as many places from a link for what is urgent as for bulk", () => {
     const device = new Device()
     const small = root("small")
-    device.open({ have: upTo(41) })
-    device.up(a)
-    const serves = (outputs: ReadonlyArray<Swarm.Output>) => served(outputs).length
-    for (const index of upTo(8)) {
-      assert.strictEqual(serves(device.request(a, index)), 1)
-      device.nowMs += 10_000
-      device.have(a, index)
-    }
-    assert.strictEqual(serves(device.request(a, 8)), 0)
     device.open({ share: small, chunksCount: 16, have: upTo(16) })
-    for (const index of upTo(8)) {
-      const outputs = device.request(a, index, small)
-      assert.deepInclude(outputs, { _tag: "Serve", peer: a, root: small, index, urgent: true })
-      device.receive(a, { _tag: "Have", share: small, indexes: [index as ChunkIndex] })
-    }
-    assert.strictEqual(serves(device.request(a, 8, small)), 0)
-    const taken = device.step({ _tag: "Served", peer: a, root: bulk, index: 0, bytes: 64 * KiB })
-    assert.deepStrictEqual(served(taken), [{ to: a, root: small, index: 8 }])
+    device.up(a)
+    const started = upTo(16).flatMap((index) => {
+      const outputs = [
+        ...device.request(a, index, small),
+        ...device.receive(a, { _tag: "Have", share: small, indexes: [index as ChunkIndex] })
+      ]
+      return served(outputs)
+    })
+    assert.lengthOf(started, 8)
   })
 
   it("ends the link that has not read for longest, once what is not read leaves no room for others", () => {
