@@ -76,6 +76,13 @@ const benches: ReadonlyArray<Bench> = [
     namespaces: true
   },
   {
+    what: "LAN, how full the ways are",
+    file: "curve.ts",
+    args: pick("--times 2", "--students 4 --bytes 5000000"),
+    figures: /^complete after/,
+    namespaces: true
+  },
+  {
     what: "small files",
     file: "smallFiles.ts",
     args: pick("--runs 3", "--runs 1 --files 500"),
