@@ -141,6 +141,30 @@ export const pair = async (folder: string, ...more: ReadonlyArray<string>) => {
   return { teacher, student, end: () => Promise.all([teacher.end(), student.end()]) }
 }
 
+/**
+ * A teacher and students without pages, when every student has a link. `runIn` says what each command begins with, 0 for the
+ * teacher's; the students' downloads are in `d1`, `d2`, … of the folder.
+ */
+export const lesson = async (
+  folder: string,
+  students: number,
+  runIn: (index: number) => ReadonlyArray<string>,
+  ...more: ReadonlyArray<string>
+) => {
+  const key = Path.join(folder, "key")
+  await keygen(key)
+  const start = (index: number, ...args: ReadonlyArray<string>) =>
+    labfx([...args, "--state", `${folder}/s${index}`, "--json", "--no-ui", ...more], runIn(index))
+  const teacher = start(0, "teacher", "--secret-file", key, "--title", "Bench")
+  await teacher.until("session.started")
+  const everybody = Array.from(
+    { length: students },
+    (_, i) => start(i + 1, "student", "--yes", "--dir", `${folder}/d${i + 1}`)
+  )
+  await Promise.all(everybody.map((student) => student.until("peer.up")))
+  return { teacher, students: everybody, end: () => Promise.all([teacher, ...everybody].map((each) => each.end())) }
+}
+
 /** User and system seconds, and the largest resident set in MB, of a living process. */
 export const usage = (pid: number) => {
   const fields = Fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")

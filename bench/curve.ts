@@ -10,7 +10,7 @@
  */
 import * as Os from "node:os"
 import { parseArgs } from "node:util"
-import { freshFolder, keygen, labfx, limitSeconds, median, natural, randomFile, rest, usage } from "./Processes.ts"
+import { freshFolder, lesson, limitSeconds, median, natural, randomFile, rest, usage } from "./Processes.ts"
 import { oneCopySeconds, room } from "./Room.ts"
 
 const { values } = parseArgs({
@@ -32,16 +32,7 @@ limitSeconds(60 + 3 * students + times * (20 + 5 * copySeconds))
 const { machines, traffic } = await room(students + 1)
 for (const machine of machines) machine.shape(bitsPerSecond)
 const folder = freshFolder(values.folder)
-await keygen(`${folder}/key`)
-const start = (index: number, ...args: ReadonlyArray<string>) =>
-  labfx([...args, "--state", `${folder}/s${index}`, "--json", "--no-ui"], machines[index]!.prefix)
-const teacher = start(0, "teacher", "--secret-file", `${folder}/key`, "--title", "Bench")
-await teacher.until("session.started")
-const everybody = Array.from(
-  { length: students },
-  (_, i) => start(i + 1, "student", "--yes", "--dir", `${folder}/d${i + 1}`)
-)
-await Promise.all(everybody.map((student) => student.until("peer.up")))
+const { end, students: everybody, teacher } = await lesson(folder, students, (index) => machines[index]!.prefix)
 await rest(5)
 
 const look = () => ({
@@ -88,4 +79,4 @@ for (let time = 0; time < times; time++) {
   console.log(`complete after ${spread.join(" / ")} copies' times, ${cpuPerGb.toFixed(1)} CPU s per GB`)
   await rest(5)
 }
-await Promise.all([teacher, ...everybody].map((each) => each.end()))
+await end()

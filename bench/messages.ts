@@ -11,7 +11,7 @@
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { parseArgs } from "node:util"
-import { freshFolder, freshPort, giveUp, keygen, labfx, limitSeconds, natural, randomFile, rest } from "./Processes.ts"
+import { freshFolder, freshPort, giveUp, lesson, limitSeconds, natural, randomFile, rest } from "./Processes.ts"
 import { oneCopySeconds, room } from "./Room.ts"
 
 const { values } = parseArgs({
@@ -32,9 +32,6 @@ const rate = natural(values.rate)
 limitSeconds(90 + 2 * count + 2 * messages * everyMs / 1_000 + (rate > 0 ? 4 * oneCopySeconds(bulk, rate) : 0))
 const folder = freshFolder(values.folder)
 const file = Path.join(folder, "bulk.bin")
-const all: Array<ReturnType<typeof labfx>> = []
-const key = Path.join(folder, "key")
-await keygen(key)
 const lab = rate > 0 ? await room(count + 1) : undefined
 for (const machine of lab?.machines ?? []) {
   machine.ip("route add default dev eth0")
@@ -42,19 +39,12 @@ for (const machine of lab?.machines ?? []) {
 }
 const port = lab === undefined ? freshPort() : []
 const load = Os.loadavg()[0]!
-const start = (index: number, ...args: ReadonlyArray<string>) => {
-  const prefix = lab?.machines[index]!.prefix ?? []
-  const each = labfx([...args, "--state", `${folder}/s${index}`, "--json", "--no-ui", ...port], prefix)
-  all.push(each)
-  return each
-}
-const teacher = start(0, "teacher", "--secret-file", key, "--title", "Bench")
-await teacher.until("session.started")
-const students = Array.from(
-  { length: count },
-  (_, i) => start(i + 1, "student", "--yes", "--dir", `${folder}/d${i}`)
+const { end, students, teacher } = await lesson(
+  folder,
+  count,
+  (index) => lab?.machines[index]!.prefix ?? [],
+  ...port
 )
-await Promise.all(students.map((student) => student.until("peer.up")))
 await rest(5)
 const progress = { isBulkWhole: false }
 if (bulk > 0) {
@@ -99,4 +89,4 @@ console.log(
     }`
 )
 console.log(`to the last student: p50 ${at(0.5)} ms, p90 ${at(0.9)} ms, p99 ${at(0.99)} ms`)
-await Promise.all(all.map((each) => each.end()))
+await end()

@@ -10,7 +10,7 @@
  */
 import * as Os from "node:os"
 import { parseArgs } from "node:util"
-import { freshFolder, giveUp, keygen, labfx, limitSeconds, median, natural, randomFile, rest } from "./Processes.ts"
+import { freshFolder, giveUp, lesson, limitSeconds, median, natural, randomFile, rest } from "./Processes.ts"
 import { oneCopySeconds, room } from "./Room.ts"
 
 const { values } = parseArgs({
@@ -34,16 +34,7 @@ for (const machine of machines) machine.shape(bitsPerSecond)
 const folder = freshFolder(values.folder)
 const large = `${folder}/large.bin`
 randomFile(large, bytes)
-await keygen(`${folder}/key`)
-const start = (index: number, ...args: ReadonlyArray<string>) =>
-  labfx([...args, "--state", `${folder}/s${index}`, "--json", "--no-ui"], machines[index]!.prefix)
-const teacher = start(0, "teacher", "--secret-file", `${folder}/key`, "--title", "Bench")
-await teacher.until("session.started")
-const everybody = Array.from(
-  { length: students },
-  (_, i) => start(i + 1, "student", "--yes", "--dir", `${folder}/d${i + 1}`)
-)
-await Promise.all(everybody.map((student) => student.until("peer.up")))
+const { end, students: everybody, teacher } = await lesson(folder, students, (index) => machines[index]!.prefix)
 await rest(3)
 
 const completed = (title: string) =>
@@ -77,4 +68,4 @@ console.log(
     [Math.min(...seconds), median(seconds), Math.max(...seconds)].map((each) => each.toFixed(2)).join(" / ")
   } s`
 )
-await Promise.all([teacher, ...everybody].map((each) => each.end()))
+await end()
