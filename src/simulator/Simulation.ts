@@ -217,7 +217,7 @@ export const run = Effect.fnUntraced(function*(
     }
     observer.shared(material)
     const hand = (): void => {
-      if (!teacher.isRunning) return void (wanted.has(teacher) && at(time.nowMs + 1_000, hand))
+      if (!teacher.isUsable) return void (wanted.has(teacher) && at(time.nowMs + 1_000, hand))
       trace.line("teacher", `shares ${material.title}`)
       fork(
         teacher.use((session) => session.share(folder)).pipe(
@@ -238,7 +238,7 @@ export const run = Effect.fnUntraced(function*(
     at(message.atMs, () => {
       const device = devices[message.device]!
       const text = `${device.name} says ${n}`
-      if (!device.isRunning) return
+      if (!device.isUsable) return
       observer.typed(device, text)
       fork(
         device.use((session) => session.say(text)).pipe(

@@ -54,6 +54,11 @@ export class Device {
     return this.#running !== undefined
   }
 
+  /** Whether a person can do something with it: it runs, and its lid is open. */
+  get isUsable(): boolean {
+    return this.isRunning && !this.port.suspended
+  }
+
   /** The clock of one process: no timer of it goes off while the machine sleeps, and none after the process was killed. */
   #clock(base: Clock.Clock, life: number): Clock.Clock {
     const currentTimeMillisUnsafe = () => base.currentTimeMillisUnsafe() + this.skewMs

@@ -140,6 +140,16 @@ describe("simulation", () => {
       bytes: 2_000_000,
       minutes: 2,
       bytesPerSecond: 1_000_000
+    }],
+    ["somebody typed at a laptop that slept, and the room knew of it before its own screen did", {
+      seed: 993_050,
+      peers: 3,
+      churn: 2,
+      faults: 0.2,
+      loss: 0.02,
+      bytes: 300_000,
+      minutes: 3,
+      bytesPerSecond: 1_000_000
     }]
   ]
 
