@@ -283,7 +283,7 @@ export const make = Effect.fnUntraced(function*(connection: Connection): Effect.
         return void Deferred.doneUnsafe(silent, Effect.void)
       }
       if (job !== undefined && job.offset >= job.chunk.bytes.length) {
-        jobs.splice(jobs.indexOf(job), 1)
+        jobs.shift()
         job.chunk.done(true)
       }
       writeNext()
