@@ -395,9 +395,9 @@ export const simulate = (room: Room): Result => {
     })
     const tick = () => {
       input(device, { _tag: "Tick" })
-      after(100, tick)
+      after(250, tick)
     }
-    after(random() * 100, tick)
+    after(random() * 250, tick)
   }
 
   let jain = 0

@@ -103,7 +103,7 @@ export type Input =
   }
   /** An output `Serve` could not be done: this device does not have the chunk any more. */
   | { readonly _tag: "ServeFailed"; readonly peer: PeerId; readonly root: Root; readonly index: number }
-  /** Time passes; at least every 100 ms while anything is going on. */
+  /** Time passes; at least every 250 ms while anything is going on. */
   | { readonly _tag: "Tick" }
 
 export type Output =

@@ -58,7 +58,7 @@ export class ChunkScheduler extends Context.Service<ChunkScheduler, {
 }
 
 /** How often the machine looks at the time at least: while any share is incomplete or moving, and while none is. */
-const tickBusyMs = 100
+const tickBusyMs = 250
 const tickIdleMs = 1_000
 /** How long a message that may wait does so for company: a write of its own costs both sides more than what it says is worth. */
 const patientMs = 50
