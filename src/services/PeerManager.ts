@@ -420,11 +420,7 @@ const make = Effect.fnUntraced(function*(
         Effect.gen(function*() {
           link.setTaker({
             placeFor: (data, length) => user.placeFor(peer, data, length),
-            take: (received) => {
-              const event = swarmEventOf(peer, received)
-              if (event !== undefined) user.hear(event)
-              return event !== undefined
-            }
+            take: (received) => tellSwarm(me, received)
           })
           while (true) {
             for (const received of yield* Queue.takeAll(link.inbox)) {
@@ -457,15 +453,18 @@ const make = Effect.fnUntraced(function*(
     }
   }
 
+  /** Says whether it was for the swarm. */
+  const tellSwarm = ({ info, user }: Live, received: Link.Received): boolean => {
+    const event = swarmEventOf(info.peer, received)
+    if (event !== undefined) user.hear(event)
+    return event !== undefined
+  }
+
   /** Hands one received value to whom it is for. Returns the code of a goodbye. */
   const dispatch = (me: Live, received: Link.Received): Effect.Effect<GoodbyeCode | undefined> => {
-    const { info: { peer }, link, user } = me
+    const { info: { peer }, link } = me
     const none = Effect.succeed(undefined)
-    const event = swarmEventOf(peer, received)
-    if (event !== undefined) {
-      user.hear(event)
-      return none
-    }
+    if (tellSwarm(me, received)) return none
     const { bytes, message } = received as Extract<Link.Received, { readonly _tag: "Message" }>
     if (upkeep.has(message._tag)) link.overhead(bytes)
     switch (message._tag) {
