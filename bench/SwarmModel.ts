@@ -176,7 +176,7 @@ export const simulate = (room: Room): Result => {
       (id > 0 && id <= room.slow ? 0.1 : room.unequal ? 0.5 * 4 ** ((id % 11) / 10) : 1)
     return {
       id,
-      peer: String(id).padStart(43, "p") as PeerId,
+      peer: String(id).padEnd(43, "p") as PeerId,
       machine: isBad ? undefined : Swarm.make({ random: generator(room.seed * 1_000 + id) }, {
         ...defaultPolicy,
         ...room.policy

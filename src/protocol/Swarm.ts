@@ -27,6 +27,7 @@ import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import * as Picker from "./Picker.ts"
 import * as Requests from "./SwarmRequests.ts"
+import * as Routes from "./SwarmRoutes.ts"
 import * as Spread from "./SwarmSpread.ts"
 import {
   chunkBytes,
@@ -117,6 +118,8 @@ export type Output =
     readonly index: number
     readonly urgent: boolean
   }
+  /** A neighbor will send the chunk unasked. */
+  | { readonly _tag: "Expect"; readonly peer: PeerId; readonly root: Root; readonly index: number }
   | { readonly _tag: "Disconnect"; readonly peer: PeerId; readonly code: GoodbyeCode; readonly detail: string }
   /** Every chunk of the share is here. */
   | { readonly _tag: "Complete"; readonly root: Root }
@@ -131,6 +134,7 @@ export const make = (options: Options, policy: Policy = defaultPolicy): Swarm =>
   shares: new Map(),
   uplink: {
     uploads: new Set(),
+    requestsCount: 0,
     queuedCount: 0,
     urgentCount: 0,
     openCount: 0,
@@ -147,6 +151,7 @@ export const make = (options: Options, policy: Policy = defaultPolicy): Swarm =>
   },
   inFlightBytes: 0,
   flightMs: 0,
+  promiseMs: 0,
   hungry: new Set(),
   allHungry: false,
   announcing: new Set(),
@@ -201,6 +206,7 @@ const take = (swarm: Swarm, input: Input): void => {
       const stuck = Uploads.watch(swarm)
       if (stuck !== undefined) disconnect(swarm, stuck, "slow", "it does not read, and others wait")
       Spread.watch(swarm)
+      Routes.watch(swarm)
       return
     }
     case "ServeFailed":
@@ -224,6 +230,7 @@ const takeOfShare = (
     case "ManifestKnown":
       if (share.manifestKnown) return
       share.manifestKnown = true
+      Routes.tellNeighbors(swarm, share)
       for (let index = 0; index < share.chunksCount; index++) {
         if (Bitfield.has(input.have, index)) gain(swarm, share, index)
         else if (!share.flights.has(index)) Picker.want(share.picker, index)
@@ -236,6 +243,9 @@ const takeOfShare = (
         Requests.proven(swarm, source)
         Uploads.gave(source, chunkBytes(share, input.index))
         Spread.acknowledge(swarm, source, share, input.index)
+        // Who has sent it has it, also if it has only promised it.
+        const view = source.views.get(share.root)
+        if (view !== undefined) addClaim(swarm, view, input.index, false)
       }
       if (gain(swarm, share, input.index)) completed(swarm, share)
       return
@@ -272,7 +282,8 @@ const peerUp = (swarm: Swarm, peer: PeerId): void => {
       unservedBytes: 0,
       openCount: 0,
       owedCount: 0,
-      acknowledges: false
+      acknowledges: false,
+      promisedCount: 0
     },
     tell: (swarm, message) => send(swarm, link, message),
     arrivals: { bytes: 0, atMs: swarm.nowMs },
@@ -281,9 +292,11 @@ const peerUp = (swarm: Swarm, peer: PeerId): void => {
     aliveAtMs: swarm.nowMs,
     avoidUntilMs: 0,
     stalls: 0,
-    proven: false
+    proven: false,
+    brokenPromises: 0
   }
   swarm.links.set(peer, link)
+  Routes.linksChanged(swarm)
   for (const share of swarm.shares.values()) {
     openView(link, share)
     Spread.sendBitfield(swarm, link, share)
@@ -302,6 +315,7 @@ const peerDown = (swarm: Swarm, peer: PeerId): void => {
   const link = swarm.links.get(peer)
   if (link === undefined) return
   swarm.links.delete(peer)
+  Routes.linksChanged(swarm)
   swarm.hungry.delete(link)
   for (const view of link.views.values()) closeView(swarm, view, false)
 }
@@ -310,6 +324,7 @@ const closeView = (swarm: Swarm, view: View, reject: boolean): void => {
   const { link, share } = view
   Requests.abandonView(swarm, view)
   Uploads.abandonView(swarm, view, reject)
+  Routes.viewClosed(view)
   for (const index of Bitfield.indexes(view.bits)) removeClaim(swarm, view, index)
   Spread.abandonView(swarm, view)
   link.views.delete(share.root)
@@ -347,6 +362,9 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
     flights: new Map(),
     fresh: [],
     freshRare: false,
+    routed: [],
+    routedBefore: [],
+    routedAtMs: -Infinity,
     announcedAtMs: -Infinity,
     handout: undefined,
     claim: { queuedCount: 0, servedBytes: 0 }
@@ -358,7 +376,7 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
       Picker.want(share.picker, index)
     }
   }
-  if (input.origin && swarm.policy.superSeed) share.handout = Spread.makeHandout(share)
+  if (input.origin && swarm.policy.superSeed) share.handout = Spread.makeHandout(swarm, share)
   swarm.revealing.add(share)
   for (const link of Array.from(swarm.links.values())) {
     const view = openView(link, share)
@@ -388,11 +406,12 @@ const shareClosed = (swarm: Swarm, root: Root): void => {
 
 /** A chunk is verified and here. Says whether it was not before. */
 const gain = (swarm: Swarm, share: Share, index: number): boolean => {
-  Requests.settled(swarm, share, index)
+  const isPromised = Requests.settled(swarm, share, index)
   if (Bitfield.has(share.have, index)) return false
   Bitfield.add(share.have, index)
   share.haveCount++
-  Spread.gained(swarm, share, index)
+  Spread.gained(swarm, share, index, isPromised)
+  Routes.gained(swarm, share, index)
   return true
 }
 
@@ -443,9 +462,21 @@ const message = (swarm: Swarm, link: Link, message: SwarmMessage): void => {
     case "Request":
       if (view === undefined) return send(swarm, link, { _tag: "Reject", share: message.share, index: message.index })
       return request(swarm, view, message.index)
+    case "Survey":
+      if (view !== undefined) Routes.surveyed(swarm, view)
+      return
+    case "Neighbors":
+      if (view !== undefined) Routes.neighborsTold(swarm, view, message.peers)
+      return
+    case "Route":
+      if (view !== undefined && message.indexes.some((index) => index >= view.share.chunksCount)) {
+        return garbage(swarm, link)
+      }
+      return Routes.take(swarm, link, view, message)
     case "Cancel":
       if (view === undefined) return
-      if (Uploads.dequeue(swarm, view, message.index)) {
+      if (view.promised.has(message.index)) Spread.refused(swarm, view, message.index)
+      if (Uploads.dequeue(swarm, view, message.index) || Uploads.unpromise(view, message.index)) {
         return send(swarm, link, { _tag: "Reject", share: message.share, index: message.index })
       }
       return Uploads.cancelled(swarm, view, message.index)
@@ -478,6 +509,7 @@ const bitfield = (swarm: Swarm, view: View, bits: Uint8Array): void => {
     return disconnect(swarm, view.link.peer, "protocol", "a bitfield has another length than its share")
   }
   view.opened = true
+  Routes.opened(view)
   view.avoidUntilMs = 0
   swarm.revealing.add(share)
   for (let index = 0; index < share.chunksCount; index++) {

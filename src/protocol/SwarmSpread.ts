@@ -11,6 +11,7 @@
 import { Base64Url } from "effect/encoding"
 import * as Bitfield from "./Bitfield.ts"
 import * as Limits from "./Limits.ts"
+import * as Routes from "./SwarmRoutes.ts"
 import { type Handout, isManifest, type Link, send, type Share, type Swarm, type View } from "./SwarmState.ts"
 
 /** Chunks are revealed ahead of sending them: `Policy.revealsMin`, or as many as leave in this time. */
@@ -18,6 +19,9 @@ const revealsAheadMs = 200
 /** A revealed chunk that is not asked for in this time may yet be; after the second, it is revealed to someone else. */
 const revealSlowMs = 300
 const revealLostMs = 2_000
+/** Chunks that the origin sends down its trees ahead: at least, and when so large a part of them is left, as many more as there may be. */
+const routesAheadMin = 16
+const routesAheadPart = 3 / 4
 /** A chunk that so many claim, and so large a part of the links, is out, whoever sent it. */
 const believedMin = 2
 const believedPart = 1 / 4
@@ -44,10 +48,15 @@ export const acknowledge = (swarm: Swarm, source: Link, share: Share, index: num
   sendHave(swarm, source, share, [index], false)
 
 /** A chunk is here: the others are told soon. */
-export const gained = (swarm: Swarm, share: Share, index: number): void => {
+export const gained = (swarm: Swarm, share: Share, index: number, isPromised: boolean): void => {
+  swarm.announcing.add(share)
+  if (isPromised) {
+    if (share.routed.length + share.routedBefore.length === 0) share.routedAtMs = swarm.nowMs
+    share.routed.push(index)
+    return
+  }
   share.fresh.push(index)
   share.freshRare ||= share.picker.claims[index]! <= swarm.policy.rareClaimsMax
-  swarm.announcing.add(share)
 }
 
 /**
@@ -57,7 +66,14 @@ export const gained = (swarm: Swarm, share: Share, index: number): void => {
 export const announce = (swarm: Swarm): void => {
   for (const share of swarm.announcing) {
     if (swarm.nowMs < announcedNextMs(swarm, share)) continue
-    swarm.announcing.delete(share)
+    if (swarm.nowMs >= share.routedAtMs + swarm.policy.announceRoutedMs) {
+      share.fresh.push(...share.routedBefore)
+      share.routedBefore = share.routed
+      share.routed = []
+      share.routedAtMs = swarm.nowMs
+    }
+    if (share.routedBefore.length + share.routed.length === 0) swarm.announcing.delete(share)
+    if (share.fresh.length === 0) continue
     share.announcedAtMs = swarm.nowMs
     const { fresh, freshRare } = share
     share.fresh = []
@@ -80,7 +96,12 @@ export const nextAnnouncementMs = (swarm: Swarm): number => {
 }
 
 const announcedNextMs = (swarm: Swarm, share: Share): number =>
-  share.freshRare ? -Infinity : share.announcedAtMs + swarm.policy.announceEveryMs
+  share.freshRare
+    ? -Infinity
+    : Math.min(
+      share.fresh.length > 0 ? share.announcedAtMs + swarm.policy.announceEveryMs : Infinity,
+      share.routedBefore.length + share.routed.length > 0 ? share.routedAtMs + swarm.policy.announceRoutedMs : Infinity
+    )
 
 const sendHave = (
   swarm: Swarm,
@@ -98,11 +119,12 @@ const sendHave = (
 // ---- The origin ----------------------------------------------------------------------------------------------------
 
 /** The book of an origin that begins to hand out a share that no link has claimed anything of yet. */
-export const makeHandout = (share: Share): Handout => ({
+export const makeHandout = ({ nowMs }: Swarm, share: Share): Handout => ({
   waiting: new Set(Array.from(Bitfield.indexes(share.have)).filter((index) => !isManifest(share, index))),
   doubted: new Set(),
   revealed: new Map(),
-  through: new Map()
+  through: new Map(),
+  routes: Routes.make(nowMs)
 })
 
 /** Whether a link may ask for a chunk that is here. */
@@ -211,21 +233,37 @@ const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
     if (isFetching(view) || swarm.nowMs - atMs < revealSlowMs) pending++
   }
   const soon = swarm.uplink.bestRate * revealsAheadMs / share.chunkSizeBytes
-  const ahead = Math.max(swarm.policy.revealsMin, soon)
+  const { routes } = handout
+  Routes.survey(swarm, share)
+  if (Routes.isAboutToPlan(swarm, share)) return
+  const trees = Routes.treesOf(swarm, share, routes)
+  const ahead = Math.max(trees === undefined ? swarm.policy.revealsMin : routesAheadMin, soon)
+  // What goes down a tree has its turn at once: several chunks may go together.
+  if (trees !== undefined && pending > ahead * routesAheadPart) return
+  const routed: [Array<number>, Array<number>] = [[], []]
   const revealed = new Map<View, Array<number>>()
   for (const index of toHandOut(handout)) {
     if (pending >= ahead) break
-    const view = neediest(swarm, share, index)
+    const tree = routes.sentCount % 2
+    const root = trees && routes.members[trees[tree]!.root]!
+    const isRouted = root !== undefined && !Bitfield.has(root.bits, index) && root.avoidUntilMs <= swarm.nowMs
+    const view = isRouted ? root : neediest(swarm, share, index)
     if (view === undefined) continue
     takeOff(handout, index)
     handout.revealed.set(index, { view, atMs: swarm.nowMs })
     view.revealed++
     pending++
+    if (isRouted) {
+      routed[tree]!.push(index)
+      routes.sentCount++
+      continue
+    }
     const indexes = revealed.get(view)
     if (indexes === undefined) revealed.set(view, [index])
     else indexes.push(index)
   }
   for (const [view, indexes] of revealed) sendHave(swarm, view.link, share, indexes, false)
+  for (const tree of [0, 1] as const) if (routed[tree].length > 0) Routes.sendDown(swarm, routes, tree, routed[tree])
 }
 
 function* toHandOut({ doubted, waiting }: Handout): Generator<number> {
@@ -268,6 +306,14 @@ export const watch = (swarm: Swarm): void => {
       if (swarm.nowMs - reveal.atMs >= revealLostMs) failed(swarm, reveal.view, index)
     }
   }
+}
+
+/** A link does not want a chunk that it was promised, or has given it up. It was not told that it may ask for it. */
+export const refused = (swarm: Swarm, view: View, index: number): void => {
+  const { handout } = view.share
+  if (handout?.revealed.get(index)?.view !== view) return
+  putBack(handout, view.share, index)
+  swarm.revealing.add(view.share)
 }
 
 /** A chunk does not get out through a link, or only slowly: another gets it as well. */

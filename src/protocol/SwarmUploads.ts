@@ -6,6 +6,7 @@
  * say little about that, because kernel buffers hold whole chunks: an upload is done when its receiver announces the
  * chunk, which it does at once towards its source. Where receivers are the narrow place, several uploads go on at a time.
  */
+import * as Bitfield from "./Bitfield.ts"
 import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import * as Spread from "./SwarmSpread.ts"
@@ -59,14 +60,29 @@ export const enqueue = (swarm: Swarm, view: View, index: number): void => {
   const { link, share } = view
   wake(link.claim, leastServedLink(swarm))
   wake(share.claim, leastServed(swarm.shares.values()))
-  view.queue.add(index)
+  view.queue.set(index, swarm.uplink.requestsCount++)
   count(swarm, view, index, 1)
 }
 
 /** Takes a request out of the queue; says whether it was there. */
 export const dequeue = (swarm: Swarm, view: View, index: number): boolean => {
   if (!view.queue.delete(index)) return false
+  unpromise(view, index)
   count(swarm, view, index, -1)
+  return true
+}
+
+/** A link is to be sent a chunk unasked, as soon as it is here. */
+export const promise = (swarm: Swarm, view: View, index: number): void => {
+  view.promised.add(index)
+  view.link.claim.promisedCount++
+  if (Bitfield.has(view.share.have, index)) enqueue(swarm, view, index)
+}
+
+/** A promise is kept, not wanted or cannot be kept; says whether there was one. */
+export const unpromise = ({ link, promised }: View, index: number): boolean => {
+  if (!promised.delete(index)) return false
+  link.claim.promisedCount--
   return true
 }
 
@@ -168,9 +184,9 @@ const choose = (swarm: Swarm, urgentOnly: boolean): Candidate | undefined => {
       if (view.queue.size === 0) continue
       const slack = lead * view.share.chunkSizeBytes
       const mayBulk = mayServeBulk && link.claim.servedBytes <= leastOfLinks + slack
-      for (const index of view.queue) {
+      for (const index of view.queue.keys()) {
         const urgent = isUrgent(view.share, index)
-        if (!urgent && !mayBulk) continue
+        if (!urgent && !(view.promised.has(index) ? mayServeBulk : mayBulk)) continue
         if (best === undefined || isBefore(swarm, { view, index, urgent }, best)) best = { view, index, urgent }
       }
     }
@@ -182,6 +198,9 @@ const isBefore = (swarm: Swarm, a: Candidate, b: Candidate): boolean => {
   if (a.urgent !== b.urgent) return a.urgent
   const ahead = a.view.share.claim.servedBytes - b.view.share.claim.servedBytes
   if (Math.abs(ahead) > lead * a.view.share.chunkSizeBytes) return ahead < 0
+  const isPromised = a.view.promised.has(a.index)
+  if (isPromised !== b.view.promised.has(b.index)) return isPromised
+  if (isPromised) return a.view.queue.get(a.index)! < b.view.queue.get(b.index)!
   if (swarm.policy.rarestServed) {
     const claims = a.view.share.picker.claims[a.index]! - b.view.share.picker.claims[b.index]!
     if (claims !== 0) return claims < 0
@@ -360,8 +379,8 @@ const forgiveOld = (swarm: Swarm, link: Link): void => {
 
 /** A link has ended, or the share has: nothing of it waits here any more. `reject` when the peer is to be told. */
 export const abandonView = (swarm: Swarm, view: View, reject: boolean): void => {
-  for (const index of Array.from(view.queue)) {
-    dequeue(swarm, view, index)
+  for (const index of new Set([...view.queue.keys(), ...view.promised])) {
+    if (!dequeue(swarm, view, index)) unpromise(view, index)
     if (reject) send(swarm, view.link, { _tag: "Reject", share: view.share.root, index: index as never })
   }
   for (const upload of swarm.uplink.uploads) if (upload.view === view) close(swarm, upload)

@@ -159,6 +159,8 @@ const make = Effect.fnUntraced(function*() {
         return peers.send(output.peer, output.message, output.patient)
       case "Serve":
         return serve(output)
+      case "Expect":
+        return expect(output.peer, output.root, output.index)
       case "Disconnect":
         return void fork(peers.disconnect(output.peer, output.code, output.detail))
       case "Complete":

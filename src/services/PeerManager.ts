@@ -12,7 +12,7 @@ import type { PeerId, PublicKey } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import * as Membership from "../protocol/Membership.ts"
 import type { Address, Data, GoodbyeCode, Hello, LogMessage, Message, SwarmMessage } from "../protocol/Wire.ts"
-import { usualPort, versionMax, versionMin } from "../protocol/Wire.ts"
+import { isSwarmMessage, usualPort, versionMax, versionMin } from "../protocol/Wire.ts"
 import * as Link from "./Link.ts"
 import { SessionContext } from "./SessionContext.ts"
 import { type AcceptError, type Connection, Transport } from "./Transport.ts"
@@ -113,18 +113,7 @@ export class PeerManager extends Context.Service<PeerManager, {
   static readonly layer = (options: PeerManagerOptions) => Layer.effect(PeerManager, make(options))
 }
 
-const laneOf = (message: LogMessage | SwarmMessage): Link.Lane => {
-  switch (message._tag) {
-    case "Have":
-    case "Bitfield":
-    case "Request":
-    case "Cancel":
-    case "Reject":
-      return "swarm"
-    default:
-      return "log"
-  }
-}
+const laneOf = (message: LogMessage | SwarmMessage): Link.Lane => isSwarmMessage(message) ? "swarm" : "log"
 
 /** What a link says of itself is overhead, whatever it says. */
 const upkeep: ReadonlySet<Message["_tag"]> = new Set(["Ping", "Pong", "Peers", "Heads"])
@@ -441,16 +430,7 @@ const make = Effect.fnUntraced(function*(
   const swarmEventOf = (peer: PeerId, received: Link.Received): SwarmEvent | undefined => {
     if (received._tag === "Data") return { _tag: "PeerData", peer, data: received.data, length: received.length }
     const { message } = received
-    switch (message._tag) {
-      case "Bitfield":
-      case "Have":
-      case "Request":
-      case "Cancel":
-      case "Reject":
-        return { _tag: "PeerMessage", peer, message }
-      default:
-        return undefined
-    }
+    return isSwarmMessage(message) ? { _tag: "PeerMessage", peer, message } : undefined
   }
 
   /** Says whether it was for the swarm. */

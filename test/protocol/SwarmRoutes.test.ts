@@ -1,0 +1,283 @@
+/** Chunks that go down trees: what the origin plans, and what everybody does with a promise. */
+import { assert, describe, it } from "@effect/vitest"
+import { Base64Url } from "effect/encoding"
+import * as Bitfield from "../../src/protocol/Bitfield.ts"
+import { type ChunkIndex, PeerId, Root } from "../../src/protocol/Ids.ts"
+import * as Limits from "../../src/protocol/Limits.ts"
+import * as Swarm from "../../src/protocol/Swarm.ts"
+import { hopOf, type Route, type SwarmMessage } from "../../src/protocol/Wire.ts"
+
+const KiB = 1024
+const root = Root.make("r".repeat(43))
+const chunksCount = 401
+const member = (number: number) => PeerId.make(`${number}`.padEnd(43, "m"))
+const [a, b, c] = [member(101), member(102), member(103)] as const
+const upTo = (count: number) => Array.from({ length: count }, (_, i) => i)
+const indexes = (...all: ReadonlyArray<number>) => all as unknown as ReadonlyArray<ChunkIndex>
+
+const bits = (some: ReadonlyArray<number>) => {
+  const all = Bitfield.make(chunksCount)
+  for (const index of some) Bitfield.add(all, index)
+  return all
+}
+
+/** Messages of one kind among outputs, with their receivers. */
+const sent = <Tag extends SwarmMessage["_tag"]>(outputs: ReadonlyArray<Swarm.Output>, tag: Tag) =>
+  outputs.flatMap((output) =>
+    output._tag === "Send" && output.message._tag === tag
+      ? [{ ...output.message as Extract<SwarmMessage, { readonly _tag: Tag }>, to: output.peer }]
+      : []
+  )
+
+const served = (outputs: ReadonlyArray<Swarm.Output>) =>
+  outputs.flatMap((output) => output._tag === "Serve" ? [`${output.index} to ${hopOf(output.peer)}`] : [])
+
+class Device {
+  readonly swarm = Swarm.make({ random: () => 0.5 })
+  nowMs = 10_000
+
+  constructor(origin: boolean, ...peers: ReadonlyArray<PeerId>) {
+    this.step({
+      _tag: "ShareOpened",
+      root,
+      manifestChunksCount: 1,
+      chunksCount,
+      chunkSizeBytes: 64 * KiB,
+      manifestChunkSizeBytes: 4 * KiB,
+      have: bits(origin ? upTo(chunksCount) : [0]),
+      manifestKnown: true,
+      origin
+    })
+    for (const peer of peers) this.step({ _tag: "PeerUp", peer })
+  }
+
+  step(input: Swarm.Input): ReadonlyArray<Swarm.Output> {
+    return Swarm.step(this.swarm, input, this.nowMs)
+  }
+
+  receive(peer: PeerId, message: SwarmMessage): ReadonlyArray<Swarm.Output> {
+    return this.step({ _tag: "Message", peer, message })
+  }
+
+  claim(peer: PeerId, some: ReadonlyArray<number> = []): ReadonlyArray<Swarm.Output> {
+    return this.receive(peer, { _tag: "Bitfield", share: root, bits: Base64Url.encode(bits(some)) })
+  }
+
+  have(peer: PeerId, ...some: ReadonlyArray<number>): ReadonlyArray<Swarm.Output> {
+    return this.receive(peer, { _tag: "Have", share: root, indexes: indexes(...some) })
+  }
+
+  promise(peer: PeerId, some: ReadonlyArray<number>, below: Partial<Route> = {}): ReadonlyArray<Swarm.Output> {
+    return this.receive(peer, { _tag: "Route", share: root, indexes: indexes(...some), hops: [], depths: [], ...below })
+  }
+
+  deliver(peer: PeerId, index: number): ReadonlyArray<Swarm.Output> {
+    return [
+      ...this.step({ _tag: "DataArrived", peer, root, index, bytes: 64 * KiB, last: true }),
+      ...this.step({ _tag: "ChunkStored", peer, root, index })
+    ]
+  }
+
+  tick(ms: number): ReadonlyArray<Swarm.Output> {
+    this.nowMs += ms
+    return this.step({ _tag: "Tick" })
+  }
+}
+
+/** An origin with so many neighbors that have opened its share. */
+const origin = (count: number) => {
+  const members = upTo(count).map(member)
+  const device = new Device(true, ...members)
+  const outputs = members.flatMap((peer) => device.claim(peer))
+  return { device, members, outputs: [...outputs] }
+}
+
+/** Everybody says that it is linked with all the others, and with the origin. */
+const answer = (device: Device, members: ReadonlyArray<PeerId>, more: ReadonlyArray<string> = []) =>
+  members.flatMap((peer) => {
+    const peers = ["0rigin00", ...members.filter((other) => other !== peer).map(hopOf), ...more]
+    return [...device.receive(peer, { _tag: "Neighbors", share: root, peers })]
+  })
+
+describe("Routes, at the origin", () => {
+  it("are planned for more than ten neighbors, each of which is asked whom it is linked with", () => {
+    const small = origin(Limits.fullMeshPeersMax)
+    assert.isEmpty(sent(small.outputs, "Survey"))
+    assert.isNotEmpty(sent(small.outputs, "Have"))
+    const large = origin(Limits.fullMeshPeersMax + 1)
+    assert.sameMembers(sent(large.outputs, "Survey").map(({ to }) => to), large.members)
+    // The first neighbors come when the room is small still.
+    assert.isNotEmpty(sent(answer(large.device, large.members), "Route"))
+  })
+
+  it("promise each chunk to the root of one tree that reaches everybody, in turns", () => {
+    const { device, members } = origin(12)
+    const routes = sent(answer(device, members), "Route")
+    assert.strictEqual(new Set(routes.map(({ to }) => to)).size, 2)
+    for (const { depths, hops, to } of routes) {
+      assert.sameMembers([hopOf(to), ...hops], members.map(hopOf))
+      assert.strictEqual(depths.length, hops.length)
+      assert.strictEqual(depths.filter((depth) => depth === 0).length, 2)
+    }
+    const promised = routes.flatMap(({ indexes }) => indexes.map(Number))
+    assert.strictEqual(new Set(promised).size, promised.length)
+    assert.isAtLeast(promised.length, 8)
+  })
+
+  it("wait for everybody's answer, but not for longer than a second", () => {
+    const { device, members } = origin(12)
+    const silent = new Set(members.slice(11))
+    const handedOut = (outputs: ReadonlyArray<Swarm.Output>) => [...sent(outputs, "Route"), ...sent(outputs, "Have")]
+    const before = answer(device, members.filter((peer) => !silent.has(peer)))
+    assert.isEmpty(sent(before, "Route"))
+    assert.isEmpty(handedOut(device.tick(1_000)))
+    const routes = sent(device.tick(1), "Route")
+    assert.isNotEmpty(routes)
+    for (const { hops } of routes) for (const peer of silent) assert.notInclude(hops, hopOf(peer))
+  })
+
+  it("are none where the origin is not linked to a part of the room", () => {
+    const strangers = ["stranger1", "stranger2"].map((name) => name.slice(1))
+    const within = origin(12)
+    assert.isNotEmpty(sent(answer(within.device, within.members, strangers.slice(1)), "Route"))
+    const beyond = origin(12)
+    const outputs = [...answer(beyond.device, beyond.members, strangers), ...beyond.device.tick(200)]
+    assert.isEmpty(sent(outputs, "Route"))
+    assert.isNotEmpty(sent(outputs, "Have"))
+  })
+
+  it("hand a chunk to another when the root does not want it, or is gone", () => {
+    const { device, members } = origin(12)
+    const [first] = sent(answer(device, members), "Route")
+    const [index, ...others] = first!.indexes
+    const waiting = others.flatMap((index) => [...device.receive(first!.to, { _tag: "Cancel", share: root, index })])
+    waiting.push(...device.step({ _tag: "PeerDown", peer: first!.to }))
+    const handedOut: Array<number> = []
+    for (let round = 0; round < 100; round++) {
+      const outputs = [...waiting.splice(0), ...device.tick(100)]
+      for (const { indexes, to } of [...sent(outputs, "Route"), ...sent(outputs, "Have")]) {
+        if (to === first!.to) continue
+        handedOut.push(...indexes)
+        for (const index of indexes) waiting.push(...members.flatMap((peer) => [...device.have(peer, index)]))
+      }
+    }
+    assert.includeMembers(handedOut, [index!, ...others])
+  })
+
+  it("leave out who receives at less than a third of the others' rate", () => {
+    const { device, members } = origin(12)
+    answer(device, members)
+    const slow = members[3]!
+    const out: Array<number> = upTo(40).map((i) => i + 1)
+    for (const peer of members) if (peer !== slow) device.have(peer, ...out)
+    device.tick(5_000)
+    const later = [
+      ...device.tick(200),
+      ...members.flatMap((peer) => [...device.have(peer, ...upTo(10).map((i) => i + 41))])
+    ]
+    const routes = sent(later, "Route")
+    assert.isNotEmpty(routes)
+    for (const { hops, to } of routes) assert.notInclude([hopOf(to), ...hops], hopOf(slow))
+  })
+})
+
+describe("Routes, at everybody", () => {
+  it("tell whom a device is linked with when it knows the manifest, and when that changes", () => {
+    const device = new Device(false, a, b)
+    const survey = { _tag: "Survey", share: root } as const
+    assert.deepStrictEqual(sent(device.receive(a, survey), "Neighbors"), [
+      { _tag: "Neighbors", share: root, peers: [hopOf(a), hopOf(b)], to: a }
+    ])
+    device.step({ _tag: "PeerUp", peer: c })
+    assert.deepStrictEqual(sent(device.tick(250), "Neighbors").map(({ peers }) => peers.length), [3])
+    assert.isEmpty(sent(device.tick(250), "Neighbors"))
+  })
+
+  it("pass a promise on to the children at once, and the chunk when it is here, in order", () => {
+    const device = new Device(false, a, b, c)
+    for (const peer of [a, b, c]) device.claim(peer)
+    const hops = [hopOf(b), hopOf(member(7)), hopOf(member(8)), hopOf(c), hopOf(member(9))]
+    const outputs = device.promise(a, [5, 6], { hops, depths: [0, 1, 1, 0, 1] })
+    assert.deepStrictEqual(outputs.filter(({ _tag }) => _tag === "Expect").length, 2)
+    assert.deepStrictEqual(sent(outputs, "Route").map(({ depths, hops, to }) => ({ depths, hops, to })), [
+      { to: b, hops: [hopOf(member(7)), hopOf(member(8))], depths: [0, 0] },
+      { to: c, hops: [hopOf(member(9))], depths: [0] }
+    ])
+    assert.isEmpty(served(outputs))
+    const here = device.deliver(a, 6)
+    assert.deepStrictEqual(sent(here, "Have").map(({ to }) => to), [a])
+    assert.include(served(here), `6 to ${hopOf(b)}`)
+  })
+
+  it("announce what came by promise after 0.6 to 1.2 s, to those who lack it", () => {
+    const device = new Device(false, a, b, c)
+    for (const peer of [a, b, c]) device.claim(peer)
+    device.promise(a, [5])
+    device.deliver(a, 5)
+    device.have(c, 5)
+    const announced = upTo(14).map(() => sent(device.tick(100), "Have").map(({ to }) => to))
+    assert.isEmpty(announced.slice(0, 5).flat())
+    assert.deepStrictEqual(announced.flat(), [b])
+  })
+
+  it("are refused for what is here, in flight, of the manifest, or beyond the share", () => {
+    const device = new Device(false, a, b)
+    device.claim(b, [3])
+    device.promise(a, [5])
+    device.deliver(a, 5)
+    const outputs = device.promise(a, [0, 3, 5])
+    assert.deepStrictEqual(sent(outputs, "Cancel").map(({ index, to }) => [Number(index), to]), [[0, a], [3, a], [
+      5,
+      a
+    ]])
+    const beyond = device.promise(a, [chunksCount])
+    assert.deepStrictEqual(beyond.map((output) => output._tag === "Disconnect" && output.code), ["protocol"])
+  })
+
+  it("are given up after a while when somebody else has the chunk, and not believed after eight of them", () => {
+    const device = new Device(false, a, b)
+    device.claim(a)
+    device.claim(b)
+    device.deliver(b, 400)
+    for (let index = 1; index <= 8; index++) {
+      assert.isEmpty(sent(device.promise(a, [index]), "Cancel"))
+      device.have(b, index)
+      assert.isEmpty(sent(device.tick(2_900), "Cancel"))
+      const late = [...device.tick(200), ...device.tick(1)]
+      assert.deepStrictEqual(sent(late, "Cancel").map((message) => [Number(message.index), message.to]), [[index, a]])
+      assert.deepStrictEqual(sent(late, "Request").map((message) => [Number(message.index), message.to]), [[index, b]])
+      device.receive(a, { _tag: "Reject", share: root, index: indexes(index)[0]! })
+      device.deliver(b, index)
+    }
+    assert.deepStrictEqual(sent(device.promise(a, [9]), "Cancel").map(({ to }) => to), [a])
+  })
+
+  it("wait on a link up to their limit, and what is beyond is not promised", () => {
+    const device = new Device(false, a, b)
+    for (const peer of [a, b]) device.claim(peer)
+    const hops = { hops: [hopOf(b)], depths: [0] }
+    const half = Limits.promisesPerLinkMax / 2
+    const passed = [0, half, 2 * half].flatMap((
+      from
+    ) => [...device.promise(a, upTo(half).map((i) => from + i + 1), hops)])
+    const promised = sent(passed, "Route").flatMap(({ indexes }) => indexes)
+    assert.strictEqual(promised.length, Limits.promisesPerLinkMax)
+    // One is kept, so there is room for one.
+    device.deliver(a, 1)
+    const more = sent(device.promise(a, [300, 301], hops), "Route").flatMap(({ indexes }) => indexes.map(Number))
+    assert.deepStrictEqual(more, [300])
+  })
+
+  it("are answered when they are not wanted any more, or the share is closed", () => {
+    const device = new Device(false, a, b)
+    for (const peer of [a, b]) device.claim(peer)
+    device.promise(a, [5, 6], { hops: [hopOf(b)], depths: [0] })
+    const rejected = (outputs: ReadonlyArray<Swarm.Output>) =>
+      sent(outputs, "Reject").map(({ index, to }) => [Number(index), to])
+    assert.deepStrictEqual(
+      rejected(device.receive(b, { _tag: "Cancel", share: root, index: indexes(5)[0]! })),
+      [[5, b]]
+    )
+    assert.deepStrictEqual(rejected(device.step({ _tag: "ShareClosed", root })), [[6, b]])
+  })
+})
