@@ -36,7 +36,7 @@ const overdueMinMs = 200
  * A promise is waited for this many times as long as the slowest of the latest ones took, and this long at least; while
  * none has been kept yet, as long as that.
  */
-const promiseFactor = 3
+const promiseFactor = 1.5
 const promiseMinMs = 2_000
 const promiseFirstMs = 3_000
 /** The slowest of the latest: a longer one counts at once, shorter ones as in a mean over so many. */

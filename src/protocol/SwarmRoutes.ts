@@ -100,13 +100,13 @@ export const isAboutToPlan = (swarm: Swarm, share: Share): boolean => {
 
 const isLarge = ({ links, policy }: Swarm): boolean => links.size > policy.treesFrom
 
-/** The trees as they are now. */
-export const treesOf = (swarm: Swarm, share: Share, routes: Routes): Trees.Trees | undefined => {
-  if (isLarge(swarm) && routes.stale && swarm.nowMs >= routes.plannedAtMs + planEveryMs) plan(swarm, share, routes)
-  return routes.trees
+/** Lays trees over the links as they are now. Says whether there are any. */
+export const plan = (swarm: Swarm, share: Share, routes: Routes): boolean => {
+  if (isLarge(swarm) && routes.stale && swarm.nowMs >= routes.plannedAtMs + planEveryMs) planAnew(swarm, share, routes)
+  return routes.trees !== undefined
 }
 
-const plan = (swarm: Swarm, share: Share, routes: Routes): void => {
+const planAnew = (swarm: Swarm, share: Share, routes: Routes): void => {
   const members = Array.from(share.views.values()).filter(({ neighbors, slow }) => neighbors.length > 0 && !slow)
   const numbers = new Map(members.map(({ link }, number) => [hopOf(link.peer), number]))
   const said = members.map(({ neighbors }) => new Set(neighbors.flatMap((hop) => numbers.get(hop) ?? [])))
@@ -130,20 +130,27 @@ const isWholeRoom = (share: Share, members: ReadonlyArray<View>): boolean => {
   return strangers.size - 1 <= strangersPartMax * members.length
 }
 
+export const rootOf = ({ members, trees }: Routes, tree: 0 | 1): View => members[trees![tree].root]!
+
+/** Whether there is room for one more promise to this neighbor besides so many that are about to be sent. */
+export const mayPromise = ({ link }: View, soonCount: number): boolean =>
+  link.claim.promisedCount + soonCount < Limits.promisesPerLinkMax
+
 /** Promises chunks to the root of a tree. */
-export const sendDown = (swarm: Swarm, routes: Routes, number: 0 | 1, indexes: ReadonlyArray<number>): void => {
-  const tree = routes.trees![number]
+export const sendDown = (swarm: Swarm, routes: Routes, tree: 0 | 1, indexes: ReadonlyArray<number>): void => {
+  if (indexes.length === 0) return
+  const { children, root } = routes.trees![tree]
   const hops: Array<string> = []
   const depths: Array<number> = []
   const list = (device: number, depth: number): void => {
-    for (const child of tree.children[device]!) {
+    for (const child of children[device]!) {
       hops.push(hopOf(routes.members[child]!.link.peer))
       depths.push(depth)
       list(child, depth + 1)
     }
   }
-  list(tree.root, 0)
-  promise(swarm, routes.members[tree.root]!, indexes, hops, depths)
+  list(root, 0)
+  promise(swarm, routes.members[root]!, indexes, hops, depths)
 }
 
 /** Who is slow stands in no tree: all below it would wait. */

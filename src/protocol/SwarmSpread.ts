@@ -19,9 +19,9 @@ const revealsAheadMs = 200
 /** A revealed chunk that is not asked for in this time may yet be; after the second, it is revealed to someone else. */
 const revealSlowMs = 300
 const revealLostMs = 2_000
-/** Chunks that the origin sends down its trees ahead: at least, and when so large a part of them is left, as many more as there may be. */
-const routesAheadMin = 16
-const routesAheadPart = 3 / 4
+/** Promised ahead are so many at least; the next ones follow when no more than this part of them waits. */
+const promisesAheadMin = 16
+const promisesAheadPart = 3 / 4
 /** A chunk that so many claim, and so large a part of the links, is out, whoever sent it. */
 const believedMin = 2
 const believedPart = 1 / 4
@@ -228,42 +228,61 @@ export const reveal = (swarm: Swarm): void => {
 }
 
 const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
+  Routes.survey(swarm, share)
+  if (Routes.isAboutToPlan(swarm, share)) return
   let pending = 0
   for (const { view, atMs } of handout.revealed.values()) {
     if (isFetching(view) || swarm.nowMs - atMs < revealSlowMs) pending++
   }
   const soon = swarm.uplink.bestRate * revealsAheadMs / share.chunkSizeBytes
-  const { routes } = handout
-  Routes.survey(swarm, share)
-  if (Routes.isAboutToPlan(swarm, share)) return
-  const trees = Routes.treesOf(swarm, share, routes)
-  const ahead = Math.max(trees === undefined ? swarm.policy.revealsMin : routesAheadMin, soon)
-  // What goes down a tree has its turn at once: several chunks may go together.
-  if (trees !== undefined && pending > ahead * routesAheadPart) return
-  const routed: [Array<number>, Array<number>] = [[], []]
+  if (Routes.plan(swarm, share, handout.routes)) promiseSome(swarm, share, handout, pending, soon)
+  else revealToNeediest(swarm, share, handout, pending, soon)
+}
+
+const revealToNeediest = (swarm: Swarm, share: Share, handout: Handout, pending: number, soon: number): void => {
+  const ahead = Math.max(swarm.policy.revealsMin, soon)
   const revealed = new Map<View, Array<number>>()
   for (const index of toHandOut(handout)) {
     if (pending >= ahead) break
-    const tree = routes.sentCount % 2
-    const root = trees && routes.members[trees[tree]!.root]!
-    const isRouted = root !== undefined && !Bitfield.has(root.bits, index) && root.avoidUntilMs <= swarm.nowMs
-    const view = isRouted ? root : neediest(swarm, share, index)
+    const view = neediest(swarm, share, index)
     if (view === undefined) continue
-    takeOff(handout, index)
-    handout.revealed.set(index, { view, atMs: swarm.nowMs })
-    view.revealed++
+    show(swarm, handout, view, index)
     pending++
-    if (isRouted) {
-      routed[tree]!.push(index)
-      routes.sentCount++
-      continue
-    }
     const indexes = revealed.get(view)
     if (indexes === undefined) revealed.set(view, [index])
     else indexes.push(index)
   }
   for (const [view, indexes] of revealed) sendHave(swarm, view.link, share, indexes, false)
-  for (const tree of [0, 1] as const) if (routed[tree].length > 0) Routes.sendDown(swarm, routes, tree, routed[tree])
+}
+
+/** Several chunks go down a tree in one message, and the next ones in time. What a root has, or does not fetch, goes to the neediest. */
+const promiseSome = (swarm: Swarm, share: Share, handout: Handout, pending: number, soon: number): void => {
+  const ahead = Math.max(promisesAheadMin, soon)
+  if (pending > promisesAheadPart * ahead) return
+  const promised = [new Array<number>(), new Array<number>()] as const
+  for (const index of toHandOut(handout)) {
+    if (pending >= ahead) break
+    const tree = handout.routes.sentCount % 2 as 0 | 1
+    const root = Routes.rootOf(handout.routes, tree)
+    if (!Routes.mayPromise(root, promised[tree].length)) break
+    const view = Bitfield.has(root.bits, index) || root.avoidUntilMs > swarm.nowMs
+      ? neediest(swarm, share, index)
+      : root
+    if (view === undefined) continue
+    show(swarm, handout, view, index)
+    pending++
+    if (view === root) promised[tree].push(index)
+    else sendHave(swarm, view.link, share, [index], false)
+    handout.routes.sentCount++
+  }
+  for (const tree of [0, 1] as const) Routes.sendDown(swarm, handout.routes, tree, promised[tree])
+}
+
+/** From now on a chunk is handed out through this link. */
+const show = (swarm: Swarm, handout: Handout, view: View, index: number): void => {
+  takeOff(handout, index)
+  handout.revealed.set(index, { view, atMs: swarm.nowMs })
+  view.revealed++
 }
 
 function* toHandOut({ doubted, waiting }: Handout): Generator<number> {

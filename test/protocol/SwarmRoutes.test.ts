@@ -150,16 +150,17 @@ describe("Routes, at the origin", () => {
     const { device, members } = origin(12)
     const [first] = sent(answer(device, members), "Route")
     const [index, ...others] = first!.indexes
-    const waiting = others.flatMap((index) => [...device.receive(first!.to, { _tag: "Cancel", share: root, index })])
-    waiting.push(...device.step({ _tag: "PeerDown", peer: first!.to }))
+    const outputs = others.flatMap((index) => [...device.receive(first!.to, { _tag: "Cancel", share: root, index })])
+    outputs.push(...device.step({ _tag: "PeerDown", peer: first!.to }))
     const handedOut: Array<number> = []
-    for (let round = 0; round < 100; round++) {
-      const outputs = [...waiting.splice(0), ...device.tick(100)]
-      for (const { indexes, to } of [...sent(outputs, "Route"), ...sent(outputs, "Have")]) {
-        if (to === first!.to) continue
-        handedOut.push(...indexes)
-        for (const index of indexes) waiting.push(...members.flatMap((peer) => [...device.have(peer, index)]))
+    for (let round = 0; round < 1_000; round++) {
+      for (const output of outputs.splice(0)) {
+        if (output._tag !== "Serve") continue
+        const { index, peer } = output
+        handedOut.push(index)
+        outputs.push(...device.step({ _tag: "Served", peer, root, index, bytes: 64 * KiB }), ...device.have(peer, index))
       }
+      outputs.push(...device.tick(10))
     }
     assert.includeMembers(handedOut, [index!, ...others])
   })
