@@ -43,6 +43,8 @@ export interface Room {
   readonly unequal: boolean
   /** Students who claim everything and deliver nothing; half of them refuse, half keep silent. */
   readonly bad: number
+  /** Students who take part in everything, trees too, and send no chunk. */
+  readonly mute: number
   /** Students who come when half of one copy's time is over. */
   readonly late: number
   /** The teacher leaves at this multiple of one copy's time; 0 if never. */
@@ -68,6 +70,7 @@ export const defaultRoom: Room = {
   slow: 0,
   unequal: false,
   bad: 0,
+  mute: 0,
   late: 0,
   orphanAt: 0,
   churn: 0
@@ -131,6 +134,7 @@ interface Link {
 
 interface Device {
   readonly id: number
+  readonly mute: boolean
   readonly peer: PeerId
   readonly machine: Swarm.Swarm | undefined
   readonly upPerMs: number
@@ -176,6 +180,7 @@ export const simulate = (room: Room): Result => {
       (id > 0 && id <= room.slow ? 0.1 : room.unequal ? 0.5 * 4 ** ((id % 11) / 10) : 1)
     return {
       id,
+      mute: id > 0 && id <= room.mute,
       peer: String(id).padEnd(43, "p") as PeerId,
       machine: isBad ? undefined : Swarm.make({ random: generator(room.seed * 1_000 + id) }, {
         ...defaultPolicy,
@@ -199,7 +204,7 @@ export const simulate = (room: Room): Result => {
   })
   const byPeer = new Map(devices.map((device) => [device.peer, device]))
   const teacher = devices[0]!
-  const good = devices.slice(1).filter(({ machine }) => machine !== undefined)
+  const good = devices.slice(1).filter(({ machine, mute }) => machine !== undefined && !mute)
 
   // ---- Links -------------------------------------------------------------------------------------------------------
 
@@ -363,7 +368,9 @@ export const simulate = (room: Room): Result => {
         const { peer, index } = output
         const link = device.links.get(peer)!
         after(room.diskMs / 2, () => {
-          if (!link.up) return input(device, { _tag: "Served", peer, root, index, bytes: bytesOf(index) })
+          if (!link.up || device.mute) {
+            return input(device, { _tag: "Served", peer, root, index, bytes: bytesOf(index) })
+          }
           link.chunks.push({ index, bytes: bytesOf(index), offset: 0 })
           feed(link)
         })

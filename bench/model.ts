@@ -2,8 +2,8 @@
  * Prints how the swarm machine does in a model of a room: `node bench/model.ts --peers 50 --chunks 200 --ablation`.
  *
  * Every student has a link to the teacher, as in real rooms; with `teacher-unlinked` the teacher has as many links as anybody.
- * Rates are in Mbit/s, times in ms, sizes in bytes; `down` is a device's way in as a multiple of its way out. `slow`, `bad`
- * and `late` are numbers of students, `orphan` is when the teacher leaves in copies, `churn` is in links cut a second, and
+ * Rates are in Mbit/s, times in ms, sizes in bytes; `down` is a device's way in as a multiple of its way out. `slow`, `bad`,
+ * `mute` and `late` are numbers of students, `orphan` is when the teacher leaves in copies, `churn` is in links cut a second, and
  * `policy` is JSON that switches rules of the machine. A row is the mean over `runs` seeds: when the last student finished
  * in multiples of one copy's time, that over the bound 1 + floor(log2 N) / M, the median student, copies that the teacher
  * and the busiest student sent, bytes received for nothing, bytes sent that are not chunks, Jain's index at half time, and
@@ -30,6 +30,7 @@ const { values } = parseArgs({
     slow: { type: "string", default: "0" },
     unequal: { type: "boolean", default: false },
     bad: { type: "string", default: "0" },
+    mute: { type: "string", default: "0" },
     late: { type: "string", default: "0" },
     orphan: { type: "string", default: "0" },
     churn: { type: "string", default: "0" },
@@ -57,6 +58,7 @@ const room: Room = {
   slow: Number(values.slow),
   unequal: values.unequal,
   bad: Number(values.bad),
+  mute: Number(values.mute),
   late: Number(values.late),
   orphanAt: Number(values.orphan),
   churn: Number(values.churn),
@@ -115,7 +117,9 @@ if (values.ablation) {
     "announced to holders too": { announceToHolders: true },
     "announced at once": { announceEveryMs: 0 },
     "announced every 100 ms": { announceEveryMs: 100 },
-    "rare chunks announced with the others": { rareClaimsMax: -1 }
+    "rare chunks announced with the others": { rareClaimsMax: -1 },
+    "without trees": { treesFrom: Infinity },
+    "what comes down trees is announced at once": { announceRoutedMs: 0 }
   }
   for (const [name, policy] of Object.entries(ablations)) {
     write(row(name, { ...room, policy: { ...room.policy, ...policy } }))

@@ -293,7 +293,8 @@ const peerUp = (swarm: Swarm, peer: PeerId): void => {
     avoidUntilMs: 0,
     stalls: 0,
     proven: false,
-    brokenPromises: 0
+    brokenPromises: 0,
+    hoards: false
   }
   swarm.links.set(peer, link)
   Routes.linksChanged(swarm)
@@ -466,7 +467,7 @@ const message = (swarm: Swarm, link: Link, message: SwarmMessage): void => {
       if (view !== undefined) Routes.surveyed(swarm, view)
       return
     case "Neighbors":
-      if (view !== undefined) Routes.neighborsTold(swarm, view, message.peers)
+      if (view !== undefined) Routes.neighborsTold(swarm, view, message)
       return
     case "Route":
       if (view !== undefined && message.indexes.some((index) => index >= view.share.chunksCount)) {

@@ -9,6 +9,7 @@ import * as Bitfield from "./Bitfield.ts"
 import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import * as Picker from "./Picker.ts"
+import * as Routes from "./SwarmRoutes.ts"
 import {
   arrivalRate,
   type Ask,
@@ -37,12 +38,14 @@ const overdueMinMs = 200
  * none has been kept yet, as long as that.
  */
 const promiseFactor = 1.5
-const promiseMinMs = 2_000
-const promiseFirstMs = 3_000
+const promiseMinMs = 1_000
+const promiseFirstMs = 2_000
 /** The slowest of the latest: a longer one counts at once, shorter ones as in a mean over so many. */
 const promisesRemembered = 64
-/** Who has broken so many promises in a row is not believed any more. */
-const brokenPromisesMax = 8
+/** And not for longer than until this part of the neighbors has announced the chunk. */
+const lateClaimsPart = 2 / 3
+/** Who has broken so many promises in a row is not believed any more, and the origin is told of no link with it. */
+const brokenPromisesMax = 2
 /** How long a source may be silent: several times the usual time in flight, between these; less before it is proven. */
 const patienceFactor = 4
 const patienceMinMs = 2_000
@@ -158,11 +161,24 @@ const takeBack = (swarm: Swarm, view: View): void => {
     if (best === undefined || ask.view.asks.size > best.view.asks.size) best = ask
   }
   if (best === undefined) return
-  if (best.begun) return recall(swarm, best)
-  // Nobody waits for the answer of somebody who has only promised.
-  best.view.link.brokenPromises++
-  cancel(swarm, best)
-  release(swarm, best)
+  if (best.begun) recall(swarm, best)
+  else giveUp(swarm, best)
+}
+
+/** A promise is not waited for any more, nor for an answer. Its source is to blame only if it has the chunk. */
+const giveUp = (swarm: Swarm, ask: Ask): void => {
+  const { bits, link } = ask.view
+  if (Bitfield.has(bits, ask.index) && ++link.brokenPromises === brokenPromisesMax) Routes.linksChanged(swarm)
+  cancel(swarm, ask)
+  release(swarm, ask)
+}
+
+/** Most neighbors have announced a chunk that is promised still: it has been with them for a while. */
+const giveUpLate = (swarm: Swarm, share: Share): void => {
+  for (const [index, [ask]] of Array.from(share.flights)) {
+    if (ask!.begun || share.picker.claims[index]! <= lateClaimsPart * share.views.size) continue
+    giveUp(swarm, ask!)
+  }
 }
 
 const ask = (swarm: Swarm, view: View, index: number): void => {
@@ -207,7 +223,7 @@ export const expect = (swarm: Swarm, view: View, index: number): boolean => {
   const { share } = view
   if (share.paused || !share.manifestKnown || Bitfield.has(share.have, index)) return false
   if (share.flights.has(index) || view.asks.has(index) || view.asks.size >= Limits.requestsPerLinkMax) return false
-  if (view.link.brokenPromises >= brokenPromisesMax) return false
+  if (!isBelieved(view.link)) return false
   const ask: Ask = {
     view,
     index,
@@ -226,6 +242,8 @@ export const expect = (swarm: Swarm, view: View, index: number): boolean => {
   swarm.outputs.push({ _tag: "Expect", peer: view.link.peer, root: share.root, index })
   return true
 }
+
+export const isBelieved = ({ brokenPromises }: Link): boolean => brokenPromises < brokenPromisesMax
 
 /** The first byte of what was promised. */
 const begin = (swarm: Swarm, ask: Ask): void => {
@@ -355,6 +373,7 @@ const release = (swarm: Swarm, ask: Ask): void => {
 /** Passes over the sources that have been silent for too long, and looks again for something to ask. */
 export const watch = (swarm: Swarm): void => {
   swarm.allHungry = true
+  for (const share of swarm.shares.values()) giveUpLate(swarm, share)
   for (const link of swarm.links.values()) {
     for (const { asks } of link.views.values()) forgetUnanswered(swarm, asks)
     for (const asks of link.leftovers.values()) forgetUnanswered(swarm, asks)

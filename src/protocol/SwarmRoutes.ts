@@ -14,7 +14,7 @@ import * as Requests from "./SwarmRequests.ts"
 import { isManifest, type Link, type Routes, send, type Share, type Swarm, type View } from "./SwarmState.ts"
 import * as Uploads from "./SwarmUploads.ts"
 import * as Trees from "./Trees.ts"
-import { hopOf, type Route } from "./Wire.ts"
+import { hopOf, type Neighbors, type Route } from "./Wire.ts"
 
 /** Plans that are tried: where everybody has ten links, every other one fails. */
 const triesMax = 10
@@ -24,6 +24,8 @@ const planEveryMs = 100
 const firstPlanMs = 1_000
 /** So many devices that are not linked to the origin may be in the room, as a part of those that are. */
 const strangersPartMax = 1 / 10
+/** So many say that somebody does not keep its promises: one alone may be mistaken, or lie. */
+const witnessesMin = 2
 /** Who is slow is looked at so often, if most members have got so many chunks since: they tell of them in batches. */
 const compareEveryMs = 5_000
 const comparedChunks = 8
@@ -36,6 +38,7 @@ export const make = (nowMs: number): Routes => ({
   trees: undefined,
   plannedAtMs: -Infinity,
   stale: true,
+  givenUp: false,
   sentCount: 0,
   comparedAtMs: nowMs
 })
@@ -64,7 +67,7 @@ export const surveyed = (swarm: Swarm, view: View): void => {
   tellNeighbors(swarm, view.share)
 }
 
-/** A link has come or gone. */
+/** A link has come or gone, or is not to be counted on. */
 export const linksChanged = (swarm: Swarm): void => {
   for (const share of swarm.shares.values()) {
     for (const view of share.views.values()) view.surveyed ||= view.surveys
@@ -77,13 +80,16 @@ export const tellNeighbors = (swarm: Swarm, share: Share): void => {
   for (const view of share.views.values()) {
     if (!view.surveyed) continue
     view.surveyed = false
-    const peers = Array.from(swarm.links.keys(), hopOf).slice(0, Limits.linksMax)
-    send(swarm, view.link, { _tag: "Neighbors", share: share.root, peers })
+    const links = Array.from(swarm.links.values()).slice(0, Limits.linksMax)
+    const hops = (some: ReadonlyArray<Link>) => some.map(({ peer }) => hopOf(peer))
+    const hoarders = hops(links.filter((link) => !Requests.isBelieved(link)))
+    send(swarm, view.link, { _tag: "Neighbors", share: share.root, peers: hops(links), hoarders })
   }
 }
 
-export const neighborsTold = (swarm: Swarm, view: View, peers: ReadonlyArray<string>): void => {
+export const neighborsTold = (swarm: Swarm, view: View, { hoarders, peers }: Neighbors): void => {
   view.neighbors = peers
+  view.hoarders = hoarders
   if (view.share.handout === undefined) return
   view.share.handout.routes.stale = true
   swarm.revealing.add(view.share)
@@ -107,19 +113,41 @@ export const plan = (swarm: Swarm, share: Share, routes: Routes): boolean => {
 }
 
 const planAnew = (swarm: Swarm, share: Share, routes: Routes): void => {
-  const members = Array.from(share.views.values()).filter(({ neighbors, slow }) => neighbors.length > 0 && !slow)
+  for (const view of share.views.values()) if (isDoubted(view)) giveUp(routes, view)
+  routes.stale = false
+  if (routes.givenUp) return
+  const members = Array.from(share.views.values()).filter(({ link, neighbors, slow }) =>
+    neighbors.length > 0 && !slow && !link.hoards
+  )
   const numbers = new Map(members.map(({ link }, number) => [hopOf(link.peer), number]))
   const said = members.map(({ neighbors }) => new Set(neighbors.flatMap((hop) => numbers.get(hop) ?? [])))
   // A link is what both sides say.
   const links = said.map((some, number) =>
     Array.from(some).filter((other) => other !== number && said[other]!.has(number))
   )
-  routes.stale = false
   routes.members = members
   routes.trees = undefined
   if (members.length === 0 || !isWholeRoom(share, members)) return
   routes.plannedAtMs = swarm.nowMs
   routes.trees = Trees.plan(links, swarm.random, triesMax)
+}
+
+/**
+ * Somebody keeps for itself what it should pass on: it stands in no tree any more, and the rest of the share goes to those who
+ * ask. Where one hoards there may be more, and each takes chunks from all below it before it is found out.
+ */
+export const giveUp = (routes: Routes, hoarder: View): void => {
+  hoarder.link.hoards = true
+  routes.givenUp = true
+  routes.trees = undefined
+}
+
+/** Whether several say that it has not kept its promises to them. */
+const isDoubted = ({ link, share }: View): boolean => {
+  const hop = hopOf(link.peer)
+  let witnesses = 0
+  for (const { hoarders } of share.views.values()) if (hoarders.includes(hop)) witnesses++
+  return witnesses >= witnessesMin
 }
 
 /** Whether hardly anybody is linked to members and not to this device: trees that leave out many only delay them. */

@@ -22,6 +22,8 @@ const revealLostMs = 2_000
 /** Promised ahead are so many at least; the next ones follow when no more than this part of them waits. */
 const promisesAheadMin = 16
 const promisesAheadPart = 3 / 4
+/** In a room with trees others say after this time that they have what one was given. */
+const passOnMaxMs = 4_000
 /** A chunk that so many claim, and so large a part of the links, is out, whoever sent it. */
 const believedMin = 2
 const believedPart = 1 / 4
@@ -142,7 +144,7 @@ export const claimed = (swarm: Swarm, view: View, index: number, given: boolean)
     const isNew = takeOff(handout, index)
     if (given) view.avoidMs = 0
     if (given && isNew) {
-      handout.through.set(index, view)
+      handout.through.set(index, { view, atMs: swarm.nowMs })
       view.unspread++
     }
   } else if (isFor || handout.waiting.has(index)) {
@@ -158,7 +160,7 @@ const isBelieved = ({ links }: Swarm, { picker }: Share, index: number): boolean
 
 /** A chunk that was out through one peer alone is at a second one, or is gone with it. */
 const spread = (handout: Handout, index: number, by: View | undefined): void => {
-  const first = handout.through.get(index)
+  const first = handout.through.get(index)?.view
   if (first === undefined || first === by) return
   handout.through.delete(index)
   first.unspread--
@@ -169,7 +171,7 @@ export const unclaimed = (swarm: Swarm, view: View, index: number): void => {
   const { share } = view
   const { handout } = share
   if (handout === undefined || isManifest(share, index)) return
-  const isAlone = handout.through.get(index) === view
+  const isAlone = handout.through.get(index)?.view === view
   if (isAlone) spread(handout, index, undefined)
   if ((isAlone || share.picker.claims[index] === 0) && !handout.revealed.has(index)) putBack(handout, share, index)
   swarm.revealing.add(share)
@@ -314,7 +316,7 @@ const compareNeed = (a: View, b: View): number => a.revealed - b.revealed || a.u
 
 const isFetching = (view: View): boolean => view.queue.size > 0 || view.uploadsCount > 0
 
-/** Gives chunks that were left unfetched to someone else. */
+/** Gives chunks that were left unfetched to someone else, and in a room with trees those that were not passed on. */
 export const watch = (swarm: Swarm): void => {
   for (const share of swarm.shares.values()) {
     const { handout } = share
@@ -323,6 +325,13 @@ export const watch = (swarm: Swarm): void => {
     for (const [index, reveal] of handout.revealed) {
       if (isFetching(reveal.view)) reveal.atMs = swarm.nowMs
       if (swarm.nowMs - reveal.atMs >= revealLostMs) failed(swarm, reveal.view, index)
+    }
+    if (handout.routes.trees === undefined) continue
+    for (const [index, { atMs, view }] of handout.through) {
+      if (swarm.nowMs - atMs < passOnMaxMs) break
+      Routes.giveUp(handout.routes, view)
+      spread(handout, index, undefined)
+      putBack(handout, share, index)
     }
   }
 }

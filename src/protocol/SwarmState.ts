@@ -113,6 +113,8 @@ export interface Source {
   proven: boolean
   /** Promises that were given up since it last kept one. */
   brokenPromises: number
+  /** It has kept for itself what it should have passed on down a tree. */
+  hoards: boolean
 }
 
 export interface Link extends Source {
@@ -180,6 +182,7 @@ export interface View {
   /** At the origin: whether the peer was asked whom it is linked with, and what it said. */
   asked: boolean
   neighbors: ReadonlyArray<string>
+  hoarders: ReadonlyArray<string>
   /** At the origin: it receives at less than half of the others' rate; and `count` when that was looked at. */
   slow: boolean
   countBefore: number
@@ -249,8 +252,8 @@ export interface Handout {
   readonly doubted: Set<number>
   /** Chunks that one link may ask for. */
   readonly revealed: Map<number, Reveal>
-  /** Chunks that are out through one peer and that nobody else claims yet. */
-  readonly through: Map<number, View>
+  /** Chunks that are out through one peer and that nobody else claims yet, and since when, the oldest first. */
+  readonly through: Map<number, Reveal>
   readonly routes: Routes
 }
 
@@ -263,6 +266,8 @@ export interface Routes {
   plannedAtMs: number
   /** The members or their links have changed. */
   stale: boolean
+  /** Somebody hoards: nothing more goes down trees. */
+  givenUp: boolean
   /** Chunks that have gone down either tree: the trees take turns. */
   sentCount: number
   /** When it was last looked at who is slow. */
@@ -368,6 +373,7 @@ export const makeView = (link: Link, share: Share): View => ({
   surveyed: false,
   asked: false,
   neighbors: [],
+  hoarders: [],
   slow: false,
   countBefore: 0,
   revealed: 0,

@@ -198,9 +198,10 @@ const isBefore = (swarm: Swarm, a: Candidate, b: Candidate): boolean => {
   if (a.urgent !== b.urgent) return a.urgent
   const ahead = a.view.share.claim.servedBytes - b.view.share.claim.servedBytes
   if (Math.abs(ahead) > lead * a.view.share.chunkSizeBytes) return ahead < 0
-  const isPromised = a.view.promised.has(a.index)
-  if (isPromised !== b.view.promised.has(b.index)) return isPromised
-  if (isPromised) return a.view.queue.get(a.index)! < b.view.queue.get(b.index)!
+  // In the order in which they came, for those who wait below; who has to ask is not served after all of them.
+  if (a.view.promised.has(a.index) || b.view.promised.has(b.index)) {
+    return a.view.queue.get(a.index)! < b.view.queue.get(b.index)!
+  }
   if (swarm.policy.rarestServed) {
     const claims = a.view.share.picker.claims[a.index]! - b.view.share.picker.claims[b.index]!
     if (claims !== 0) return claims < 0

@@ -160,8 +160,12 @@ export const Survey = Schema.TaggedStruct("Survey", { share: Root })
 /** Whom the sender is linked with, as hops: the answer to a survey. */
 export const Neighbors = Schema.TaggedStruct("Neighbors", {
   share: Root,
-  peers: Schema.Array(Hop).check(Schema.isMaxLength(Limits.linksMax))
+  peers: Schema.Array(Hop).check(Schema.isMaxLength(Limits.linksMax)),
+  /** Those who have promised chunks, have them and do not send them. */
+  hoarders: Schema.Array(Hop).check(Schema.isMaxLength(Limits.linksMax))
 })
+export type Neighbors = typeof Neighbors.Type
+
 /**
  * The sender will send these chunks unasked, as soon as it has them: each counts as requested, also for `Cancel` and `Reject`.
  * The receiver passes them on in the same way: `hops` is the tree below it in preorder, and `depths` how far below it each is.

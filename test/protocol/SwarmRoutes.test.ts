@@ -96,7 +96,7 @@ const origin = (count: number) => {
 const answer = (device: Device, members: ReadonlyArray<PeerId>, more: ReadonlyArray<string> = []) =>
   members.flatMap((peer) => {
     const peers = ["0rigin00", ...members.filter((other) => other !== peer).map(hopOf), ...more]
-    return [...device.receive(peer, { _tag: "Neighbors", share: root, peers })]
+    return [...device.receive(peer, { _tag: "Neighbors", share: root, peers, hoarders: [] })]
   })
 
 describe("Routes, at the origin", () => {
@@ -158,11 +158,40 @@ describe("Routes, at the origin", () => {
         if (output._tag !== "Serve") continue
         const { index, peer } = output
         handedOut.push(index)
-        outputs.push(...device.step({ _tag: "Served", peer, root, index, bytes: 64 * KiB }), ...device.have(peer, index))
+        outputs.push(
+          ...device.step({ _tag: "Served", peer, root, index, bytes: 64 * KiB }),
+          ...device.have(peer, index)
+        )
       }
       outputs.push(...device.tick(10))
     }
     assert.includeMembers(handedOut, [index!, ...others])
+  })
+
+  it("end for a share when two say that somebody hoards, or nobody says that a root has passed on what it got", () => {
+    const routes = (outputs: ReadonlyArray<Swarm.Output>) => sent(outputs, "Route")
+    const goOn = ({ device, members }: ReturnType<typeof origin>) =>
+      upTo(20).flatMap((i) => [...members.flatMap((peer) => [...device.have(peer, i + 1)]), ...device.tick(200)])
+    for (const witnesses of [1, 2]) {
+      const room = origin(12)
+      answer(room.device, room.members)
+      const [hoarder, ...others] = room.members
+      const neighbors = { _tag: "Neighbors", share: root, peers: [], hoarders: [hopOf(hoarder!)] } as const
+      for (const peer of others.slice(0, witnesses)) {
+        room.device.receive(peer, { ...neighbors, peers: room.members.map(hopOf) })
+      }
+      assert.strictEqual(routes([...room.device.tick(200), ...goOn(room)]).length > 0, witnesses < 2)
+    }
+    for (const isPassedOn of [true, false]) {
+      const room = origin(12)
+      const [first] = routes(answer(room.device, room.members))
+      const index = first!.indexes[0]!
+      room.device.step({ _tag: "Served", peer: first!.to, root, index, bytes: 64 * KiB })
+      room.device.have(first!.to, index)
+      room.device.tick(3_900)
+      if (isPassedOn) room.device.have(room.members.find((peer) => peer !== first!.to)!, index)
+      assert.strictEqual(routes([...room.device.tick(200), ...goOn(room)]).length > 0, isPassedOn)
+    }
   })
 
   it("leave out who receives at less than a third of the others' rate", () => {
@@ -187,7 +216,7 @@ describe("Routes, at everybody", () => {
     const device = new Device(false, a, b)
     const survey = { _tag: "Survey", share: root } as const
     assert.deepStrictEqual(sent(device.receive(a, survey), "Neighbors"), [
-      { _tag: "Neighbors", share: root, peers: [hopOf(a), hopOf(b)], to: a }
+      { _tag: "Neighbors", share: root, peers: [hopOf(a), hopOf(b)], hoarders: [], to: a }
     ])
     device.step({ _tag: "PeerUp", peer: c })
     assert.deepStrictEqual(sent(device.tick(250), "Neighbors").map(({ peers }) => peers.length), [3])
@@ -235,22 +264,29 @@ describe("Routes, at everybody", () => {
     assert.deepStrictEqual(beyond.map((output) => output._tag === "Disconnect" && output.code), ["protocol"])
   })
 
-  it("are given up after a while when somebody else has the chunk, and not believed after eight of them", () => {
-    const device = new Device(false, a, b)
-    device.claim(a)
-    device.claim(b)
-    device.deliver(b, 400)
-    for (let index = 1; index <= 8; index++) {
-      assert.isEmpty(sent(device.promise(a, [index]), "Cancel"))
-      device.have(b, index)
-      assert.isEmpty(sent(device.tick(2_900), "Cancel"))
-      const late = [...device.tick(200), ...device.tick(1)]
-      assert.deepStrictEqual(sent(late, "Cancel").map((message) => [Number(message.index), message.to]), [[index, a]])
-      assert.deepStrictEqual(sent(late, "Request").map((message) => [Number(message.index), message.to]), [[index, b]])
-      device.receive(a, { _tag: "Reject", share: root, index: indexes(index)[0]! })
-      device.deliver(b, index)
+  it("are given up after a while when somebody else has the chunk, and who breaks two that it has is not believed", () => {
+    for (const has of [true, false]) {
+      const device = new Device(false, a, b)
+      device.claim(a)
+      device.claim(b)
+      device.receive(c, { _tag: "Survey", share: root })
+      device.deliver(b, 400)
+      for (let index = 1; index <= 2; index++) {
+        assert.isEmpty(sent(device.promise(a, [index]), "Cancel"))
+        device.have(b, index)
+        assert.isEmpty(sent(device.tick(1_900), "Cancel"))
+        // When most neighbors have announced it, it is given up at once.
+        if (has) device.have(a, index)
+        const late = has ? device.tick(50) : [...device.tick(200), ...device.tick(1)]
+        assert.deepStrictEqual(sent(late, "Cancel").map((message) => [Number(message.index), message.to]), [[index, a]])
+        assert.include(sent(late, "Request").map((message) => Number(message.index)), index)
+        device.receive(a, { _tag: "Reject", share: root, index: indexes(index)[0]! })
+        device.deliver(b, index)
+      }
+      assert.deepStrictEqual(sent(device.promise(a, [9]), "Cancel").map(({ to }) => to), has ? [a] : [])
+      const survey = device.receive(b, { _tag: "Survey", share: root })
+      assert.deepStrictEqual(sent(survey, "Neighbors").map(({ hoarders }) => hoarders), [has ? [hopOf(a)] : []])
     }
-    assert.deepStrictEqual(sent(device.promise(a, [9]), "Cancel").map(({ to }) => to), [a])
   })
 
   it("wait on a link up to their limit, and what is beyond is not promised", () => {

@@ -190,7 +190,7 @@ export const messages: ReadonlyArray<Message> = [
   { _tag: "Cancel", share: share.root, index: ChunkIndex.make(4) },
   { _tag: "Reject", share: share.root, index: ChunkIndex.make(4) },
   { _tag: "Survey", share: share.root },
-  { _tag: "Neighbors", share: share.root, peers: hops(0, 3) },
+  { _tag: "Neighbors", share: share.root, peers: hops(0, 3), hoarders: hops(3) },
   { _tag: "Route", share: share.root, indexes: indexes(1, 3), hops: hops(0, 3), depths: [0, 1, 0] }
 ]
 
