@@ -176,7 +176,11 @@ export const step = (swarm: Swarm, input: Input, nowMs: number): ReadonlyArray<O
 
 /** When the machine wants a `Tick` at the latest, besides the regular ones; `Infinity` if it waits for others. */
 export const wakeAtMs = (swarm: Swarm): number =>
-  Math.min(Spread.nextAnnouncementMs(swarm), swarm.uplink.queuedCount > 0 ? Uploads.nextStartMs(swarm) : Infinity)
+  Math.min(
+    Spread.nextAnnouncementMs(swarm),
+    Routes.nextPlanMs(swarm),
+    swarm.uplink.queuedCount > 0 ? Uploads.nextStartMs(swarm) : Infinity
+  )
 
 const take = (swarm: Swarm, input: Input): void => {
   switch (input._tag) {

@@ -20,8 +20,12 @@ import { hopOf, type Neighbors, type Route } from "./Wire.ts"
 const triesMax = 10
 /** While members come and go it is planned anew, but not more often. */
 const planEveryMs = 100
-/** For so long the first chunks wait for the first plan: what is handed out before is asked for by everybody. */
+/**
+ * For so long the first chunks wait for the first plan, as what is handed out before is asked for by everybody; and for so long
+ * after an answer for the next one: there are those who do not answer.
+ */
 const firstPlanMs = 1_000
+const nextAnswerMs = 150
 /** So many devices that are not linked to the origin may be in the room, as a part of those that are. */
 const strangersPartMax = 1 / 10
 /** So many say that somebody does not keep its promises: one alone may be mistaken, or lie. */
@@ -40,6 +44,7 @@ export const make = (nowMs: number): Routes => ({
   stale: true,
   givenUp: false,
   sentCount: 0,
+  answeredAtMs: Infinity,
   comparedAtMs: nowMs
 })
 
@@ -92,16 +97,30 @@ export const neighborsTold = (swarm: Swarm, view: View, { hoarders, peers }: Nei
   view.hoarders = hoarders
   if (view.share.handout === undefined) return
   view.share.handout.routes.stale = true
+  view.share.handout.routes.answeredAtMs = swarm.nowMs
   swarm.revealing.add(view.share)
 }
 
 // ---- The origin ----------------------------------------------------------------------------------------------------
 
-/** Whether the first plan is about to be: some neighbors have not said yet whom they are linked with. */
-export const isAboutToPlan = (swarm: Swarm, share: Share): boolean => {
-  if (!isLarge(swarm) || swarm.nowMs > share.openedAtMs + firstPlanMs) return false
+/** Whether the first plan is about to be: neighbors are saying whom they are linked with, and some have not yet. */
+export const isAboutToPlan = (swarm: Swarm, share: Share, routes: Routes): boolean => {
+  if (!isLarge(swarm) || swarm.nowMs >= waitEndsMs(share, routes)) return false
   for (const view of share.views.values()) if (view.opened && view.neighbors.length === 0) return true
   return false
+}
+
+const waitEndsMs = ({ openedAtMs }: Share, { answeredAtMs }: Routes): number =>
+  openedAtMs + Math.min(firstPlanMs, Math.max(0, answeredAtMs - openedAtMs) + nextAnswerMs)
+
+/** When somebody is not waited for any more. */
+export const nextPlanMs = (swarm: Swarm): number => {
+  let next = Infinity
+  for (const share of swarm.shares.values()) {
+    if (share.handout === undefined || !isAboutToPlan(swarm, share, share.handout.routes)) continue
+    next = Math.min(next, waitEndsMs(share, share.handout.routes))
+  }
+  return next
 }
 
 const isLarge = ({ links, policy }: Swarm): boolean => links.size > policy.treesFrom

@@ -231,7 +231,7 @@ export const reveal = (swarm: Swarm): void => {
 
 const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
   Routes.survey(swarm, share)
-  if (Routes.isAboutToPlan(swarm, share)) return
+  if (Routes.isAboutToPlan(swarm, share, handout.routes)) return
   let pending = 0
   for (const { view, atMs } of handout.revealed.values()) {
     if (isFetching(view) || swarm.nowMs - atMs < revealSlowMs) pending++

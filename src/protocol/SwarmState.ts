@@ -270,6 +270,8 @@ export interface Routes {
   givenUp: boolean
   /** Chunks that have gone down either tree: the trees take turns. */
   sentCount: number
+  /** When somebody last said whom it is linked with; `Infinity` while nobody has. */
+  answeredAtMs: number
   /** When it was last looked at who is slow. */
   comparedAtMs: number
 }
