@@ -182,6 +182,12 @@ export const wakeAtMs = (swarm: Swarm): number =>
     swarm.uplink.queuedCount > 0 ? Uploads.nextStartMs(swarm) : Infinity
   )
 
+/** Whether there is room for the first byte of a chunk. What comes without room is as if it had not been sent. */
+export const mayBegin = (swarm: Swarm, peer: PeerId, root: Root, index: number): boolean => {
+  const ask = swarm.links.get(peer)?.views.get(root)?.asks.get(index)
+  return ask === undefined || Requests.mayBegin(swarm, ask)
+}
+
 const take = (swarm: Swarm, input: Input): void => {
   switch (input._tag) {
     case "PeerUp":
@@ -297,6 +303,7 @@ const peerUp = (swarm: Swarm, peer: PeerId): void => {
     avoidUntilMs: 0,
     stalls: 0,
     proven: false,
+    begunPromisesCount: 0,
     brokenPromises: 0,
     hoards: false
   }

@@ -38,14 +38,14 @@ const overdueMinMs = 200
  * none has been kept yet, as long as that.
  */
 const promiseFactor = 1.5
-const promiseMinMs = 1_000
-const promiseFirstMs = 2_000
+const promiseMinMs = 2_000
+const promiseFirstMs = 3_000
 /** The slowest of the latest: a longer one counts at once, shorter ones as in a mean over so many. */
 const promisesRemembered = 64
-/** And not for longer than until this part of the neighbors has announced the chunk. */
+/** After `promiseMinMs` not once this part of the neighbors has announced the chunk. */
 const lateClaimsPart = 2 / 3
 /** Who has broken so many promises in a row is not believed any more, and the origin is told of no link with it. */
-const brokenPromisesMax = 2
+const brokenPromisesMax = 4
 /** How long a source may be silent: several times the usual time in flight, between these; less before it is proven. */
 const patienceFactor = 4
 const patienceMinMs = 2_000
@@ -176,7 +176,8 @@ const giveUp = (swarm: Swarm, ask: Ask): void => {
 /** Most neighbors have announced a chunk that is promised still: it has been with them for a while. */
 const giveUpLate = (swarm: Swarm, share: Share): void => {
   for (const [index, [ask]] of Array.from(share.flights)) {
-    if (ask!.begun || share.picker.claims[index]! <= lateClaimsPart * share.views.size) continue
+    if (ask!.begun || swarm.nowMs - ask!.askedAtMs < promiseMinMs) continue
+    if (share.picker.claims[index]! <= lateClaimsPart * share.views.size) continue
     giveUp(swarm, ask!)
   }
 }
@@ -245,6 +246,13 @@ export const expect = (swarm: Swarm, view: View, index: number): boolean => {
 
 export const isBelieved = ({ brokenPromises }: Link): boolean => brokenPromises < brokenPromisesMax
 
+/**
+ * What was asked for was counted when it was; what was promised has to find room now. A link sends bulk one chunk after
+ * another, so one that has begun several wants to fill the memory.
+ */
+export const mayBegin = (swarm: Swarm, { begun, bytes, view: { link } }: Ask): boolean =>
+  begun || (link.begunPromisesCount === 0 && swarm.inFlightBytes + bytes <= Limits.inFlightBytesMax)
+
 /** The first byte of what was promised. */
 const begin = (swarm: Swarm, ask: Ask): void => {
   const tookMs = swarm.nowMs - ask.askedAtMs
@@ -252,6 +260,7 @@ const begin = (swarm: Swarm, ask: Ask): void => {
   ask.begun = true
   ask.askedAtMs = swarm.nowMs
   ask.view.link.brokenPromises = 0
+  ask.view.link.begunPromisesCount++
   if (ask.cancelled) ask.view.link.asksCount++
   else count(swarm, ask)
 }
@@ -302,6 +311,7 @@ const answered = (swarm: Swarm, ask: Ask): void => {
   asks.delete(ask.index)
   if (asks.size === 0) link.leftovers.delete(share.root)
   if (ask.begun) link.asksCount--
+  if (ask.begun && ask.promised) link.begunPromisesCount--
   swarm.hungry.add(link)
 }
 

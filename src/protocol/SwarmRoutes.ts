@@ -52,7 +52,7 @@ export const make = (nowMs: number): Routes => ({
 
 /** In a large room everybody who has opened a share that comes from here is asked. */
 export const survey = (swarm: Swarm, share: Share): void => {
-  if (!isLarge(swarm)) return
+  if (!isForTrees(swarm, share)) return
   for (const view of share.views.values()) {
     if (!view.opened || view.asked) continue
     view.asked = true
@@ -105,7 +105,7 @@ export const neighborsTold = (swarm: Swarm, view: View, { hoarders, peers }: Nei
 
 /** Whether the first plan is about to be: neighbors are saying whom they are linked with, and some have not yet. */
 export const isAboutToPlan = (swarm: Swarm, share: Share, routes: Routes): boolean => {
-  if (!isLarge(swarm) || swarm.nowMs >= waitEndsMs(share, routes)) return false
+  if (!isForTrees(swarm, share) || swarm.nowMs >= waitEndsMs(share, routes)) return false
   for (const view of share.views.values()) if (view.opened && view.neighbors.length === 0) return true
   return false
 }
@@ -123,11 +123,13 @@ export const nextPlanMs = (swarm: Swarm): number => {
   return next
 }
 
-const isLarge = ({ links, policy }: Swarm): boolean => links.size > policy.treesFrom
+/** Few chunks are with everybody before a tree is laid. */
+const isForTrees = ({ links, policy }: Swarm, { small }: Share): boolean => links.size > policy.treesFrom && !small
 
 /** Lays trees over the links as they are now. Says whether there are any. */
 export const plan = (swarm: Swarm, share: Share, routes: Routes): boolean => {
-  if (isLarge(swarm) && routes.stale && swarm.nowMs >= routes.plannedAtMs + planEveryMs) planAnew(swarm, share, routes)
+  const isDue = routes.stale && swarm.nowMs >= routes.plannedAtMs + planEveryMs
+  if (isDue && isForTrees(swarm, share)) planAnew(swarm, share, routes)
   return routes.trees !== undefined
 }
 

@@ -111,6 +111,8 @@ export interface Source {
   stalls: number
   /** A chunk of it has passed its hash. */
   proven: boolean
+  /** Promised chunks of which something is here and not all. */
+  begunPromisesCount: number
   /** Promises that were given up since it last kept one. */
   brokenPromises: number
   /** It has kept for itself what it should have passed on down a tree. */

@@ -184,7 +184,8 @@ const make = Effect.fnUntraced(function*() {
   const placeFor = (peer: PeerId, data: Data, length: number): Uint8Array | undefined => {
     traffic.receivedBytes += length
     const chunk = incoming.get(peer)?.get(chunkKey(data.share, data.index))
-    if (chunk !== undefined && data.offset === chunk.placedBytes && data.offset + length <= chunk.sizeBytes) {
+    const isNext = chunk !== undefined && data.offset === chunk.placedBytes && data.offset + length <= chunk.sizeBytes
+    if (isNext && (chunk.buffer !== undefined || Swarm.mayBegin(swarm, peer, data.share, data.index))) {
       chunk.buffer ??= acquire(chunk.sizeBytes)
       chunk.placedBytes += length
       return chunk.buffer.subarray(data.offset, data.offset + length)

@@ -36,13 +36,13 @@ class Device {
   readonly swarm = Swarm.make({ random: () => 0.5 })
   nowMs = 10_000
 
-  constructor(origin: boolean, ...peers: ReadonlyArray<PeerId>) {
+  constructor(origin: boolean, peers: ReadonlyArray<PeerId>, chunkSizeBytes = 64 * KiB) {
     this.step({
       _tag: "ShareOpened",
       root,
       manifestChunksCount: 1,
       chunksCount,
-      chunkSizeBytes: 64 * KiB,
+      chunkSizeBytes,
       manifestChunkSizeBytes: 4 * KiB,
       have: bits(origin ? upTo(chunksCount) : [0]),
       manifestKnown: true,
@@ -85,9 +85,9 @@ class Device {
 }
 
 /** An origin with so many neighbors that have opened its share. */
-const origin = (count: number) => {
+const origin = (count: number, chunkSizeBytes?: number) => {
   const members = upTo(count).map(member)
-  const device = new Device(true, ...members)
+  const device = new Device(true, members, chunkSizeBytes)
   const outputs = members.flatMap((peer) => device.claim(peer))
   return { device, members, outputs: [...outputs] }
 }
@@ -100,12 +100,15 @@ const answer = (device: Device, members: ReadonlyArray<PeerId>, more: ReadonlyAr
   })
 
 describe("Routes, at the origin", () => {
-  it("are planned for more than ten neighbors, each of which is asked whom it is linked with", () => {
-    const small = origin(Limits.fullMeshPeersMax)
-    assert.isEmpty(sent(small.outputs, "Survey"))
-    assert.isNotEmpty(sent(small.outputs, "Have"))
+  it("are planned for more than ten neighbors and more than a small share: each is asked whom it is linked with", () => {
+    const few = origin(Limits.fullMeshPeersMax)
+    assert.isEmpty(sent(few.outputs, "Survey"))
+    assert.isNotEmpty(sent(few.outputs, "Have"))
     const large = origin(Limits.fullMeshPeersMax + 1)
     assert.sameMembers(sent(large.outputs, "Survey").map(({ to }) => to), large.members)
+    const small = 1024 * KiB / (chunksCount - 1)
+    assert.isEmpty(sent(origin(12, Math.floor(small)).outputs, "Survey"))
+    assert.isNotEmpty(sent(origin(12, Math.ceil(small)).outputs, "Survey"))
     // The first neighbors come when the room is small still.
     assert.isNotEmpty(sent(answer(large.device, large.members), "Route"))
   })
@@ -214,7 +217,7 @@ describe("Routes, at the origin", () => {
 
 describe("Routes, at everybody", () => {
   it("tell whom a device is linked with when it knows the manifest, and when that changes", () => {
-    const device = new Device(false, a, b)
+    const device = new Device(false, [a, b])
     const survey = { _tag: "Survey", share: root } as const
     assert.deepStrictEqual(sent(device.receive(a, survey), "Neighbors"), [
       { _tag: "Neighbors", share: root, peers: [hopOf(a), hopOf(b)], hoarders: [], to: a }
@@ -225,7 +228,7 @@ describe("Routes, at everybody", () => {
   })
 
   it("pass a promise on to the children at once, and the chunk when it is here, in order", () => {
-    const device = new Device(false, a, b, c)
+    const device = new Device(false, [a, b, c])
     for (const peer of [a, b, c]) device.claim(peer)
     const hops = [hopOf(b), hopOf(member(7)), hopOf(member(8)), hopOf(c), hopOf(member(9))]
     const outputs = device.promise(a, [5, 6], { hops, depths: [0, 1, 1, 0, 1] })
@@ -241,7 +244,7 @@ describe("Routes, at everybody", () => {
   })
 
   it("announce what came by promise after 0.6 to 1.2 s, to those who lack it", () => {
-    const device = new Device(false, a, b, c)
+    const device = new Device(false, [a, b, c])
     for (const peer of [a, b, c]) device.claim(peer)
     device.promise(a, [5])
     device.deliver(a, 5)
@@ -252,7 +255,7 @@ describe("Routes, at everybody", () => {
   })
 
   it("are refused for what is here, in flight, of the manifest, or beyond the share", () => {
-    const device = new Device(false, a, b)
+    const device = new Device(false, [a, b])
     device.claim(b, [3])
     device.promise(a, [5])
     device.deliver(a, 5)
@@ -265,20 +268,20 @@ describe("Routes, at everybody", () => {
     assert.deepStrictEqual(beyond.map((output) => output._tag === "Disconnect" && output.code), ["protocol"])
   })
 
-  it("are given up after a while when somebody else has the chunk, and who breaks two that it has is not believed", () => {
+  it("are given up after a while when somebody else has the chunk, and who breaks four that it has is not believed", () => {
     for (const has of [true, false]) {
-      const device = new Device(false, a, b)
+      const device = new Device(false, [a, b])
       device.claim(a)
       device.claim(b)
       device.receive(c, { _tag: "Survey", share: root })
       device.deliver(b, 400)
-      for (let index = 1; index <= 2; index++) {
+      for (let index = 1; index <= 4; index++) {
         assert.isEmpty(sent(device.promise(a, [index]), "Cancel"))
         device.have(b, index)
-        assert.isEmpty(sent(device.tick(1_900), "Cancel"))
+        assert.isEmpty(sent(device.tick(has ? 1_900 : 2_900), "Cancel"))
         // When most neighbors have announced it, it is given up at once.
         if (has) device.have(a, index)
-        const late = has ? device.tick(50) : [...device.tick(200), ...device.tick(1)]
+        const late = has ? device.tick(100) : [...device.tick(200), ...device.tick(1)]
         assert.deepStrictEqual(sent(late, "Cancel").map((message) => [Number(message.index), message.to]), [[index, a]])
         assert.include(sent(late, "Request").map((message) => Number(message.index)), index)
         device.receive(a, { _tag: "Reject", share: root, index: indexes(index)[0]! })
@@ -290,8 +293,29 @@ describe("Routes, at everybody", () => {
     }
   })
 
+  it("find room for one chunk of a link at a time, and for inFlightBytesMax of all links", () => {
+    const size = Limits.chunkBytesMax
+    const most = Limits.inFlightBytesMax / size
+    const peers = upTo(most + 1).map(member)
+    const device = new Device(false, peers, size)
+    peers.forEach((peer, i) => device.promise(peer, [2 * i + 1, 2 * i + 2]))
+    const mayBegin = (i: number, index: number) => Swarm.mayBegin(device.swarm, member(i), root, index)
+    const arrive = (i: number, index: number, bytes: number, last: boolean) =>
+      device.step({ _tag: "DataArrived", peer: member(i), root, index, bytes, last })
+    for (let i = 0; i < most; i++) {
+      assert.isTrue(mayBegin(i, 2 * i + 1))
+      arrive(i, 2 * i + 1, 1_000, false)
+      assert.isFalse(mayBegin(i, 2 * i + 2))
+    }
+    assert.isFalse(mayBegin(most, 2 * most + 1))
+    arrive(0, 1, size - 1_000, true)
+    device.step({ _tag: "ChunkStored", peer: member(0), root, index: 1 })
+    assert.isTrue(mayBegin(0, 2))
+    assert.isTrue(mayBegin(most, 2 * most + 1))
+  })
+
   it("wait on a link up to their limit, and what is beyond is not promised", () => {
-    const device = new Device(false, a, b)
+    const device = new Device(false, [a, b])
     for (const peer of [a, b]) device.claim(peer)
     const hops = { hops: [hopOf(b)], depths: [0] }
     const half = Limits.promisesPerLinkMax / 2
@@ -307,7 +331,7 @@ describe("Routes, at everybody", () => {
   })
 
   it("are answered when they are not wanted any more, or the share is closed", () => {
-    const device = new Device(false, a, b)
+    const device = new Device(false, [a, b])
     for (const peer of [a, b]) device.claim(peer)
     device.promise(a, [5, 6], { hops: [hopOf(b)], depths: [0] })
     const rejected = (outputs: ReadonlyArray<Swarm.Output>) =>
