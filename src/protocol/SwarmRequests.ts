@@ -38,14 +38,14 @@ const overdueMinMs = 200
  * none has been kept yet, as long as that.
  */
 const promiseFactor = 1.5
-const promiseMinMs = 2_000
-const promiseFirstMs = 3_000
+const promiseMinMs = 1_000
+const promiseFirstMs = 2_000
 /** The slowest of the latest: a longer one counts at once, shorter ones as in a mean over so many. */
 const promisesRemembered = 64
 /** After `promiseMinMs` not once this part of the neighbors has announced the chunk. */
 const lateClaimsPart = 2 / 3
 /** Who has broken so many promises in a row is not believed any more, and the origin is told of no link with it. */
-const brokenPromisesMax = 4
+const brokenPromisesMax = 2
 /** How long a source may be silent: several times the usual time in flight, between these; less before it is proven. */
 const patienceFactor = 4
 const patienceMinMs = 2_000
