@@ -43,7 +43,7 @@ export interface Room {
   readonly unequal: boolean
   /** Students who claim everything and deliver nothing; half of them refuse, half keep silent. */
   readonly bad: number
-  /** Students who take part in everything, trees too, and send no chunk. */
+  /** Students who ask and answer like good ones, and send no chunk. */
   readonly mute: number
   /** Students who come when half of one copy's time is over. */
   readonly late: number
@@ -181,7 +181,7 @@ export const simulate = (room: Room): Result => {
     return {
       id,
       mute: id > 0 && id <= room.mute,
-      peer: String(id).padEnd(43, "p") as PeerId,
+      peer: String(id).padStart(43, "p") as PeerId,
       machine: isBad ? undefined : Swarm.make({ random: generator(room.seed * 1_000 + id) }, {
         ...defaultPolicy,
         ...room.policy

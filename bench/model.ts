@@ -117,9 +117,7 @@ if (values.ablation) {
     "announced to holders too": { announceToHolders: true },
     "announced at once": { announceEveryMs: 0 },
     "announced every 100 ms": { announceEveryMs: 100 },
-    "rare chunks announced with the others": { rareClaimsMax: -1 },
-    "without trees": { treesFrom: Infinity },
-    "what comes down trees is announced at once": { announceRoutedMs: 0 }
+    "rare chunks announced with the others": { rareClaimsMax: -1 }
   }
   for (const [name, policy] of Object.entries(ablations)) {
     write(row(name, { ...room, policy: { ...room.policy, ...policy } }))

@@ -311,10 +311,6 @@ export const rememberedBytesMax = 128 * KiB
 export const pooledBytesMax = 32 * MiB
 /** Requests a link may have waiting here; more is a protocol violation. */
 export const requestsPerLinkMax = 256
-/** Chunks promised to a link at a time: with as many requests they fit what a link may have waiting. */
-export const promisesPerLinkMax = requestsPerLinkMax / 2
-/** Chunks in one `Route` message. */
-export const routeIndexesMax = 64
 /** Chunk indexes in one `Have` message. */
 export const haveIndexesMax = 1_024
 

@@ -27,7 +27,6 @@ import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import * as Picker from "./Picker.ts"
 import * as Requests from "./SwarmRequests.ts"
-import * as Routes from "./SwarmRoutes.ts"
 import * as Spread from "./SwarmSpread.ts"
 import {
   chunkBytes,
@@ -118,8 +117,6 @@ export type Output =
     readonly index: number
     readonly urgent: boolean
   }
-  /** A neighbor will send the chunk unasked. */
-  | { readonly _tag: "Expect"; readonly peer: PeerId; readonly root: Root; readonly index: number }
   | { readonly _tag: "Disconnect"; readonly peer: PeerId; readonly code: GoodbyeCode; readonly detail: string }
   /** Every chunk of the share is here. */
   | { readonly _tag: "Complete"; readonly root: Root }
@@ -134,7 +131,6 @@ export const make = (options: Options, policy: Policy = defaultPolicy): Swarm =>
   shares: new Map(),
   uplink: {
     uploads: new Set(),
-    requestsCount: 0,
     queuedCount: 0,
     urgentCount: 0,
     openCount: 0,
@@ -151,7 +147,6 @@ export const make = (options: Options, policy: Policy = defaultPolicy): Swarm =>
   },
   inFlightBytes: 0,
   flightMs: 0,
-  promiseMs: 0,
   hungry: new Set(),
   allHungry: false,
   announcing: new Set(),
@@ -176,17 +171,7 @@ export const step = (swarm: Swarm, input: Input, nowMs: number): ReadonlyArray<O
 
 /** When the machine wants a `Tick` at the latest, besides the regular ones; `Infinity` if it waits for others. */
 export const wakeAtMs = (swarm: Swarm): number =>
-  Math.min(
-    Spread.nextAnnouncementMs(swarm),
-    Routes.nextPlanMs(swarm),
-    swarm.uplink.queuedCount > 0 ? Uploads.nextStartMs(swarm) : Infinity
-  )
-
-/** Whether there is room for the first byte of a chunk. What comes without room is as if it had not been sent. */
-export const mayBegin = (swarm: Swarm, peer: PeerId, root: Root, index: number): boolean => {
-  const ask = swarm.links.get(peer)?.views.get(root)?.asks.get(index)
-  return ask === undefined || Requests.mayBegin(swarm, ask)
-}
+  Math.min(Spread.nextAnnouncementMs(swarm), swarm.uplink.queuedCount > 0 ? Uploads.nextStartMs(swarm) : Infinity)
 
 const take = (swarm: Swarm, input: Input): void => {
   switch (input._tag) {
@@ -216,7 +201,6 @@ const take = (swarm: Swarm, input: Input): void => {
       const stuck = Uploads.watch(swarm)
       if (stuck !== undefined) disconnect(swarm, stuck, "slow", "it does not read, and others wait")
       Spread.watch(swarm)
-      Routes.watch(swarm)
       return
     }
     case "ServeFailed":
@@ -240,7 +224,6 @@ const takeOfShare = (
     case "ManifestKnown":
       if (share.manifestKnown) return
       share.manifestKnown = true
-      Routes.tellNeighbors(swarm, share)
       for (let index = 0; index < share.chunksCount; index++) {
         if (Bitfield.has(input.have, index)) gain(swarm, share, index)
         else if (!share.flights.has(index)) Picker.want(share.picker, index)
@@ -253,9 +236,6 @@ const takeOfShare = (
         Requests.proven(swarm, source)
         Uploads.gave(source, chunkBytes(share, input.index))
         Spread.acknowledge(swarm, source, share, input.index)
-        // Who has sent it has it, also if it has only promised it.
-        const view = source.views.get(share.root)
-        if (view !== undefined) addClaim(swarm, view, input.index, false)
       }
       if (gain(swarm, share, input.index)) completed(swarm, share)
       return
@@ -292,8 +272,7 @@ const peerUp = (swarm: Swarm, peer: PeerId): void => {
       unservedBytes: 0,
       openCount: 0,
       owedCount: 0,
-      acknowledges: false,
-      promisedCount: 0
+      acknowledges: false
     },
     tell: (swarm, message) => send(swarm, link, message),
     arrivals: { bytes: 0, atMs: swarm.nowMs },
@@ -302,13 +281,9 @@ const peerUp = (swarm: Swarm, peer: PeerId): void => {
     aliveAtMs: swarm.nowMs,
     avoidUntilMs: 0,
     stalls: 0,
-    proven: false,
-    begunPromisesCount: 0,
-    brokenPromises: 0,
-    hoards: false
+    proven: false
   }
   swarm.links.set(peer, link)
-  Routes.linksChanged(swarm)
   for (const share of swarm.shares.values()) {
     openView(link, share)
     Spread.sendBitfield(swarm, link, share)
@@ -327,7 +302,6 @@ const peerDown = (swarm: Swarm, peer: PeerId): void => {
   const link = swarm.links.get(peer)
   if (link === undefined) return
   swarm.links.delete(peer)
-  Routes.linksChanged(swarm)
   swarm.hungry.delete(link)
   for (const view of link.views.values()) closeView(swarm, view, false)
 }
@@ -336,7 +310,6 @@ const closeView = (swarm: Swarm, view: View, reject: boolean): void => {
   const { link, share } = view
   Requests.abandonView(swarm, view)
   Uploads.abandonView(swarm, view, reject)
-  Routes.viewClosed(view)
   for (const index of Bitfield.indexes(view.bits)) removeClaim(swarm, view, index)
   Spread.abandonView(swarm, view)
   link.views.delete(share.root)
@@ -374,9 +347,6 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
     flights: new Map(),
     fresh: [],
     freshRare: false,
-    routed: [],
-    routedBefore: [],
-    routedAtMs: -Infinity,
     announcedAtMs: -Infinity,
     handout: undefined,
     claim: { queuedCount: 0, servedBytes: 0 }
@@ -388,7 +358,7 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
       Picker.want(share.picker, index)
     }
   }
-  if (input.origin && swarm.policy.superSeed) share.handout = Spread.makeHandout(swarm, share)
+  if (input.origin && swarm.policy.superSeed) share.handout = Spread.makeHandout(share)
   swarm.revealing.add(share)
   for (const link of Array.from(swarm.links.values())) {
     const view = openView(link, share)
@@ -418,12 +388,11 @@ const shareClosed = (swarm: Swarm, root: Root): void => {
 
 /** A chunk is verified and here. Says whether it was not before. */
 const gain = (swarm: Swarm, share: Share, index: number): boolean => {
-  const isPromised = Requests.settled(swarm, share, index)
+  Requests.settled(swarm, share, index)
   if (Bitfield.has(share.have, index)) return false
   Bitfield.add(share.have, index)
   share.haveCount++
-  Spread.gained(swarm, share, index, isPromised)
-  Routes.gained(swarm, share, index)
+  Spread.gained(swarm, share, index)
   return true
 }
 
@@ -474,21 +443,9 @@ const message = (swarm: Swarm, link: Link, message: SwarmMessage): void => {
     case "Request":
       if (view === undefined) return send(swarm, link, { _tag: "Reject", share: message.share, index: message.index })
       return request(swarm, view, message.index)
-    case "Survey":
-      if (view !== undefined) Routes.surveyed(swarm, view)
-      return
-    case "Neighbors":
-      if (view !== undefined) Routes.neighborsTold(swarm, view, message)
-      return
-    case "Route":
-      if (view !== undefined && message.indexes.some((index) => index >= view.share.chunksCount)) {
-        return garbage(swarm, link)
-      }
-      return Routes.take(swarm, link, view, message)
     case "Cancel":
       if (view === undefined) return
-      if (view.promised.has(message.index)) Spread.refused(swarm, view, message.index)
-      if (Uploads.dequeue(swarm, view, message.index) || Uploads.unpromise(view, message.index)) {
+      if (Uploads.dequeue(swarm, view, message.index)) {
         return send(swarm, link, { _tag: "Reject", share: message.share, index: message.index })
       }
       return Uploads.cancelled(swarm, view, message.index)
@@ -521,7 +478,6 @@ const bitfield = (swarm: Swarm, view: View, bits: Uint8Array): void => {
     return disconnect(swarm, view.link.peer, "protocol", "a bitfield has another length than its share")
   }
   view.opened = true
-  Routes.opened(view)
   view.avoidUntilMs = 0
   swarm.revealing.add(share)
   for (let index = 0; index < share.chunksCount; index++) {

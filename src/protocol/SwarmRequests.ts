@@ -9,7 +9,6 @@ import * as Bitfield from "./Bitfield.ts"
 import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import * as Picker from "./Picker.ts"
-import * as Routes from "./SwarmRoutes.ts"
 import {
   arrivalRate,
   type Ask,
@@ -33,19 +32,6 @@ const unprovenChunksMax = 1
 /** The endgame asks a further source when a chunk takes this many times the usual time in flight, and this. */
 const overdueFactor = 3
 const overdueMinMs = 200
-/**
- * A promise is waited for this many times as long as the slowest of the latest ones took, and this long at least; while
- * none has been kept yet, as long as that.
- */
-const promiseFactor = 1.5
-const promiseMinMs = 1_000
-const promiseFirstMs = 2_000
-/** The slowest of the latest: a longer one counts at once, shorter ones as in a mean over so many. */
-const promisesRemembered = 64
-/** After `promiseMinMs` not once this part of the neighbors has announced the chunk. */
-const lateClaimsPart = 2 / 3
-/** Who has broken so many promises in a row is not believed any more, and the origin is told of no link with it. */
-const brokenPromisesMax = 2
 /** How long a source may be silent: several times the usual time in flight, between these; less before it is proven. */
 const patienceFactor = 4
 const patienceMinMs = 2_000
@@ -138,17 +124,12 @@ const endgameChunk = (swarm: Swarm, view: View): number => {
   let sources = sourcesMax
   for (const [index, asks] of view.share.flights) {
     if (asks.length >= sources || !Bitfield.has(view.bits, index)) continue
-    const isDue = (ask: Ask) => swarm.nowMs - ask.askedAtMs < (ask.begun ? overdueMs : promisePatienceMs(swarm))
-    if (asks.some((ask) => ask.view === view || ask.arrived || isDue(ask))) continue
+    if (asks.some((ask) => ask.view === view || ask.arrived || swarm.nowMs - ask.askedAtMs < overdueMs)) continue
     best = index
     sources = asks.length
   }
   return best
 }
-
-/** How long a promise is waited for. */
-const promisePatienceMs = ({ promiseMs }: Swarm): number =>
-  promiseMs === 0 ? promiseFirstMs : Math.max(promiseMinMs, promiseFactor * promiseMs)
 
 /** Takes a request back from the source that has most of them waiting: this link has none, and may have it then. */
 const takeBack = (swarm: Swarm, view: View): void => {
@@ -157,29 +138,10 @@ const takeBack = (swarm: Swarm, view: View): void => {
     const ask = asks[0]!
     if (asks.length > 1 || !Bitfield.has(view.bits, index)) continue
     if (ask.recalled || ask.arrivedBytes > 0 || ask.arrived) continue
-    if (swarm.nowMs - ask.askedAtMs < (ask.begun ? swarm.policy.moveAfterMs : promisePatienceMs(swarm))) continue
+    if (swarm.nowMs - ask.askedAtMs < swarm.policy.moveAfterMs) continue
     if (best === undefined || ask.view.asks.size > best.view.asks.size) best = ask
   }
-  if (best === undefined) return
-  if (best.begun) recall(swarm, best)
-  else giveUp(swarm, best)
-}
-
-/** A promise is not waited for any more, nor for an answer. Its source is to blame only if it has the chunk. */
-const giveUp = (swarm: Swarm, ask: Ask): void => {
-  const { bits, link } = ask.view
-  if (Bitfield.has(bits, ask.index) && ++link.brokenPromises === brokenPromisesMax) Routes.linksChanged(swarm)
-  cancel(swarm, ask)
-  release(swarm, ask)
-}
-
-/** Most neighbors have announced a chunk that is promised still: it has been with them for a while. */
-const giveUpLate = (swarm: Swarm, share: Share): void => {
-  for (const [index, [ask]] of Array.from(share.flights)) {
-    if (ask!.begun || swarm.nowMs - ask!.askedAtMs < promiseMinMs) continue
-    if (share.picker.claims[index]! <= lateClaimsPart * share.views.size) continue
-    giveUp(swarm, ask!)
-  }
+  if (best !== undefined) recall(swarm, best)
 }
 
 const ask = (swarm: Swarm, view: View, index: number): void => {
@@ -190,15 +152,16 @@ const ask = (swarm: Swarm, view: View, index: number): void => {
     index,
     bytes,
     askedAtMs: swarm.nowMs,
-    begun: true,
-    promised: false,
     arrivedBytes: 0,
     arrived: false,
     cancelled: false,
     recalled: false
   }
+  if (link.askedBytes === 0) link.aliveAtMs = swarm.nowMs
   view.asks.set(index, ask)
-  count(swarm, ask)
+  link.asksCount++
+  link.askedBytes += bytes
+  swarm.inFlightBytes += bytes
   const flight = share.flights.get(index)
   if (flight === undefined) {
     share.flights.set(index, [ask])
@@ -209,67 +172,10 @@ const ask = (swarm: Swarm, view: View, index: number): void => {
   link.tell(swarm, { _tag: "Request", share: share.root, index: index as never })
 }
 
-const count = (swarm: Swarm, { bytes, view: { link } }: Ask): void => {
-  if (link.askedBytes === 0) link.aliveAtMs = swarm.nowMs
-  link.asksCount++
-  link.askedBytes += bytes
-  swarm.inFlightBytes += bytes
-}
-
-/**
- * A link will send a chunk unasked when it has it. From now on that is a request of which nothing is expected yet. Says
- * whether it is one: what is here, or asked for elsewhere, need not come.
- */
-export const expect = (swarm: Swarm, view: View, index: number): boolean => {
-  const { share } = view
-  if (share.paused || !share.manifestKnown || Bitfield.has(share.have, index)) return false
-  if (share.flights.has(index) || view.asks.has(index) || view.asks.size >= Limits.requestsPerLinkMax) return false
-  if (!isBelieved(view.link)) return false
-  const ask: Ask = {
-    view,
-    index,
-    bytes: chunkBytes(share, index),
-    askedAtMs: swarm.nowMs,
-    begun: false,
-    promised: true,
-    arrivedBytes: 0,
-    arrived: false,
-    cancelled: false,
-    recalled: false
-  }
-  view.asks.set(index, ask)
-  share.flights.set(index, [ask])
-  Picker.unwant(share.picker, index)
-  swarm.outputs.push({ _tag: "Expect", peer: view.link.peer, root: share.root, index })
-  return true
-}
-
-export const isBelieved = ({ brokenPromises }: Link): boolean => brokenPromises < brokenPromisesMax
-
-/**
- * What was asked for was counted when it was; what was promised has to find room now. A link sends bulk one chunk after
- * another, so one that has begun several wants to fill the memory.
- */
-export const mayBegin = (swarm: Swarm, { begun, bytes, view: { link } }: Ask): boolean =>
-  begun || (link.begunPromisesCount === 0 && swarm.inFlightBytes + bytes <= Limits.inFlightBytesMax)
-
-/** The first byte of what was promised. */
-const begin = (swarm: Swarm, ask: Ask): void => {
-  const tookMs = swarm.nowMs - ask.askedAtMs
-  swarm.promiseMs = Math.max(tookMs, swarm.promiseMs + (tookMs - swarm.promiseMs) / promisesRemembered)
-  ask.begun = true
-  ask.askedAtMs = swarm.nowMs
-  ask.view.link.brokenPromises = 0
-  ask.view.link.begunPromisesCount++
-  if (ask.cancelled) ask.view.link.asksCount++
-  else count(swarm, ask)
-}
-
 /** Bytes of a chunk are here. What nobody asked for is ignored. */
 export const arrived = (swarm: Swarm, link: Link, root: Root, index: number, bytes: number, last: boolean): void => {
   const ask = askOf(link, root, index)
   if (ask === undefined) return
-  if (!ask.begun) begin(swarm, ask)
   countArrival(link.arrivals, bytes, swarm.nowMs)
   if (last || isSteady(swarm, ask)) link.aliveAtMs = swarm.nowMs
   const counted = last ? ask.bytes - ask.arrivedBytes : Math.min(bytes, ask.bytes - ask.arrivedBytes)
@@ -298,7 +204,7 @@ export const rejected = (swarm: Swarm, link: Link, root: Root, index: number): b
   answered(swarm, ask)
   link.aliveAtMs = swarm.nowMs
   if (ask.cancelled) return false
-  if (ask.begun) link.askedBytes -= ask.bytes - ask.arrivedBytes
+  link.askedBytes -= ask.bytes - ask.arrivedBytes
   release(swarm, ask)
   return !ask.recalled
 }
@@ -310,23 +216,21 @@ const answered = (swarm: Swarm, ask: Ask): void => {
   const { link, share, asks } = ask.view
   asks.delete(ask.index)
   if (asks.size === 0) link.leftovers.delete(share.root)
-  if (ask.begun) link.asksCount--
-  if (ask.begun && ask.promised) link.begunPromisesCount--
+  link.asksCount--
   swarm.hungry.add(link)
 }
 
-/** The chunk is here, from whomever: whoever else was asked for it need not send it. Says whether it was promised. */
-export const settled = (swarm: Swarm, share: Share, index: number): boolean => {
+/** The chunk is here, from whomever: whoever else was asked for it need not send it. */
+export const settled = (swarm: Swarm, share: Share, index: number): void => {
   Picker.unwant(share.picker, index)
   const flight = share.flights.get(index)
-  if (flight === undefined) return false
+  if (flight === undefined) return
   share.flights.delete(index)
   for (const ask of flight) {
-    if (ask.begun) swarm.inFlightBytes -= ask.bytes
+    swarm.inFlightBytes -= ask.bytes
     if (!ask.arrived) cancel(swarm, ask)
   }
   swarm.allHungry ||= swarm.inFlightBytes + 2 * share.chunkSizeBytes > Limits.inFlightBytesMax
-  return flight[0]?.promised === true
 }
 
 /** What came from this source was not kept: the chunk is wanted again. */
@@ -356,7 +260,7 @@ export const abandonView = (swarm: Swarm, view: View): void => {
 const cancel = (swarm: Swarm, ask: Ask): void => {
   const { link } = ask.view
   ask.cancelled = true
-  if (ask.begun) link.askedBytes -= ask.bytes - ask.arrivedBytes
+  link.askedBytes -= ask.bytes - ask.arrivedBytes
   if (swarm.links.get(link.peer) === link) recall(swarm, ask)
 }
 
@@ -373,7 +277,7 @@ const release = (swarm: Swarm, ask: Ask): void => {
   const place = flight?.indexOf(ask) ?? -1
   if (flight === undefined || place < 0) return
   flight.splice(place, 1)
-  if (ask.begun) swarm.inFlightBytes -= ask.bytes
+  swarm.inFlightBytes -= ask.bytes
   if (flight.length > 0) return
   share.flights.delete(ask.index)
   if (!Bitfield.has(share.have, ask.index)) Picker.want(share.picker, ask.index)
@@ -383,7 +287,6 @@ const release = (swarm: Swarm, ask: Ask): void => {
 /** Passes over the sources that have been silent for too long, and looks again for something to ask. */
 export const watch = (swarm: Swarm): void => {
   swarm.allHungry = true
-  for (const share of swarm.shares.values()) giveUpLate(swarm, share)
   for (const link of swarm.links.values()) {
     for (const { asks } of link.views.values()) forgetUnanswered(swarm, asks)
     for (const asks of link.leftovers.values()) forgetUnanswered(swarm, asks)

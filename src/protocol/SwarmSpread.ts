@@ -11,7 +11,6 @@
 import { Base64Url } from "effect/encoding"
 import * as Bitfield from "./Bitfield.ts"
 import * as Limits from "./Limits.ts"
-import * as Routes from "./SwarmRoutes.ts"
 import { type Handout, isManifest, type Link, send, type Share, type Swarm, type View } from "./SwarmState.ts"
 
 /** Chunks are revealed ahead of sending them: `Policy.revealsMin`, or as many as leave in this time. */
@@ -19,11 +18,6 @@ const revealsAheadMs = 200
 /** A revealed chunk that is not asked for in this time may yet be; after the second, it is revealed to someone else. */
 const revealSlowMs = 300
 const revealLostMs = 2_000
-/** Promised ahead are so many at least; the next ones follow when no more than this part of them waits. */
-const promisesAheadMin = 16
-const promisesAheadPart = 3 / 4
-/** In a room with trees others say after this time that they have what one was given. */
-const passOnMaxMs = 4_000
 /** A chunk that so many claim, and so large a part of the links, is out, whoever sent it. */
 const believedMin = 2
 const believedPart = 1 / 4
@@ -50,15 +44,10 @@ export const acknowledge = (swarm: Swarm, source: Link, share: Share, index: num
   sendHave(swarm, source, share, [index], false)
 
 /** A chunk is here: the others are told soon. */
-export const gained = (swarm: Swarm, share: Share, index: number, isPromised: boolean): void => {
-  swarm.announcing.add(share)
-  if (isPromised) {
-    if (share.routed.length + share.routedBefore.length === 0) share.routedAtMs = swarm.nowMs
-    share.routed.push(index)
-    return
-  }
+export const gained = (swarm: Swarm, share: Share, index: number): void => {
   share.fresh.push(index)
   share.freshRare ||= share.picker.claims[index]! <= swarm.policy.rareClaimsMax
+  swarm.announcing.add(share)
 }
 
 /**
@@ -68,14 +57,7 @@ export const gained = (swarm: Swarm, share: Share, index: number, isPromised: bo
 export const announce = (swarm: Swarm): void => {
   for (const share of swarm.announcing) {
     if (swarm.nowMs < announcedNextMs(swarm, share)) continue
-    if (swarm.nowMs >= share.routedAtMs + swarm.policy.announceRoutedMs) {
-      share.fresh.push(...share.routedBefore)
-      share.routedBefore = share.routed
-      share.routed = []
-      share.routedAtMs = swarm.nowMs
-    }
-    if (share.routedBefore.length + share.routed.length === 0) swarm.announcing.delete(share)
-    if (share.fresh.length === 0) continue
+    swarm.announcing.delete(share)
     share.announcedAtMs = swarm.nowMs
     const { fresh, freshRare } = share
     share.fresh = []
@@ -98,12 +80,7 @@ export const nextAnnouncementMs = (swarm: Swarm): number => {
 }
 
 const announcedNextMs = (swarm: Swarm, share: Share): number =>
-  share.freshRare
-    ? -Infinity
-    : Math.min(
-      share.fresh.length > 0 ? share.announcedAtMs + swarm.policy.announceEveryMs : Infinity,
-      share.routedBefore.length + share.routed.length > 0 ? share.routedAtMs + swarm.policy.announceRoutedMs : Infinity
-    )
+  share.freshRare ? -Infinity : share.announcedAtMs + swarm.policy.announceEveryMs
 
 const sendHave = (
   swarm: Swarm,
@@ -121,12 +98,11 @@ const sendHave = (
 // ---- The origin ----------------------------------------------------------------------------------------------------
 
 /** The book of an origin that begins to hand out a share that no link has claimed anything of yet. */
-export const makeHandout = ({ nowMs }: Swarm, share: Share): Handout => ({
+export const makeHandout = (share: Share): Handout => ({
   waiting: new Set(Array.from(Bitfield.indexes(share.have)).filter((index) => !isManifest(share, index))),
   doubted: new Set(),
   revealed: new Map(),
-  through: new Map(),
-  routes: Routes.make(nowMs)
+  through: new Map()
 })
 
 /** Whether a link may ask for a chunk that is here. */
@@ -144,7 +120,7 @@ export const claimed = (swarm: Swarm, view: View, index: number, given: boolean)
     const isNew = takeOff(handout, index)
     if (given) view.avoidMs = 0
     if (given && isNew) {
-      handout.through.set(index, { view, atMs: swarm.nowMs })
+      handout.through.set(index, view)
       view.unspread++
     }
   } else if (isFor || handout.waiting.has(index)) {
@@ -160,7 +136,7 @@ const isBelieved = ({ links }: Swarm, { picker }: Share, index: number): boolean
 
 /** A chunk that was out through one peer alone is at a second one, or is gone with it. */
 const spread = (handout: Handout, index: number, by: View | undefined): void => {
-  const first = handout.through.get(index)?.view
+  const first = handout.through.get(index)
   if (first === undefined || first === by) return
   handout.through.delete(index)
   first.unspread--
@@ -171,7 +147,7 @@ export const unclaimed = (swarm: Swarm, view: View, index: number): void => {
   const { share } = view
   const { handout } = share
   if (handout === undefined || isManifest(share, index)) return
-  const isAlone = handout.through.get(index)?.view === view
+  const isAlone = handout.through.get(index) === view
   if (isAlone) spread(handout, index, undefined)
   if ((isAlone || share.picker.claims[index] === 0) && !handout.revealed.has(index)) putBack(handout, share, index)
   swarm.revealing.add(share)
@@ -230,61 +206,26 @@ export const reveal = (swarm: Swarm): void => {
 }
 
 const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
-  Routes.survey(swarm, share)
-  if (Routes.isAboutToPlan(swarm, share, handout.routes)) return
   let pending = 0
   for (const { view, atMs } of handout.revealed.values()) {
     if (isFetching(view) || swarm.nowMs - atMs < revealSlowMs) pending++
   }
   const soon = swarm.uplink.bestRate * revealsAheadMs / share.chunkSizeBytes
-  if (Routes.plan(swarm, share, handout.routes)) promiseSome(swarm, share, handout, pending, soon)
-  else revealToNeediest(swarm, share, handout, pending, soon)
-}
-
-const revealToNeediest = (swarm: Swarm, share: Share, handout: Handout, pending: number, soon: number): void => {
   const ahead = Math.max(swarm.policy.revealsMin, soon)
   const revealed = new Map<View, Array<number>>()
   for (const index of toHandOut(handout)) {
     if (pending >= ahead) break
     const view = neediest(swarm, share, index)
     if (view === undefined) continue
-    show(swarm, handout, view, index)
+    takeOff(handout, index)
+    handout.revealed.set(index, { view, atMs: swarm.nowMs })
+    view.revealed++
     pending++
     const indexes = revealed.get(view)
     if (indexes === undefined) revealed.set(view, [index])
     else indexes.push(index)
   }
   for (const [view, indexes] of revealed) sendHave(swarm, view.link, share, indexes, false)
-}
-
-/** Several chunks go down a tree in one message, and the next ones in time. What a root has, or does not fetch, goes to the neediest. */
-const promiseSome = (swarm: Swarm, share: Share, handout: Handout, pending: number, soon: number): void => {
-  const ahead = Math.max(promisesAheadMin, soon)
-  if (pending > promisesAheadPart * ahead) return
-  const promised = [new Array<number>(), new Array<number>()] as const
-  for (const index of toHandOut(handout)) {
-    if (pending >= ahead) break
-    const tree = handout.routes.sentCount % 2 as 0 | 1
-    const root = Routes.rootOf(handout.routes, tree)
-    if (!Routes.mayPromise(root, promised[tree].length)) break
-    const view = Bitfield.has(root.bits, index) || root.avoidUntilMs > swarm.nowMs
-      ? neediest(swarm, share, index)
-      : root
-    if (view === undefined) continue
-    show(swarm, handout, view, index)
-    pending++
-    if (view === root) promised[tree].push(index)
-    else sendHave(swarm, view.link, share, [index], false)
-    handout.routes.sentCount++
-  }
-  for (const tree of [0, 1] as const) Routes.sendDown(swarm, handout.routes, tree, promised[tree])
-}
-
-/** From now on a chunk is handed out through this link. */
-const show = (swarm: Swarm, handout: Handout, view: View, index: number): void => {
-  takeOff(handout, index)
-  handout.revealed.set(index, { view, atMs: swarm.nowMs })
-  view.revealed++
 }
 
 function* toHandOut({ doubted, waiting }: Handout): Generator<number> {
@@ -316,7 +257,7 @@ const compareNeed = (a: View, b: View): number => a.revealed - b.revealed || a.u
 
 const isFetching = (view: View): boolean => view.queue.size > 0 || view.uploadsCount > 0
 
-/** Gives chunks that were left unfetched to someone else, and in a room with trees those that were not passed on. */
+/** Gives chunks that were left unfetched to someone else. */
 export const watch = (swarm: Swarm): void => {
   for (const share of swarm.shares.values()) {
     const { handout } = share
@@ -326,22 +267,7 @@ export const watch = (swarm: Swarm): void => {
       if (isFetching(reveal.view)) reveal.atMs = swarm.nowMs
       if (swarm.nowMs - reveal.atMs >= revealLostMs) failed(swarm, reveal.view, index)
     }
-    if (handout.routes.trees === undefined) continue
-    for (const [index, { atMs, view }] of handout.through) {
-      if (swarm.nowMs - atMs < passOnMaxMs) break
-      Routes.giveUp(handout.routes, view)
-      spread(handout, index, undefined)
-      putBack(handout, share, index)
-    }
   }
-}
-
-/** A link does not want a chunk that it was promised, or has given it up. It was not told that it may ask for it. */
-export const refused = (swarm: Swarm, view: View, index: number): void => {
-  const { handout } = view.share
-  if (handout?.revealed.get(index)?.view !== view) return
-  putBack(handout, view.share, index)
-  swarm.revealing.add(view.share)
 }
 
 /** A chunk does not get out through a link, or only slowly: another gets it as well. */

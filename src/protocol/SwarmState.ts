@@ -5,10 +5,8 @@
  */
 import * as Bitfield from "./Bitfield.ts"
 import type { PeerId, Root } from "./Ids.ts"
-import * as Limits from "./Limits.ts"
 import * as Picker from "./Picker.ts"
 import type { Output } from "./Swarm.ts"
-import type { Trees } from "./Trees.ts"
 import type { SwarmMessage } from "./Wire.ts"
 
 /**
@@ -42,10 +40,6 @@ export interface Policy {
   readonly uploadsAheadMs: number
   /** Chunks on their way out at most, unless they leave in a moment. */
   readonly uploadsMax: number
-  /** The origin hands chunks down two trees in a room of more devices than this; `Infinity` for never. */
-  readonly treesFrom: number
-  /** What comes down a tree is announced to others when it is so old, and at most twice as old. */
-  readonly announceRoutedMs: number
 }
 
 export const defaultPolicy: Policy = {
@@ -62,9 +56,7 @@ export const defaultPolicy: Policy = {
   moveAfterMs: 100,
   revealsMin: 8,
   uploadsAheadMs: 15,
-  uploadsMax: 24,
-  treesFrom: Limits.fullMeshPeersMax,
-  announceRoutedMs: 600
+  uploadsMax: 24
 }
 
 export interface Swarm {
@@ -77,8 +69,6 @@ export interface Swarm {
   inFlightBytes: number
   /** How long a chunk takes from its request to its last byte, on average lately. */
   flightMs: number
-  /** How long a promised chunk takes from its promise to its first byte, on average lately. */
-  promiseMs: number
   /** Links that may be asked for something after this input; all of them when `allHungry`. */
   readonly hungry: Set<Link>
   allHungry: boolean
@@ -111,12 +101,6 @@ export interface Source {
   stalls: number
   /** A chunk of it has passed its hash. */
   proven: boolean
-  /** Promised chunks of which something is here and not all. */
-  begunPromisesCount: number
-  /** Promises that were given up since it last kept one. */
-  brokenPromises: number
-  /** It has kept for itself what it should have passed on down a tree. */
-  hoards: boolean
 }
 
 export interface Link extends Source {
@@ -151,8 +135,6 @@ export interface LinkClaim extends Claim {
   owedCount: number
   /** It has acknowledged something. */
   acknowledges: boolean
-  /** Chunks that it is promised, queued or not, of all shares. */
-  promisedCount: number
 }
 
 /** Decaying sum of the bytes that arrived, with a time constant of {@link rateWindowMs}. */
@@ -171,23 +153,11 @@ export interface View {
   opened: boolean
   /** Requests that the peer has not answered. */
   readonly asks: Map<number, Ask>
-  /** Requests of the peer that wait here, oldest first, with their numbers, and how many chunks are on their way to it. */
-  readonly queue: Map<number, number>
+  /** Requests of the peer that wait here, oldest first, and how many chunks are on their way to it. */
+  readonly queue: Set<number>
   uploadsCount: number
   /** Chunks that were sent to it and that it has not acknowledged in time. */
   readonly owed: Map<number, Upload>
-  /** Chunks that the peer was promised and that have not begun to go to it. */
-  readonly promised: Set<number>
-  /** Whether the peer, the origin, asks whom this device is linked with, and whether it is to be told. */
-  surveys: boolean
-  surveyed: boolean
-  /** At the origin: whether the peer was asked whom it is linked with, and what it said. */
-  asked: boolean
-  neighbors: ReadonlyArray<string>
-  hoarders: ReadonlyArray<string>
-  /** At the origin: it receives at less than half of the others' rate; and `count` when that was looked at. */
-  slow: boolean
-  countBefore: number
   /** Chunks revealed to this peer alone that it has not got yet. */
   revealed: number
   /** Chunks that came to the room through this peer and that nobody else has announced yet. */
@@ -201,10 +171,7 @@ export interface Ask {
   readonly view: View
   readonly index: number
   readonly bytes: number
-  /** Of one that was promised: when it was, and from its first byte, by which it has begun, when that came. */
-  askedAtMs: number
-  readonly promised: boolean
-  begun: boolean
+  readonly askedAtMs: number
   arrivedBytes: number
   /** The last byte is here, and it is being verified and stored. */
   arrived: boolean
@@ -235,11 +202,6 @@ export interface Share {
   /** Verified and not announced yet; and whether one of them is rare. */
   fresh: Array<number>
   freshRare: boolean
-  /** Those that came down a tree, where the others get them without being told: the latest, and those before. */
-  routed: Array<number>
-  routedBefore: Array<number>
-  /** When the latest began. */
-  routedAtMs: number
   announcedAtMs: number
   /** Set while this device, the origin, hands every chunk out for the first time. */
   handout: Handout | undefined
@@ -254,28 +216,8 @@ export interface Handout {
   readonly doubted: Set<number>
   /** Chunks that one link may ask for. */
   readonly revealed: Map<number, Reveal>
-  /** Chunks that are out through one peer and that nobody else claims yet, and since when, the oldest first. */
-  readonly through: Map<number, Reveal>
-  readonly routes: Routes
-}
-
-/** Down which trees the origin hands chunks out. */
-export interface Routes {
-  /** Who stands in them: devices by number. */
-  members: ReadonlyArray<View>
-  /** As the links of the members were when this was planned; `undefined` where chunks are revealed instead. */
-  trees: Trees | undefined
-  plannedAtMs: number
-  /** The members or their links have changed. */
-  stale: boolean
-  /** Somebody hoards: nothing more goes down trees. */
-  givenUp: boolean
-  /** Chunks that have gone down either tree: the trees take turns. */
-  sentCount: number
-  /** When somebody last said whom it is linked with; `Infinity` while nobody has. */
-  answeredAtMs: number
-  /** When it was last looked at who is slow. */
-  comparedAtMs: number
+  /** Chunks that are out through one peer and that nobody else claims yet. */
+  readonly through: Map<number, View>
 }
 
 export interface Reveal {
@@ -287,8 +229,6 @@ export interface Reveal {
 /** What this device sends, over all links: they share one way out. */
 export interface Uplink {
   readonly uploads: Set<Upload>
-  /** Requests that have ever waited. */
-  requestsCount: number
   /** Requests that wait, and those of them that are urgent. */
   queuedCount: number
   urgentCount: number
@@ -369,17 +309,9 @@ export const makeView = (link: Link, share: Share): View => ({
   count: 0,
   opened: false,
   asks: link.leftovers.get(share.root) ?? new Map(),
-  queue: new Map(),
+  queue: new Set(),
   uploadsCount: 0,
   owed: new Map(),
-  promised: new Set(),
-  surveys: false,
-  surveyed: false,
-  asked: false,
-  neighbors: [],
-  hoarders: [],
-  slow: false,
-  countBefore: 0,
   revealed: 0,
   unspread: 0,
   avoidUntilMs: 0,

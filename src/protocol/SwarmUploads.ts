@@ -6,7 +6,6 @@
  * say little about that, because kernel buffers hold whole chunks: an upload is done when its receiver announces the
  * chunk, which it does at once towards its source. Where receivers are the narrow place, several uploads go on at a time.
  */
-import * as Bitfield from "./Bitfield.ts"
 import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import * as Spread from "./SwarmSpread.ts"
@@ -60,29 +59,14 @@ export const enqueue = (swarm: Swarm, view: View, index: number): void => {
   const { link, share } = view
   wake(link.claim, leastServedLink(swarm))
   wake(share.claim, leastServed(swarm.shares.values()))
-  view.queue.set(index, swarm.uplink.requestsCount++)
+  view.queue.add(index)
   count(swarm, view, index, 1)
 }
 
 /** Takes a request out of the queue; says whether it was there. */
 export const dequeue = (swarm: Swarm, view: View, index: number): boolean => {
   if (!view.queue.delete(index)) return false
-  unpromise(view, index)
   count(swarm, view, index, -1)
-  return true
-}
-
-/** A link is to be sent a chunk unasked, as soon as it is here. */
-export const promise = (swarm: Swarm, view: View, index: number): void => {
-  view.promised.add(index)
-  view.link.claim.promisedCount++
-  if (Bitfield.has(view.share.have, index)) enqueue(swarm, view, index)
-}
-
-/** A promise is kept, not wanted or cannot be kept; says whether there was one. */
-export const unpromise = ({ link, promised }: View, index: number): boolean => {
-  if (!promised.delete(index)) return false
-  link.claim.promisedCount--
   return true
 }
 
@@ -184,9 +168,9 @@ const choose = (swarm: Swarm, urgentOnly: boolean): Candidate | undefined => {
       if (view.queue.size === 0) continue
       const slack = lead * view.share.chunkSizeBytes
       const mayBulk = mayServeBulk && link.claim.servedBytes <= leastOfLinks + slack
-      for (const index of view.queue.keys()) {
+      for (const index of view.queue) {
         const urgent = isUrgent(view.share, index)
-        if (!urgent && !(view.promised.has(index) ? mayServeBulk : mayBulk)) continue
+        if (!urgent && !mayBulk) continue
         if (best === undefined || isBefore(swarm, { view, index, urgent }, best)) best = { view, index, urgent }
       }
     }
@@ -198,10 +182,6 @@ const isBefore = (swarm: Swarm, a: Candidate, b: Candidate): boolean => {
   if (a.urgent !== b.urgent) return a.urgent
   const ahead = a.view.share.claim.servedBytes - b.view.share.claim.servedBytes
   if (Math.abs(ahead) > lead * a.view.share.chunkSizeBytes) return ahead < 0
-  // In the order in which they came, for those who wait below; who has to ask is not served after all of them.
-  if (a.view.promised.has(a.index) || b.view.promised.has(b.index)) {
-    return a.view.queue.get(a.index)! < b.view.queue.get(b.index)!
-  }
   if (swarm.policy.rarestServed) {
     const claims = a.view.share.picker.claims[a.index]! - b.view.share.picker.claims[b.index]!
     if (claims !== 0) return claims < 0
@@ -380,8 +360,8 @@ const forgiveOld = (swarm: Swarm, link: Link): void => {
 
 /** A link has ended, or the share has: nothing of it waits here any more. `reject` when the peer is to be told. */
 export const abandonView = (swarm: Swarm, view: View, reject: boolean): void => {
-  for (const index of new Set([...view.queue.keys(), ...view.promised])) {
-    if (!dequeue(swarm, view, index)) unpromise(view, index)
+  for (const index of Array.from(view.queue)) {
+    dequeue(swarm, view, index)
     if (reject) send(swarm, view.link, { _tag: "Reject", share: view.share.root, index: index as never })
   }
   for (const upload of swarm.uplink.uploads) if (upload.view === view) close(swarm, upload)

@@ -130,10 +130,6 @@ export type Statuses = typeof Statuses.Type
 
 // ---- swarm: who has what -------------------------------------------------------------------------------------------
 
-/** A device by the first letters of its PeerId: enough to tell apart those of one room. */
-export const Hop = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{8}$/))
-export const hopOf = (peer: PeerId): string => peer.slice(0, 8)
-
 /** Which chunks the sender serves: bit `i` of byte `i >> 3`, counted from the highest bit, base64url. */
 export const Bitfield = Schema.TaggedStruct("Bitfield", {
   share: Root,
@@ -155,29 +151,6 @@ export const Request = Schema.TaggedStruct("Request", { share: Root, index: Chun
 export const Cancel = Schema.TaggedStruct("Cancel", { share: Root, index: ChunkIndex })
 export const Reject = Schema.TaggedStruct("Reject", { share: Root, index: ChunkIndex })
 
-/** Asks whom the receiver is linked with, now and whenever that changes, while it has the share open. */
-export const Survey = Schema.TaggedStruct("Survey", { share: Root })
-/** Whom the sender is linked with, as hops: the answer to a survey. */
-export const Neighbors = Schema.TaggedStruct("Neighbors", {
-  share: Root,
-  peers: Schema.Array(Hop).check(Schema.isMaxLength(Limits.linksMax)),
-  /** Those who have promised chunks, have them and do not send them. */
-  hoarders: Schema.Array(Hop).check(Schema.isMaxLength(Limits.linksMax))
-})
-export type Neighbors = typeof Neighbors.Type
-
-/**
- * The sender will send these chunks unasked, as soon as it has them: each counts as requested, also for `Cancel` and `Reject`.
- * The receiver passes them on in the same way: `hops` is the tree below it in preorder, and `depths` how far below it each is.
- */
-export const Route = Schema.TaggedStruct("Route", {
-  share: Root,
-  indexes: Schema.Array(ChunkIndex).check(Schema.isMinLength(1), Schema.isMaxLength(Limits.routeIndexesMax)),
-  hops: Schema.Array(Hop).check(Schema.isMaxLength(Limits.linksMax)),
-  depths: Schema.Array(Schema.Natural).check(Schema.isMaxLength(Limits.linksMax))
-})
-export type Route = typeof Route.Type
-
 /** The header of a data frame: a run of the chunk's bytes. Frames of one chunk come in order and without gaps. */
 export const Data = Schema.TaggedStruct("Data", { share: Root, index: ChunkIndex, offset: Schema.Natural })
 export type Data = typeof Data.Type
@@ -186,7 +159,7 @@ export const LinkMessage = Schema.Union([Hello, Join, Admitted, Introduction, Go
 export type LinkMessage = typeof LinkMessage.Type
 export const LogMessage = Schema.Union([Certificates, Heads, Entries, Statuses])
 export type LogMessage = typeof LogMessage.Type
-export const SwarmMessage = Schema.Union([Bitfield, Have, Request, Cancel, Reject, Survey, Neighbors, Route])
+export const SwarmMessage = Schema.Union([Bitfield, Have, Request, Cancel, Reject])
 export type SwarmMessage = typeof SwarmMessage.Type
 
 const swarmTags: ReadonlySet<string> = new Set(SwarmMessage.members.map(({ fields }) => fields._tag.schema.literal))

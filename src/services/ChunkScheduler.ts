@@ -159,8 +159,6 @@ const make = Effect.fnUntraced(function*() {
         return peers.send(output.peer, output.message, output.patient)
       case "Serve":
         return serve(output)
-      case "Expect":
-        return expect(output.peer, output.root, output.index)
       case "Disconnect":
         return void fork(peers.disconnect(output.peer, output.code, output.detail))
       case "Complete":
@@ -184,8 +182,7 @@ const make = Effect.fnUntraced(function*() {
   const placeFor = (peer: PeerId, data: Data, length: number): Uint8Array | undefined => {
     traffic.receivedBytes += length
     const chunk = incoming.get(peer)?.get(chunkKey(data.share, data.index))
-    const isNext = chunk !== undefined && data.offset === chunk.placedBytes && data.offset + length <= chunk.sizeBytes
-    if (isNext && (chunk.buffer !== undefined || Swarm.mayBegin(swarm, peer, data.share, data.index))) {
+    if (chunk !== undefined && data.offset === chunk.placedBytes && data.offset + length <= chunk.sizeBytes) {
       chunk.buffer ??= acquire(chunk.sizeBytes)
       chunk.placedBytes += length
       return chunk.buffer.subarray(data.offset, data.offset + length)

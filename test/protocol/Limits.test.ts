@@ -101,14 +101,7 @@ const longest: ReadonlyArray<Message> = [
     share: Golden.share.root,
     bits: Base64Url.encode(Bitfield.full(Limits.chunksPerShareMax + Limits.manifestChunksMax))
   },
-  { _tag: "Have", share: Golden.share.root, indexes: times(Limits.haveIndexesMax, index) },
-  {
-    _tag: "Route",
-    share: Golden.share.root,
-    indexes: times(Limits.routeIndexesMax, index),
-    hops: times(Limits.linksMax, "-".repeat(8)),
-    depths: times(Limits.linksMax, most)
-  }
+  { _tag: "Have", share: Golden.share.root, indexes: times(Limits.haveIndexesMax, index) }
 ]
 
 describe("Limits, together", () => {

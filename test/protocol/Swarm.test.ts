@@ -34,20 +34,6 @@ const share = (name: string, chunksCount: number, chunkSizeBytes = 64 * KiB): Si
   chunkSizeBytes
 })
 
-/** A room whose origin is linked to everybody, the others with some, and that counts as large. */
-const largeRoom = (peersCount: number, seed: number, shares: ReadonlyArray<SimulatedShare>) => {
-  const random = draws(seed)
-  const below = (count: number) => Math.floor(random() * count)
-  const simulator = new SwarmSimulator(peersCount, shares, random, { treesFrom: 2 })
-  const { devices } = simulator
-  for (const device of devices) for (const share of shares) simulator.open(device, share)
-  for (let i = 1; i < peersCount; i++) {
-    simulator.connect(devices[i]!, devices[0]!)
-    for (let links = 0; links < 6; links++) simulator.connect(devices[i]!, devices[1 + below(peersCount - 1)]!)
-  }
-  return { simulator, devices, random, below }
-}
-
 /** A connected mesh: a random tree and some more links. */
 const mesh = (peersCount: number, seed: number, shares: ReadonlyArray<SimulatedShare>) => {
   const random = draws(seed)
@@ -161,43 +147,6 @@ describe("Swarm", () => {
       assert.strictEqual(peer, devices[9]!.peer)
       assert.notStrictEqual(by, peer)
     }
-  }, { arbitrary: { runs: 100 } })
-
-  let kept = 0
-  it.prop("hands chunks down the origin's trees (invariants 1 to 8)", {
-    seed: Seed,
-    peersCount: Schema.Int.check(Schema.isBetween({ minimum: 8, maximum: 14 }))
-  }, ({ seed, peersCount }) => {
-    const world = largeRoom(peersCount, seed, [share("a", 60)])
-    finishes(world)
-    const { devices, simulator } = world
-    for (const device of devices) assert.strictEqual(device.completed, device.origin ? 0 : 1)
-    simulator.run(world.below, simulator.nowMs + 5_000, () => false)
-    assert.strictEqual(simulator.unanswered, 0)
-    assert.deepStrictEqual(simulator.disconnects, [])
-    for (const { promisesKept } of devices) kept += promisesKept
-  }, { arbitrary: { runs: 100 } })
-
-  it("does so in the property above", () => assert.isAbove(kept, 100 * 8 * 30))
-
-  it.prop("finishes although trees break while chunks go down them (invariants 1 to 6 and 8)", {
-    seed: Seed,
-    behaviour: Schema.Literals(["honest", "silent", "poisoning"])
-  }, ({ seed, behaviour }) => {
-    const world = largeRoom(12, seed, [share("a", 60), share("b", 20)])
-    const { simulator, devices, below } = world
-    simulator.disturbed = true
-    devices[11]!.behaviour = behaviour
-    for (let round = 0; round < 20; round++) {
-      const [a, b] = [devices[1 + below(11)]!, devices[1 + below(11)]!]
-      if (a.neighbors.has(b)) simulator.cut(a, b)
-      else simulator.connect(a, b)
-      if (round % 5 === 4) simulator.restart(devices[1 + below(10)]!)
-      let events = below(300)
-      simulator.run(below, 600_000, () => events-- === 0)
-    }
-    for (let i = 1; i < 11; i++) simulator.connect(devices[i]!, devices[i - 1]!)
-    finishes(world, (peer) => peer !== devices[11]!.peer)
   }, { arbitrary: { runs: 100 } })
 
   it.prop("asks for nothing of a paused share and goes on with it when it is resumed", { seed: Seed }, ({ seed }) => {

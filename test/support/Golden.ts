@@ -143,7 +143,6 @@ export const membershipSigned = crypto.sign(
   JSON.stringify({ member: student.publicKey, number: 1 })
 )
 
-const hops = (...all: ReadonlyArray<number>) => all.map((digit) => String(digit).repeat(8))
 const indexes = (...all: ReadonlyArray<number>) => all.map((index) => ChunkIndex.make(index))
 
 const bits = Bitfield.make(1 + layout.chunksCount)
@@ -188,10 +187,7 @@ export const messages: ReadonlyArray<Message> = [
   { _tag: "Have", share: share.root, indexes: indexes(0, 3, 6) },
   { _tag: "Request", share: share.root, index: ChunkIndex.make(4) },
   { _tag: "Cancel", share: share.root, index: ChunkIndex.make(4) },
-  { _tag: "Reject", share: share.root, index: ChunkIndex.make(4) },
-  { _tag: "Survey", share: share.root },
-  { _tag: "Neighbors", share: share.root, peers: hops(0, 3), hoarders: hops(3) },
-  { _tag: "Route", share: share.root, indexes: indexes(1, 3), hops: hops(0, 3), depths: [0, 1, 0] }
+  { _tag: "Reject", share: share.root, index: ChunkIndex.make(4) }
 ]
 
 /** The last content chunk, in one data frame. */

@@ -11,7 +11,6 @@ import * as Bitfield from "../../src/protocol/Bitfield.ts"
 import { PeerId, Root } from "../../src/protocol/Ids.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import * as Swarm from "../../src/protocol/Swarm.ts"
-import { defaultPolicy, type Policy } from "../../src/protocol/SwarmState.ts"
 import type { SwarmMessage } from "../../src/protocol/Wire.ts"
 
 export interface SimulatedShare {
@@ -40,9 +39,6 @@ interface Device {
   readonly paused: Set<Root>
   completed: number
   behaviour: Behaviour
-  /** Chunks that came as promised. */
-  promisesKept: number
-  readonly promised: Set<string>
 }
 
 /** How a device treats requests: like a good one, not at all, or with bytes that nobody signed. */
@@ -62,20 +58,12 @@ export class SwarmSimulator {
   readonly #open = new Map<string, number>()
   readonly #random: () => number
 
-  readonly #policy: Policy
-
-  constructor(
-    peersCount: number,
-    shares: ReadonlyArray<SimulatedShare>,
-    random: () => number,
-    policy: Partial<Policy> = {}
-  ) {
+  constructor(peersCount: number, shares: ReadonlyArray<SimulatedShare>, random: () => number) {
     this.shares = shares
     this.#random = random
-    this.#policy = { ...defaultPolicy, ...policy }
     this.devices = Array.from({ length: peersCount }, (_, i): Device => ({
-      peer: PeerId.make(String(i).padEnd(43, "p")),
-      machine: Swarm.make({ random }, this.#policy),
+      peer: PeerId.make(String(i).padStart(43, "p")),
+      machine: Swarm.make({ random }),
       origin: i === 0,
       have: new Map(),
       neighbors: new Set(),
@@ -86,9 +74,7 @@ export class SwarmSimulator {
       served: new Map(),
       paused: new Set(),
       completed: 0,
-      behaviour: "honest",
-      promisesKept: 0,
-      promised: new Set()
+      behaviour: "honest"
     }))
   }
 
@@ -153,7 +139,7 @@ export class SwarmSimulator {
     for (const neighbor of neighbors) this.cut(device, neighbor)
     this.#queues.delete(`disk ${device.peer}`)
     this.#queues.delete(`card ${device.peer}`)
-    device.machine = Swarm.make({ random: this.#random }, this.#policy)
+    device.machine = Swarm.make({ random: this.#random })
     device.asked.clear()
     device.expected.clear()
     device.storing.clear()
@@ -245,17 +231,9 @@ export class SwarmSimulator {
             index: output.index,
             bytes: share.chunkSizeBytes
           })
-          if (!device.neighbors.has(to)) return
-          if (device.behaviour === "honest" || device.behaviour === "poisoning") {
-            this.#data(device, to, share, output.index)
-          }
+          if (device.neighbors.has(to)) this.#data(device, to, share, output.index)
         })
         return
-      }
-      case "Expect": {
-        const share = this.shares.find(({ root }) => root === output.root)!
-        device.promised.add(`${output.root}/${output.index} ${output.peer}`)
-        return this.#asks(device, output.peer, share, output.index)
       }
       case "Disconnect": {
         const peer = this.devices.find(({ peer }) => peer === output.peer)!
@@ -269,39 +247,27 @@ export class SwarmSimulator {
 
   #sent(device: Device, to: Device, message: SwarmMessage): void {
     if (message._tag === "Reject") this.#answered(to, device, message.share, message.index)
-    // A promise is as good as a request of its receiver, from the moment it is made.
-    if (message._tag === "Route") {
-      for (const index of message.indexes) {
-        this.#opened(to, device, message.share, index)
-      }
-    }
     if (message._tag === "Cancel") device.asked.get(`${message.share}/${message.index}`)?.delete(to.peer)
     if (message._tag !== "Request") return
     const share = this.shares.find(({ root }) => root === message.share)!
     const have = device.have.get(message.share)!
-    check(Bitfield.has(device.claims.get(to.peer + share.root) ?? have, message.index), "4: nobody claimed the chunk")
-    this.#asks(device, to.peer, share, message.index)
-  }
-
-  /** A chunk is in flight from now on: requested, or promised and expected. */
-  #asks(device: Device, source: PeerId, share: SimulatedShare, index: number): void {
-    const have = device.have.get(share.root)!
     check(!device.paused.has(share.root), "a paused share is asked for")
-    check(!Bitfield.has(have, index), "5: a chunk that is here is asked for")
+    check(!Bitfield.has(have, message.index), "5: a chunk that is here is asked for")
+    check(Bitfield.has(device.claims.get(to.peer + share.root) ?? have, message.index), "4: nobody claimed the chunk")
     check(
-      index < share.manifestChunksCount || this.manifestKnown(device, share),
+      message.index < share.manifestChunksCount || this.manifestKnown(device, share),
       "6: content is asked for before the manifest is known"
     )
-    const key = `${share.root}/${index}`
+    const key = `${message.share}/${message.index}`
     const sources = device.asked.get(key) ?? new Set()
-    device.asked.set(key, sources.add(source))
-    device.expected.set(key, (device.expected.get(key) ?? new Set()).add(source))
+    device.asked.set(key, sources.add(to.peer))
+    device.expected.set(key, (device.expected.get(key) ?? new Set()).add(to.peer))
     if (sources.size > 1) {
       check(sources.size <= 3, "2: too many sources")
       for (let index = 0; index < share.chunksCount; index++) {
         const wanted = !Bitfield.has(have, index) &&
           (index < share.manifestChunksCount || this.manifestKnown(device, share))
-        const key = `${share.root}/${index}`
+        const key = `${message.share}/${index}`
         const inFlight = (device.asked.get(key)?.size ?? 0) + (device.expected.get(key)?.size ?? 0) > 0
         check(!wanted || inFlight, "2: two sources too early")
       }
@@ -323,7 +289,8 @@ export class SwarmSimulator {
         break
       case "Request": {
         if (to.behaviour === "silent") return
-        this.#opened(from, to, message.share, message.index)
+        const key = `${from.peer}>${to.peer} ${message.share}/${message.index}`
+        this.#open.set(key, (this.#open.get(key) ?? 0) + 1)
         if (to.behaviour !== "rejecting") break
         const { share, index } = message
         this.#answered(from, to, share, index)
@@ -331,11 +298,6 @@ export class SwarmSimulator {
       }
     }
     this.#input(to, { _tag: "Message", peer: from.peer, message })
-  }
-
-  #opened(asker: Device, server: Device, root: Root, index: number): void {
-    const key = `${asker.peer}>${server.peer} ${root}/${index}`
-    this.#open.set(key, (this.#open.get(key) ?? 0) + 1)
   }
 
   #answered(asker: Device, server: Device, root: Root, index: number): void {
@@ -378,7 +340,6 @@ export class SwarmSimulator {
     const key = `${root}/${index}`
     if (!to.storing.delete(key + from.peer)) return
     to.asked.get(key)?.delete(from.peer)
-    if (to.promised.delete(`${key} ${from.peer}`)) to.promisesKept++
     if (from.behaviour === "poisoning") {
       return this.#input(to, { _tag: "ChunkCorrupt", peer: from.peer, root, index })
     }
