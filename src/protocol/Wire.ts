@@ -163,6 +163,7 @@ export const SwarmMessage = Schema.Union([Bitfield, Have, Request, Cancel, Rejec
 export type SwarmMessage = typeof SwarmMessage.Type
 
 const swarmTags: ReadonlySet<string> = new Set(SwarmMessage.members.map(({ fields }) => fields._tag.schema.literal))
+/** Whether a message is for ChunkScheduler; it has a lane of its own on each link. */
 export const isSwarmMessage = (message: Message): message is SwarmMessage => swarmTags.has(message._tag)
 
 /** Everything a control frame may carry. */
