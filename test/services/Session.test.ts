@@ -297,7 +297,8 @@ describe("Session", () => {
     students: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 8 })),
     latencyMs: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40 })),
     bytesPerSecond: Schema.Int.check(Schema.isBetween({ minimum: 1_000_000, maximum: 12_500_000 })),
-    sizes: Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 400_000 }))).check(
+    // The same content is the same share, and is not handed out twice: files of other lengths are other files.
+    sizes: Schema.UniqueArray(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 400_000 }))).check(
       Schema.isMaxLength(4)
     ),
     texts: Schema.Array(Schema.NonEmptyString).check(Schema.isMaxLength(5)),
