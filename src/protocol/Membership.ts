@@ -17,6 +17,9 @@
  *    usual room stays one hop from its teacher.
  * 5. **Bounded:** at most `peersKnownMax` peers are known; those never reached and longest unheard of go first.
  * 6. **Banned stays banned:** a peer that lied is neither dialled nor accepted again in this session.
+ * 7. **One room:** a device without a link to the host dials one of those it is not linked to every `mixIntervalMs`, however
+ *    often that failed before and however many links it has. So two halves of a room that a fault has parted become one
+ *    again when it is over, also where the teacher, who would hold them together, is gone.
  */
 import type { PeerId } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
@@ -35,6 +38,9 @@ export const refusedRestMs = 60_000
 export const politenessMs = 1_500
 /** Links younger than this are never given up as surplus: a room that has just met is still sorting itself out. */
 export const settledMs = 20_000
+
+/** How often a device that has no link to the host dials somebody new. */
+export const mixIntervalMs = 30_000
 
 interface Known {
   /**
@@ -85,6 +91,8 @@ export interface Membership {
   readonly recent: Map<string, { sinceMs: number; count: number }>
   /** Until when it has just come: `politenessMs` after it heard of anybody. */
   newUntilMs: number
+  /** When it dials somebody new, unless it has a link to the host then. */
+  mixAtMs: number
 }
 
 export const make = (
@@ -102,7 +110,8 @@ export const make = (
   typed: [],
   banned: new Set(),
   recent: new Map(),
-  newUntilMs: Infinity
+  newUntilMs: Infinity,
+  mixAtMs: Infinity
 })
 
 export type Input =
@@ -204,7 +213,7 @@ export const step = (state: Membership, input: Input, nowMs: number): ReadonlyAr
       state.known.delete(input.peer)
       return []
     case "Tick":
-      return [...dials(state, nowMs), ...surplus(state, nowMs)]
+      return [...dials(state, nowMs), ...mix(state, nowMs), ...surplus(state, nowMs)]
   }
 }
 
@@ -335,13 +344,11 @@ const dials = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
       ? state.links.size + dialling < Limits.fullMeshPeersMax
       : links < Limits.linksWantedMin || (dialled < Limits.linksDialledMin && links < Limits.linksWantedMax))
   const dial = (peer: PeerId, known: Known): void => {
-    if (nowMs < known.notBeforeMs || (nowMs < known.restUntilMs && !short)) return
-    if (!mayDial(state, known.addresses[0]!.host, nowMs)) return
-    known.dialling = true
+    if (!mayBeDialled(state, known, short, nowMs)) return
     links++
     dialled++
     dialling++
-    outputs.push({ _tag: "Dial", address: known.addresses[0]!, expected: peer })
+    outputs.push(begin(peer, known))
   }
   const host = state.known.size < Limits.linksMax ? state.host() : undefined
   for (const [peer, known] of candidates) if (peer === host) dial(peer, known)
@@ -356,6 +363,34 @@ const dials = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
     if (!known.dialling) dial(peer, known)
   }
   return outputs
+}
+
+/** Whether it is this peer's time; `short`: this device has too few links to leave anybody alone. */
+const mayBeDialled = (state: Membership, known: Known, short: boolean, nowMs: number): boolean =>
+  nowMs >= known.notBeforeMs && (short || nowMs >= known.restUntilMs) && mayDial(state, known.addresses[0]!.host, nowMs)
+
+const begin = (peer: PeerId, known: Known): Output => {
+  known.dialling = true
+  return { _tag: "Dial", address: known.addresses[0]!, expected: peer }
+}
+
+/** Dials anybody at all, now and then, while there is no link to the host. */
+const mix = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
+  const isMesh = state.known.size >= Limits.fullMeshPeersMax
+  if (state.isHost || !isMesh || Array.from(state.links.values()).some(({ isHost }) => isHost)) {
+    state.mixAtMs = Infinity
+    return []
+  }
+  if (state.mixAtMs === Infinity) state.mixAtMs = nowMs + mixIntervalMs * (0.5 + state.random())
+  if (nowMs < state.mixAtMs) return []
+  const others = Array.from(state.known).filter(([peer, known]) =>
+    !known.dialling && !state.links.has(peer) && known.addresses.length > 0
+  )
+  shuffle(others, state.random)
+  const found = others.find(([, known]) => mayBeDialled(state, known, false, nowMs))
+  if (found === undefined) return []
+  state.mixAtMs = nowMs + mixIntervalMs * (0.5 + state.random())
+  return [begin(...found)]
 }
 
 const mayDial = (state: Membership, host: string, nowMs: number): boolean => {

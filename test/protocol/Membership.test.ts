@@ -193,6 +193,36 @@ describe("Membership", () => {
     }
   })
 
+  it("dials somebody new now and then while it has no link to the host, whoever has failed before (invariant 7)", () => {
+    const host = 30
+    /** A room of 30 of whom the second half is out of reach; gives who of these is dialled in the next minutes. */
+    const acrossIn = (known: number, isHost: boolean, hasHostLink: boolean) => {
+      const machine = Membership.make(peer(0), isHost, draws(5), () => peer(host))
+      hears(machine, known, 0)
+      const fail = (n: number, nowMs: number) =>
+        Membership.step(machine, { _tag: "DialFailed", address: address(n), expected: peer(n), self: false }, nowMs)
+      for (let n = 15; n <= known; n++) for (let times = 0; times < 5; times++) fail(n, 0)
+      for (let n = 1; n <= Limits.linksWantedMax; n++) Membership.step(machine, up(n, n % 2 === 0), 0)
+      if (hasHostLink) Membership.step(machine, up(host, true, true), 0)
+      const across: Array<{ readonly peer: PeerId; readonly atMs: number }> = []
+      for (let nowMs = 1_000; nowMs <= 20 * Membership.mixIntervalMs; nowMs += 1_000) {
+        for (const output of Membership.step(machine, { _tag: "Tick" }, nowMs)) {
+          if (output._tag !== "Dial") continue
+          const n = Array.from({ length: known }, (_, i) => i + 1).find((n) => peer(n) === output.expected)!
+          if (n >= 15 && n !== host) across.push({ peer: peer(n), atMs: nowMs })
+          fail(n, nowMs)
+        }
+      }
+      return across
+    }
+    const across = acrossIn(host, false, false)
+    assert.isAtLeast(across.length, 10)
+    assert.isAtMost(across.length, 40)
+    assert.isAtLeast(new Set(across.map(({ peer }) => peer)).size, 5)
+    assert.isEmpty(acrossIn(host, false, true))
+    assert.isEmpty(acrossIn(host, true, false))
+  })
+
   it("gives up a link only with too many of its own, towards a peer that has enough (invariant 4)", () => {
     const machine = Membership.make(peer(0), false, draws(1))
     hears(machine, 30, 0)

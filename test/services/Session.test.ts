@@ -201,6 +201,30 @@ describe("Session", () => {
       yield* stop(lab)
     }).pipe(lesson("orphan")))
 
+  it.effect("becomes one room again after it was parted, although its teacher has gone meanwhile", () =>
+    Effect.gen(function*() {
+      const lab = yield* VirtualLab.make(lan)
+      yield* lab.teacher.start()
+      // In both halves everybody finds as many neighbors as a device wants.
+      const students = Array.from({ length: 4 * Limits.linksWantedMax }, () => lab.student())
+      for (const student of students) yield* student.start()
+      yield* until(() => students.every(isJoined), 5_000)
+      const half = students.length / 2
+      const across = students.slice(0, half).flatMap(({ port: a }) =>
+        students.slice(half).map(({ port: b }) => [a.host, b.host] as const)
+      )
+      yield* lab.teacher.kill(lab.network)
+      for (const [a, b] of across) yield* lab.network.block(a, b)
+      yield* TestClock.adjust("1 minute")
+      yield* inTime(students[0]!.session.say("is anybody there?"))
+      yield* TestClock.adjust("10 seconds")
+      const heard = () => students.filter((student) => student.texts.includes("is anybody there?")).length
+      assert.strictEqual(heard(), half)
+      for (const [a, b] of across) lab.network.unblock(a, b)
+      yield* until(() => heard() === students.length, 120_000)
+      yield* stop(lab)
+    }).pipe(lesson("parted")))
+
   it.effect("continues after kill -9 with what a student had, and shows no message twice", () =>
     Effect.gen(function*() {
       const lab = yield* VirtualLab.make({ ...lan, bytesPerSecond: 1_000_000 })
