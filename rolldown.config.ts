@@ -1,4 +1,5 @@
 import { createRequire, isBuiltin } from "node:module"
+import { fileURLToPath } from "node:url"
 import { defineConfig, type Plugin } from "rolldown"
 import { buildPage } from "./scripts/buildPage.ts"
 
@@ -46,6 +47,36 @@ const lazyBuiltins: Plugin = {
   }
 }
 
+/** Effect's command line segments text, too, and would load Unicode's tables for it at every start. */
+const lazyGraphemes: Plugin = {
+  name: "lazy-graphemes",
+  transform: {
+    filter: { id: /[\\/]effect[\\/]dist[\\/]cli[\\/]CliOutput\.js$/ },
+    handler: (code) => {
+      const eager = /new Intl\.Segmenter\(undefined, \{\s*granularity: "grapheme"\s*\}\)/
+      if (!eager.test(code)) {
+        throw new Error("CliOutput.js of effect segments text in another way: look at lazyGraphemes")
+      }
+      const graphemes = JSON.stringify(fileURLToPath(new URL("src/programs/Graphemes.ts", import.meta.url)))
+      return `import { graphemes } from ${graphemes}\n${code.replace(eager, "{ segment: graphemes }")}`
+    }
+  }
+}
+
+/**
+ * Has the functions of a module parsed when they are called. Each module is wrapped in a function that runs when the module
+ * is needed, and V8 parses all that is inside an arrow function at once: for the whole program that takes 13 MB, which
+ * the system's allocator then keeps for as long as the program runs. Other functions it only skims.
+ */
+const skimmedModules: Plugin = {
+  name: "skimmed-modules",
+  renderChunk: (code) => {
+    const wrapped = code.replace(/__esmMin\(\(\(\) => \{$([^]*?)^\}\)\);$/gm, "__esmMin(function () {$1});")
+    if (wrapped === code) throw new Error("rolldown wraps modules in another way: look at skimmedModules")
+    return { code: wrapped, map: null }
+  }
+}
+
 /**
  * The shipped program: one file, because resolving Effect's modules one by one costs a second at every start. In ASCII,
  * because V8 keeps a source with any other character in twice the memory, for as long as the program runs.
@@ -53,7 +84,7 @@ const lazyBuiltins: Plugin = {
 export default defineConfig({
   input: "src/programs/labfx.ts",
   platform: "node",
-  plugins: [embedPage, lazyBuiltins],
+  plugins: [embedPage, lazyBuiltins, lazyGraphemes, skimmedModules],
   output: {
     file: "dist/labfx.mjs",
     format: "esm",

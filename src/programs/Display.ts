@@ -1,6 +1,7 @@
 /** Text fit for a terminal: without control sequences, measured in cells, with figures people read. */
 import { CliOutput } from "effect/cli"
 import { stripVTControlCharacters } from "node:util"
+import { graphemes, isPlain } from "./Graphemes.ts"
 
 /**
  * What could steer a terminal or disguise text: controls, characters without a shape of their own (all but the joiners
@@ -18,16 +19,15 @@ export const safeText = (text: string): string =>
 /** One line made safe. */
 export const safeLine = (text: string): string => safeText(text).replaceAll("\n", " ")
 
-export const width: (text: string) => number = CliOutput.displayWidth
-
-const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" })
+/** In terminal cells. */
+export const width = (text: string): number => isPlain(text) ? text.length : CliOutput.displayWidth(text)
 
 /** At most `cells` wide, with an ellipsis where something was cut. Plain text only. */
 export const truncate = (text: string, cells: number): string => {
   if (width(text) <= cells) return text
   let kept = ""
   let used = 0
-  for (const { segment } of segmenter.segment(text)) {
+  for (const { segment } of graphemes(text)) {
     used += width(segment)
     if (used > cells - 1) break
     kept += segment

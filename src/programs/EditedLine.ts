@@ -1,9 +1,9 @@
 /** How the line that a person is typing is drawn: all of it that fits, or the end of what stands before the cursor. */
 import * as Display from "./Display.ts"
+import { graphemes } from "./Graphemes.ts"
 import type { LineEditor } from "./LineEditor.ts"
 
 const prompt = "> "
-const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" })
 
 export interface Drawn {
   readonly line: string
@@ -19,7 +19,7 @@ export const drawn = ({ cursor, text }: LineEditor, columns: number): Drawn => {
   }
   let start = before.length
   let used = 0
-  for (const { index, segment } of [...segmenter.segment(before)].toReversed()) {
+  for (const { index, segment } of [...graphemes(before)].toReversed()) {
     if (used + Display.width(segment) > room) break
     used += Display.width(segment)
     start = index

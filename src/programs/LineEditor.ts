@@ -1,4 +1,5 @@
 /** The line a person is typing below the live display: the terminal is in raw mode, so labfx edits it itself. */
+import { graphemes } from "./Graphemes.ts"
 
 export interface LineEditor {
   readonly text: string
@@ -17,8 +18,6 @@ export interface Key {
 
 export const empty: LineEditor = { text: "", cursor: 0 }
 
-const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" })
-
 /** No grapheme that somebody types is longer; a press costs the same however long the line is. */
 const graphemeCharactersMax = 64
 
@@ -26,11 +25,11 @@ const graphemeCharactersMax = 64
 const before = ({ text, cursor }: LineEditor): number => {
   const from = Math.max(0, cursor - graphemeCharactersMax)
   let start = 0
-  for (const { index } of segmenter.segment(text.slice(from, cursor))) start = index
+  for (const { index } of graphemes(text.slice(from, cursor))) start = index
   return from + start
 }
 const after = ({ text, cursor }: LineEditor): number => {
-  for (const { segment } of segmenter.segment(text.slice(cursor, cursor + graphemeCharactersMax))) {
+  for (const { segment } of graphemes(text.slice(cursor, cursor + graphemeCharactersMax))) {
     return cursor + segment.length
   }
   return cursor
