@@ -273,13 +273,17 @@ const make = Effect.fnUntraced(function*(
     return undefined
   })
 
-  /** What a person has been told about this device once, and need not hear again at every dial. */
-  const notified = new Set<PeerNotice["reason"]>()
+  /**
+   * What a person has been told of, and need not hear again at every dial: what is about this device once, what is about
+   * another machine once for each. Whoever has many addresses makes a person hear of so many at most.
+   */
+  const notified = new Set<string>()
   const notify = (reason: PeerNotice["reason"], address: Address, detail: string) =>
     Effect.suspend(() => {
-      const once = reason === "closed" || reason === "wrong-code" || reason === "later" || reason === "removed"
-      if (once && notified.has(reason)) return Effect.void
-      notified.add(reason)
+      const isAboutThis = reason === "closed" || reason === "wrong-code" || reason === "later" || reason === "removed"
+      const about = isAboutThis ? reason : `${reason} ${address.host}`
+      if (notified.has(about) || notified.size >= Limits.machinesNoticedMax) return Effect.void
+      notified.add(about)
       return Effect.asVoid(PubSub.publish(notices, { reason, address, detail }))
     })
 

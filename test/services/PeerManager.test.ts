@@ -1,6 +1,6 @@
 /** Links and membership of many devices on the virtual network: real layers, fibers and queues; virtual time and wires. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, Queue, Random, Schema } from "effect"
+import { Context, Effect, Layer, PubSub, Queue, Random, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import type { Certificate } from "../../src/protocol/Certificate.ts"
 import type { ChunkIndex, PeerId, Root } from "../../src/protocol/Ids.ts"
@@ -341,6 +341,48 @@ describe("PeerManager", () => {
       yield* TestClock.adjust("60 seconds")
       assert.deepStrictEqual(yield* a!.peers.peers, [])
       assert.deepStrictEqual(a!.log, ["up device 1", "PeerDown"])
+    }).pipe(onNetwork))
+
+  /** What a person at this device is told of links that did not come about, from now on. */
+  const noticesOf = Effect.fnUntraced(function*({ peers }: Device) {
+    const told: Array<string> = []
+    const notices = yield* peers.notices
+    const note = Effect.map(PubSub.take(notices), ({ address, reason }) => told.push(`${reason} ${address.host}`))
+    yield* Effect.forkScoped(Effect.forever(note))
+    return told
+  })
+
+  /** A device that is linked with the host, dropped for poison and dials once more, or more often; then it goes. */
+  const poisoner = (network: VirtualNetwork, index: number, certified: Parameters<typeof device>[2], host: Device) =>
+    Effect.gen(function*() {
+      const { context, peers } = yield* device(network, index, certified)
+      yield* peers.connect({ host: "10.0.0.0", port: 9_000 })
+      yield* TestClock.adjust("1 second")
+      yield* host.peers.disconnect(context.peer, "poison", "a false chunk")
+      yield* TestClock.adjust("10 minutes")
+    }).pipe(scopedInTime)
+
+  it.effect("tells a person once of a machine that was dropped for poison, however often it dials again", () =>
+    Effect.gen(function*() {
+      const network = yield* VirtualNetwork.make(lan)
+      const certified = yield* certify()
+      const host = yield* device(network, 0, certified)
+      const told = yield* noticesOf(host)
+      for (const index of [1, 2, 1]) yield* poisoner(network, index, certified, host)
+      assert.deepStrictEqual(told, ["refused 10.0.0.1", "refused 10.0.0.2"])
+    }).pipe(onNetwork))
+
+  it.effect("tells a person of machinesNoticedMax machines without a link at most", () =>
+    Effect.gen(function*() {
+      const network = yield* VirtualNetwork.make(lan)
+      const certified = yield* certify()
+      const host = yield* device(network, 0, certified)
+      const told = yield* noticesOf(host)
+      const visit = (index: number) => poisoner(network, index, certified, host)
+      for (let index = 1; index <= Limits.machinesNoticedMax; index++) yield* visit(index)
+      assert.lengthOf(told, Limits.machinesNoticedMax)
+      yield* visit(Limits.machinesNoticedMax + 1)
+      assert.lengthOf(told, Limits.machinesNoticedMax)
     }).pipe(onNetwork))
 
   it.prop("draws seeds that differ", { n: Schema.Natural }, ({ n }) => {
