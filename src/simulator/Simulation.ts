@@ -472,7 +472,9 @@ export const run = Effect.fnUntraced(function*(
       }
     }
     const roots = new Set<Root>()
-    for (const view of views.values()) {
+    for (const [device, view] of views) {
+      // With the teacher away, what a disk has spoilt may have been the only copy.
+      if (!wanted.has(teacher) && observer.isSpoilt(device)) continue
       for (const { root, state } of view.shares) if (state === "complete") roots.add(root)
     }
     // A message counts once its author has been told so, and as long as anybody is there who has seen it.
