@@ -151,6 +151,17 @@ describe("simulation", () => {
       minutes: 3,
       bytesPerSecond: 1_000_000
     }],
+    ["a hostile device played a session back and left out the certificate of a key that the teacher had before", {
+      seed: 1_210_023,
+      peers: 5,
+      hostile: 2,
+      churn: 2,
+      faults: 2,
+      loss: 0.3,
+      bytes: 500_000,
+      minutes: 5,
+      bytesPerSecond: 1_250_000
+    }],
     ["both students' disks spoilt the same chunk, while its teacher was gone for good", {
       seed: 1_210_011,
       peers: 5,
