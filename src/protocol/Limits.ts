@@ -106,7 +106,7 @@ export const linksWantedMax = 12
 export const linksDialledMin = 3
 /** Links that a device that has just come dials before it waits for others to dial it: half of what it wants. */
 export const linksDialledFirst = linksWantedMin / 2
-/** Machines without a link of which a person is told. */
+/** Machines without a link of which a person is told, for each reason. */
 export const machinesNoticedMax = 64
 /** Addresses known beyond the linked ones. */
 export const peersKnownMax = 256

@@ -14,6 +14,8 @@ import * as Membership from "../protocol/Membership.ts"
 import type { Address, Data, GoodbyeCode, Hello, LogMessage, Message, SwarmMessage } from "../protocol/Wire.ts"
 import { isSwarmMessage, usualPort, versionMax, versionMin } from "../protocol/Wire.ts"
 import * as Link from "./Link.ts"
+import * as PeerNotices from "./PeerNotices.ts"
+import type { PeerNotice } from "./PeerNotices.ts"
 import { SessionContext } from "./SessionContext.ts"
 import { type AcceptError, type Connection, Transport } from "./Transport.ts"
 
@@ -39,17 +41,6 @@ export type SwarmEvent =
 export interface LinkChange {
   readonly _tag: "PeerUp" | "PeerDown"
   readonly info: PeerInfo
-}
-
-/**
- * Another labfx could not be linked; `address` is where it is. `closed`: this device has no join code and no membership;
- * `wrong-code`: it has the wrong one; `later`: too many wrong codes are being tried; `removed`: the teacher has shut it
- * out. `guess`: a device at that address has tried a wrong code here.
- */
-export interface PeerNotice {
-  readonly reason: "version" | "refused" | "closed" | "wrong-code" | "later" | "removed" | "guess"
-  readonly address: Address
-  readonly detail: string
 }
 
 export interface PeerManagerOptions {
@@ -273,18 +264,11 @@ const make = Effect.fnUntraced(function*(
     return undefined
   })
 
-  /**
-   * What a person has been told of, and need not hear again at every dial: what is about this device once, what is about
-   * another machine once for each. Whoever has many addresses makes a person hear of so many at most.
-   */
-  const notified = new Set<string>()
+  const noticed = PeerNotices.make()
   const notify = (reason: PeerNotice["reason"], address: Address, detail: string) =>
     Effect.suspend(() => {
-      const isAboutThis = reason === "closed" || reason === "wrong-code" || reason === "later" || reason === "removed"
-      const about = isAboutThis ? reason : `${reason} ${address.host}`
-      if (notified.has(about) || notified.size >= Limits.machinesNoticedMax) return Effect.void
-      notified.add(about)
-      return Effect.asVoid(PubSub.publish(notices, { reason, address, detail }))
+      const notice: PeerNotice = { reason, address, detail }
+      return PeerNotices.isNews(noticed, notice) ? Effect.asVoid(PubSub.publish(notices, notice)) : Effect.void
     })
 
   // ---- closed sessions ---------------------------------------------------------------------------------------------

@@ -372,19 +372,6 @@ describe("PeerManager", () => {
       assert.deepStrictEqual(told, ["refused 10.0.0.1", "refused 10.0.0.2"])
     }).pipe(onNetwork))
 
-  it.effect("tells a person of machinesNoticedMax machines without a link at most", () =>
-    Effect.gen(function*() {
-      const network = yield* VirtualNetwork.make(lan)
-      const certified = yield* certify()
-      const host = yield* device(network, 0, certified)
-      const told = yield* noticesOf(host)
-      const visit = (index: number) => poisoner(network, index, certified, host)
-      for (let index = 1; index <= Limits.machinesNoticedMax; index++) yield* visit(index)
-      assert.lengthOf(told, Limits.machinesNoticedMax)
-      yield* visit(Limits.machinesNoticedMax + 1)
-      assert.lengthOf(told, Limits.machinesNoticedMax)
-    }).pipe(onNetwork))
-
   it.prop("draws seeds that differ", { n: Schema.Natural }, ({ n }) => {
     assert.notDeepEqual(seed(n), seed(n + 1))
   })

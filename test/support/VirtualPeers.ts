@@ -9,13 +9,8 @@ import { Clock, Effect, PubSub, Queue, Random, Schema, type Scope } from "effect
 import type { PeerId, PublicKey } from "../../src/protocol/Ids.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import { type GoodbyeCode, LogMessage } from "../../src/protocol/Wire.ts"
-import {
-  type LinkChange,
-  type PeerEvent,
-  type PeerInfo,
-  PeerManager,
-  type PeerNotice
-} from "../../src/services/PeerManager.ts"
+import { type LinkChange, type PeerEvent, type PeerInfo, PeerManager } from "../../src/services/PeerManager.ts"
+import type { PeerNotice } from "../../src/services/PeerNotices.ts"
 import type { SessionContext } from "../../src/services/SessionContext.ts"
 
 export interface Options {
