@@ -17,7 +17,7 @@
  *    usual room stays one hop from its teacher.
  * 5. **Bounded:** at most `peersKnownMax` peers are known; those never reached and longest unheard of go first.
  * 6. **Banned stays banned:** a peer that lied is neither dialled nor accepted again in this session.
- * 7. **One room:** a device without a link to the host dials one of those it is not linked to every `mixIntervalMs`, however
+ * 7. **One room:** a device without a link to the host dials one of those it is not linked to about every `mixIntervalMs`, however
  *    often that failed before and however many links it has. So two halves of a room that a fault has parted become one
  *    again when it is over, also where the teacher, who would hold them together, is gone.
  */
@@ -38,8 +38,7 @@ export const refusedRestMs = 60_000
 export const politenessMs = 1_500
 /** Links younger than this are never given up as surplus: a room that has just met is still sorting itself out. */
 export const settledMs = 20_000
-
-/** How often a device that has no link to the host dials somebody new. */
+/** How often a device that has no link to the host dials somebody new, on average. */
 export const mixIntervalMs = 30_000
 
 interface Known {
@@ -331,7 +330,7 @@ const dials = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
   let dialling = 0
   for (const [peer, known] of state.known) {
     if (known.dialling) dialling++
-    else if (!state.links.has(peer) && known.addresses.length > 0) candidates.push([peer, known])
+    else if (isCandidate(state, peer, known)) candidates.push([peer, known])
   }
   const small = state.known.size < Limits.fullMeshPeersMax
   let links = state.links.size + dialling
@@ -365,6 +364,9 @@ const dials = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
   return outputs
 }
 
+const isCandidate = (state: Membership, peer: PeerId, known: Known): boolean =>
+  !known.dialling && !state.links.has(peer) && known.addresses.length > 0
+
 /** Whether it is this peer's time; `short`: this device has too few links to leave anybody alone. */
 const mayBeDialled = (state: Membership, known: Known, short: boolean, nowMs: number): boolean =>
   nowMs >= known.notBeforeMs && (short || nowMs >= known.restUntilMs) && mayDial(state, known.addresses[0]!.host, nowMs)
@@ -381,15 +383,14 @@ const mix = (state: Membership, nowMs: number): ReadonlyArray<Output> => {
     state.mixAtMs = Infinity
     return []
   }
-  if (state.mixAtMs === Infinity) state.mixAtMs = nowMs + mixIntervalMs * (0.5 + state.random())
+  const nextMs = () => nowMs + mixIntervalMs * (0.5 + state.random())
+  if (state.mixAtMs === Infinity) state.mixAtMs = nextMs()
   if (nowMs < state.mixAtMs) return []
-  const others = Array.from(state.known).filter(([peer, known]) =>
-    !known.dialling && !state.links.has(peer) && known.addresses.length > 0
-  )
+  const others = Array.from(state.known).filter(([peer, known]) => isCandidate(state, peer, known))
   shuffle(others, state.random)
   const found = others.find(([, known]) => mayBeDialled(state, known, false, nowMs))
   if (found === undefined) return []
-  state.mixAtMs = nowMs + mixIntervalMs * (0.5 + state.random())
+  state.mixAtMs = nextMs()
   return [begin(...found)]
 }
 
