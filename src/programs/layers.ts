@@ -5,6 +5,7 @@ import * as DatagramsNode from "../services/node/DatagramsNode.ts"
 import * as DiskNode from "../services/node/DiskNode.ts"
 import * as HeapNode from "../services/node/HeapNode.ts"
 import * as MachineIdNode from "../services/node/MachineIdNode.ts"
+import * as MulticastNode from "../services/node/MulticastNode.ts"
 import * as TransportNode from "../services/node/TransportNode.ts"
 import { Secrets } from "../services/Secrets.ts"
 import type { Session, StudentOptions, TeacherOptions } from "../services/Session.ts"
@@ -22,6 +23,7 @@ const node = Layer.mergeAll(
   CryptoNode.layerNode,
   DiskNode.layerNode,
   DatagramsNode.layerNode,
+  MulticastNode.layerNode,
   TransportNode.layerNode,
   MachineIdNode.layerNode,
   HeapNode.layerNode

@@ -316,6 +316,34 @@ export const requestsPerLinkMax = 256
 /** Chunk indexes in one `Have` message. */
 export const haveIndexesMax = 1_024
 
+// ---- Casts ---------------------------------------------------------------------------------------------------------
+
+/**
+ * One piece of a chunk in a datagram of a multicast: many Ethernet frames, because each datagram costs a program as much as
+ * all of its bytes, and a chunk that lacks a part is worth nothing anyway. The smaller one where the system sends no more:
+ * macOS stops at 9,216 bytes.
+ */
+export const pieceBytesMax = 32 * KiB
+export const pieceBytesMin = 8 * KiB
+/** What a piece costs on the cable beyond its bytes: seal, UDP, and IP and Ethernet of each of its frames. */
+export const pieceOverheadShare = 0.03
+/** The whole datagram: a piece, and what stands around it. */
+export const fragmentDatagramBytesMax = pieceBytesMax + 64
+/** Chunks of casts that are under way to this device, in bytes: what has begun longest is given up for what comes. */
+export const castBytesMax = 16 * MiB
+/** Largest chunks that are cast: of one that is larger a piece is always lost. */
+export const castChunkBytesMax = 1 * MiB
+/** Casts that a device keeps in mind: as many as there may be shares. */
+export const castsMax = sharesMax
+/** Datagrams that are no fragments of the multicast, a second on average and at once; with more this device stops to listen. */
+export const strayFragmentsPerSecondMax = 200
+export const strayFragmentsBurstMax = 1_000
+/** How often a host may ask a listener to report: a report costs both sides a message. */
+export const castReportMsMin = 50
+export const castReportMsMax = 5_000
+/** Cast chunks with a false hash before this device stops to listen: somebody in the room makes them. */
+export const castChunksFalseMax = 3
+
 // ---- State ---------------------------------------------------------------------------------------------------------
 
 /** Teachers a device trusts: forty courses a year for a lab machine's life. The oldest goes first. */

@@ -93,6 +93,12 @@ export type Input =
   /** The disk refuses the share for now: nothing of it is asked for until `ShareResumed`. What arrived was not kept. */
   | { readonly _tag: "SharePaused"; readonly root: Root }
   | { readonly _tag: "ShareResumed"; readonly root: Root }
+  /**
+   * The content comes to everybody at once by another way, so it is neither asked for nor handed out, and seldom announced,
+   * until that is over; what came by it is told by `ChunkFound`.
+   */
+  | { readonly _tag: "CastBegun"; readonly root: Root }
+  | { readonly _tag: "CastOver"; readonly root: Root }
   /** An output `Serve` is done: all bytes, that many, are with the system, or the link ended first. */
   | {
     readonly _tag: "Served"
@@ -169,6 +175,28 @@ export const step = (swarm: Swarm, input: Input, nowMs: number): ReadonlyArray<O
   return outputs
 }
 
+/** How many neighbors that have opened the share lack a chunk of it, as far as they have said. */
+export const lackingCount = (swarm: Swarm, root: Root, index: number): number => {
+  let count = 0
+  for (const { bits, opened } of swarm.shares.get(root)?.views.values() ?? []) {
+    if (opened && !Bitfield.has(bits, index)) count++
+  }
+  return count
+}
+
+/** Whether a chunk could be verified if it came, and is not here. */
+export const isMissing = (swarm: Swarm, root: Root, index: number): boolean => {
+  const share = swarm.shares.get(root)
+  return share !== undefined && share.manifestKnown && !share.paused && index < share.chunksCount &&
+    !isManifest(share, index) && !Bitfield.has(share.have, index)
+}
+
+/** Whether bulk waits for a small share. `nowMs` must not run backwards. */
+export const isHushed = (swarm: Swarm, nowMs: number): boolean => {
+  swarm.nowMs = nowMs
+  return Uploads.isHushed(swarm)
+}
+
 /** When the machine wants a `Tick` at the latest, besides the regular ones; `Infinity` if it waits for others. */
 export const wakeAtMs = (swarm: Swarm): number =>
   Math.min(Spread.nextAnnouncementMs(swarm), swarm.uplink.queuedCount > 0 ? Uploads.nextStartMs(swarm) : Infinity)
@@ -217,7 +245,17 @@ const takeOfShare = (
   share: Share,
   input: Extract<
     Input,
-    { readonly _tag: "ManifestKnown" | "ChunkStored" | "ChunkFound" | "ChunkCorrupt" | "SharePaused" | "ShareResumed" }
+    {
+      readonly _tag:
+        | "ManifestKnown"
+        | "ChunkStored"
+        | "ChunkFound"
+        | "ChunkCorrupt"
+        | "SharePaused"
+        | "ShareResumed"
+        | "CastBegun"
+        | "CastOver"
+    }
   >
 ): void => {
   switch (input._tag) {
@@ -252,6 +290,15 @@ const takeOfShare = (
     case "ShareResumed":
       share.paused = false
       swarm.allHungry = true
+      return
+    case "CastBegun":
+      share.cast = true
+      return
+    case "CastOver":
+      share.cast = false
+      swarm.allHungry = true
+      swarm.revealing.add(share)
+      share.freshRare ||= share.fresh.length > 0
   }
 }
 
@@ -342,6 +389,7 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
     haveCount: Bitfield.size(input.have),
     manifestKnown: input.manifestKnown,
     paused: false,
+    cast: false,
     views: new Map(),
     picker: Picker.make(chunksCount),
     flights: new Map(),

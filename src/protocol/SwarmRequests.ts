@@ -85,7 +85,8 @@ const askOneOf = (swarm: Swarm, view: View): boolean => {
 
 const urgency = (share: Share): number => share.small || !share.manifestKnown ? 0 : 1
 
-const isWanting = (share: Share): boolean => !share.paused && (share.picker.size > 0 || share.flights.size > 0)
+const isWanting = ({ cast, flights, manifestKnown, paused, picker }: Share): boolean =>
+  !paused && !(cast && manifestKnown) && (picker.size > 0 || flights.size > 0)
 
 const hasRoom = (swarm: Swarm, view: View): boolean => {
   if (!view.link.proven && unprovenCount(view.link) >= unprovenChunksMax) return false

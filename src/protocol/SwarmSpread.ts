@@ -79,8 +79,8 @@ export const nextAnnouncementMs = (swarm: Swarm): number => {
   return next
 }
 
-const announcedNextMs = (swarm: Swarm, share: Share): number =>
-  share.freshRare ? -Infinity : share.announcedAtMs + swarm.policy.announceEveryMs
+const announcedNextMs = ({ policy }: Swarm, { announcedAtMs, cast, freshRare }: Share): number =>
+  cast ? announcedAtMs + policy.announceCastEveryMs : freshRare ? -Infinity : announcedAtMs + policy.announceEveryMs
 
 const sendHave = (
   swarm: Swarm,
@@ -193,8 +193,8 @@ const hide = (handout: Handout, index: number): boolean => {
 /** Reveals what can leave soon. When everything is out, everything is offered to everyone. */
 export const reveal = (swarm: Swarm): void => {
   for (const share of swarm.revealing) {
-    const { handout } = share
-    if (handout === undefined) continue
+    const { cast, handout } = share
+    if (handout === undefined || cast) continue
     if (handout.waiting.size + handout.doubted.size + handout.revealed.size === 0) {
       share.handout = undefined
       for (const link of swarm.links.values()) sendBitfield(swarm, link, share)

@@ -27,6 +27,8 @@ export interface Policy {
   readonly announceToHolders: boolean
   /** New chunks are announced together when they come closer to each other than this. */
   readonly announceEveryMs: number
+  /** Chunks of a cast come to everybody, so nobody waits for the news. */
+  readonly announceCastEveryMs: number
   /** But at once when hardly anybody has one: so many claims or fewer are known of. */
   readonly rareClaimsMax: number
   /** Requests open at all links of a share together, at least, and at one link what it moves in this time. */
@@ -50,6 +52,7 @@ export const defaultPolicy: Policy = {
   endgame: true,
   announceToHolders: false,
   announceEveryMs: 200,
+  announceCastEveryMs: 3_000,
   rareClaimsMax: 1,
   asksMin: 8,
   asksAheadMs: 200,
@@ -194,6 +197,8 @@ export interface Share {
   haveCount: number
   manifestKnown: boolean
   paused: boolean
+  /** Its content comes by a cast, or leaves by one. */
+  cast: boolean
   readonly views: Map<PeerId, View>
   /** Wanted and not in flight, by the number of claims. */
   readonly picker: Picker.Picker

@@ -137,7 +137,8 @@ export const nextStartMs = (swarm: Swarm): number => {
   return uplink.freeAtMs - policy.uploadsAheadMs
 }
 
-const isHushed = ({ hushUntilMs, nowMs, shares }: Swarm): boolean => {
+/** Whether bulk waits for a small share. */
+export const isHushed = ({ hushUntilMs, nowMs, shares }: Swarm): boolean => {
   if (nowMs >= hushUntilMs) return false
   for (const share of shares.values()) {
     if (share.small && nowMs < share.openedAtMs + hushMs && isAwaited(share)) return true

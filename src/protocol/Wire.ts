@@ -3,7 +3,7 @@
  *
  * A message is the JSON of a control frame; `Data` is the header of a data frame, whose payload follows it
  * (see `Frame.ts`). Families are handled by different services: `link` by PeerManager, `log` by MessageRelay,
- * `swarm` by ChunkScheduler.
+ * `swarm` and `cast` by ChunkScheduler.
  */
 import { Schema } from "effect"
 import { ChunkIndex, PeerId, PublicKey, Root, SessionId } from "./Ids.ts"
@@ -21,6 +21,8 @@ export const versionMax = 1
  * to open: not assigned to anything, above the ports that need rights and below those that systems hand out.
  */
 export const usualPort = 24_726
+/** Where casts are heard, UDP; the one beside it. */
+export const castPort = 24_727
 
 const Port = Schema.Natural.check(Schema.isBetween({ minimum: 0, maximum: 65_535 }))
 
@@ -155,17 +157,68 @@ export const Reject = Schema.TaggedStruct("Reject", { share: Root, index: ChunkI
 export const Data = Schema.TaggedStruct("Data", { share: Root, index: ChunkIndex, offset: Schema.Natural })
 export type Data = typeof Data.Type
 
+// ---- cast: from the host to everybody at once ------------------------------------------------------------------------
+
+/** A number of 32 bits, as fragments carry them. */
+const Uint32 = Schema.Natural.check(Schema.isBetween({ minimum: 0, maximum: 2 ** 32 - 1 }))
+
+/** From the host: the multicast on which it casts, and the key that seals its fragments (see `Fragment.ts`). */
+export const Multicast = Schema.TaggedStruct("Multicast", {
+  group: Address,
+  key: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{43}$/)),
+  /** Chunks are cut into pieces of so many bytes. */
+  pieceBytes: Schema.Literals([Limits.pieceBytesMin, Limits.pieceBytesMax])
+})
+
+/** To the host: whether its multicast is heard here. */
+export const Tuned = Schema.TaggedStruct("Tuned", { hears: Schema.Boolean })
+
+/**
+ * From the host: the content of a share is cast under this number, or is not any more; and how often it wants to hear how
+ * that is heard.
+ */
+export const Cast = Schema.TaggedStruct("Cast", {
+  share: Root,
+  cast: Uint32,
+  over: Schema.Boolean,
+  reportMs: Schema.Natural.check(
+    Schema.isBetween({ minimum: Limits.castReportMsMin, maximum: Limits.castReportMsMax })
+  )
+})
+
+/** To the host: the share's manifest is here, so that chunks of the cast can be verified. */
+export const Ready = Schema.TaggedStruct("Ready", { cast: Uint32 })
+
+/**
+ * To the host: the largest sequence heard so far, how many datagrams came, and how many milliseconds longer than usual the
+ * quickest of the last ones took.
+ */
+export const Report = Schema.TaggedStruct("Report", { sequence: Uint32, received: Uint32, delayMs: Schema.Natural })
+
 export const LinkMessage = Schema.Union([Hello, Join, Admitted, Introduction, Goodbye, Peers, Ping, Pong])
 export type LinkMessage = typeof LinkMessage.Type
 export const LogMessage = Schema.Union([Certificates, Heads, Entries, Statuses])
 export type LogMessage = typeof LogMessage.Type
 export const SwarmMessage = Schema.Union([Bitfield, Have, Request, Cancel, Reject])
 export type SwarmMessage = typeof SwarmMessage.Type
+export const CastMessage = Schema.Union([Multicast, Tuned, Cast, Ready, Report])
+export type CastMessage = typeof CastMessage.Type
 
-const swarmTags: ReadonlySet<string> = new Set(SwarmMessage.members.map(({ fields }) => fields._tag.schema.literal))
+const castTags: ReadonlySet<string> = new Set(CastMessage.members.map(({ fields }) => fields._tag.schema.literal))
+export const isCastMessage = (message: SwarmMessage | CastMessage): message is CastMessage => castTags.has(message._tag)
+
+const swarmTags: ReadonlySet<string> = new Set([
+  ...SwarmMessage.members.map(({ fields }) => fields._tag.schema.literal),
+  ...castTags
+])
 /** Whether a message is for ChunkScheduler; it has a lane of its own on each link. */
-export const isSwarmMessage = (message: Message): message is SwarmMessage => swarmTags.has(message._tag)
+export const isSwarmMessage = (message: Message): message is SwarmMessage | CastMessage => swarmTags.has(message._tag)
 
 /** Everything a control frame may carry. */
-export const Message = Schema.Union([...LinkMessage.members, ...LogMessage.members, ...SwarmMessage.members])
+export const Message = Schema.Union([
+  ...LinkMessage.members,
+  ...LogMessage.members,
+  ...SwarmMessage.members,
+  ...CastMessage.members
+])
 export type Message = typeof Message.Type

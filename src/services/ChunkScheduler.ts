@@ -5,7 +5,8 @@ import type { Share } from "../protocol/Entry.ts"
 import type { PeerId, Root } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import * as Swarm from "../protocol/Swarm.ts"
-import type { Data } from "../protocol/Wire.ts"
+import { type Data, isCastMessage } from "../protocol/Wire.ts"
+import * as Casting from "./Casting.ts"
 import { ChunkStore, type StoreError } from "./ChunkStore.ts"
 import { PeerManager, type SwarmEvent } from "./PeerManager.ts"
 
@@ -130,6 +131,36 @@ const make = Effect.fnUntraced(function*() {
     else free.push(buffer)
   }
 
+  // ---- casts -------------------------------------------------------------------------------------------------------
+
+  /** Shares whose content is cast, from here or to here. */
+  const cast = new Set<Root>()
+  const casting: Casting.Casting = yield* Casting.make({
+    send: (peer, message) => peers.send(peer, message),
+    begun: (root) => {
+      cast.add(root)
+      advance({ _tag: "CastBegun", root })
+    },
+    over: (root) => {
+      cast.delete(root)
+      advance({ _tag: "CastOver", root })
+    },
+    chunkBytes: store.chunkBytes,
+    isMissing: (root, index) => Swarm.isMissing(swarm, root, index),
+    lacking: (root, index) => Swarm.lackingCount(swarm, root, index),
+    isHushed: () => Swarm.isHushed(swarm, nowMs()),
+    read: (root, index, buffer, done) => read({ root, index }, buffer, done),
+    keep: (from, root, index, buffer) => {
+      traffic.receivedBytes += buffer.length
+      noteArrival(from, root, buffer.length)
+      keep(from, root, index, buffer, true)
+    },
+    acquire: (sizeBytes) => acquire(sizeBytes),
+    release: (buffer) => release(buffer),
+    nowMs,
+    fork: (effect) => void fork(effect)
+  })
+
   // ---- the machine -------------------------------------------------------------------------------------------------
 
   /** Runs in the background until it is done or the scope closes. */
@@ -204,35 +235,46 @@ const make = Effect.fnUntraced(function*() {
     const chunk = incoming.get(peer)?.get(key)
     if (chunk?.buffer === undefined) return
     chunk.filledBytes += length
-    const work = works.get(data.share)
-    if (work !== undefined) {
-      work.receiveBytes += length
-      work.changed = true
-      work.sources.set(peer, nowMs())
-    }
+    noteArrival(peer, data.share, length)
     const last = chunk.filledBytes === chunk.sizeBytes
     if (last) incoming.get(peer)!.delete(key)
     advance({ _tag: "DataArrived", peer, root: data.share, index: data.index, bytes: length, last })
     if (last) keep(peer, data.share, data.index, chunk.buffer)
   }
 
-  /** Verifies and stores a chunk that is here whole. */
-  const keep = (peer: PeerId, root: Root, index: number, buffer: Uint8Array): void => {
-    if (!store.writeNow(root, index, buffer)) return void fork(keepPatiently(peer, root, index, buffer))
-    release(buffer)
-    stored(peer, root, index, buffer.length, false)
+  const noteArrival = (peer: PeerId, root: Root, bytes: number): void => {
+    const work = works.get(root)
+    if (work === undefined) return
+    work.receiveBytes += bytes
+    work.changed = true
+    work.sources.set(peer, nowMs())
   }
 
-  const keepPatiently = (peer: PeerId, root: Root, index: number, buffer: Uint8Array): Effect.Effect<void> =>
+  /** Verifies and stores a chunk that is here whole; by a cast, nobody knows from whom. */
+  const keep = (peer: PeerId, root: Root, index: number, buffer: Uint8Array, isCast = false): void => {
+    if (!store.writeNow(root, index, buffer)) return void fork(keepPatiently(peer, root, index, buffer, isCast))
+    release(buffer)
+    stored(peer, root, index, buffer.length, false, isCast)
+  }
+
+  const keepPatiently = (
+    peer: PeerId,
+    root: Root,
+    index: number,
+    buffer: Uint8Array,
+    isCast: boolean
+  ): Effect.Effect<void> =>
     store.write(root, index, buffer).pipe(
       Effect.matchEffect({
         onSuccess: ({ manifestComplete }) =>
-          Effect.sync(() => stored(peer, root, index, buffer.length, manifestComplete)),
+          Effect.sync(() => stored(peer, root, index, buffer.length, manifestComplete, isCast)),
         onFailure: (error) =>
           error._tag === "ChunkCorrupt"
-            ? PubSub.publish(events, { _tag: "Poisoned", peer, root }).pipe(
-              Effect.andThen(Effect.sync(() => advance({ _tag: "ChunkCorrupt", peer, root, index })))
-            )
+            ? isCast ?
+              Effect.sync(() => casting.chunkFalse()) :
+              PubSub.publish(events, { _tag: "Poisoned", peer, root }).pipe(
+                Effect.andThen(Effect.sync(() => advance({ _tag: "ChunkCorrupt", peer, root, index })))
+              )
             : pause(root, error)
       }),
       Effect.ensuring(Effect.sync(() => release(buffer)))
@@ -243,7 +285,8 @@ const make = Effect.fnUntraced(function*() {
     root: Root,
     index: number,
     sizeBytes: number,
-    manifestComplete: boolean
+    manifestComplete: boolean,
+    isCast: boolean
   ): void => {
     const work = works.get(root)
     if (work !== undefined) work.pauseMs = retryMsMin
@@ -252,11 +295,12 @@ const make = Effect.fnUntraced(function*() {
       work.verifiedBytes = Math.min(work.share.sizeBytes, work.verifiedBytes + sizeBytes)
       work.changed = true
     }
-    advance({ _tag: "ChunkStored", peer, root, index })
+    advance(isCast ? { _tag: "ChunkFound", root, index } : { _tag: "ChunkStored", peer, root, index })
     const opened = manifestComplete ? store.opened(root) : undefined
     if (opened === undefined) return
     if (work !== undefined) work.verifiedBytes = contentBytes(work.share, opened.have)
     advance({ _tag: "ManifestKnown", root, have: opened.have })
+    casting.manifestKnown(root)
   }
 
   /** Content bytes of a set of chunks. */
@@ -271,23 +315,40 @@ const make = Effect.fnUntraced(function*() {
   // ---- serving -----------------------------------------------------------------------------------------------------
 
   const serve = (order: Serve): void => {
-    const buffer = acquire(store.chunkBytes(order.root, order.index))
-    const bytes = store.readNow(order.root, order.index, buffer)
-    if (bytes === undefined) return void fork(servePatiently(order, buffer))
-    deliver(order, bytes, buffer)
+    const { index, peer, root } = order
+    const buffer = acquire(store.chunkBytes(root, index))
+    read(order, buffer, (bytes) => {
+      if (bytes !== undefined) return deliver(order, bytes, buffer)
+      release(buffer)
+      advance({ _tag: "ServeFailed", peer, root, index })
+    })
   }
 
-  const servePatiently = (order: Serve, buffer: Uint8Array): Effect.Effect<void> => {
-    const { index, peer, root } = order
-    return store.read(root, index, buffer).pipe(
+  /** Gives a chunk's bytes, at once if that goes; or nothing, and sees to what that means. */
+  const read = (
+    { index, root }: { readonly root: Root; readonly index: number },
+    buffer: Uint8Array,
+    done: (bytes: Uint8Array | undefined) => void
+  ): void => {
+    const bytes = store.readNow(root, index, buffer)
+    if (bytes === undefined) fork(readPatiently(root, index, buffer, done))
+    else done(bytes)
+  }
+
+  const readPatiently = (
+    root: Root,
+    index: number,
+    buffer: Uint8Array,
+    done: (bytes: Uint8Array | undefined) => void
+  ): Effect.Effect<void> =>
+    store.read(root, index, buffer).pipe(
       Effect.matchEffect({
-        onSuccess: (bytes) => Effect.sync(() => deliver(order, bytes, buffer)),
+        onSuccess: (bytes) => Effect.sync(() => done(bytes)),
         onFailure: (lost) =>
           Effect.gen(function*() {
-            release(buffer)
             // What has appeared is not fetched again: it belongs to a person.
             if (store.opened(root)?.path !== undefined) advance({ _tag: "SharePaused", root })
-            advance({ _tag: "ServeFailed", peer, root, index })
+            done(undefined)
             if (lost.reason === "unreadable") fork(lookAgain(root, index))
             if (lost.reason === "source-changed") {
               yield* PubSub.publish(events, { _tag: "SourceChanged", root, detail: lost.detail })
@@ -295,7 +356,6 @@ const make = Effect.fnUntraced(function*() {
           })
       })
     )
-  }
 
   const deliver = ({ index, peer, root, urgent }: Serve, bytes: Uint8Array, buffer: Uint8Array): void => {
     const done = (sent: boolean): void => {
@@ -372,6 +432,9 @@ const make = Effect.fnUntraced(function*() {
               manifestKnown: opened.manifestKnown,
               origin: opened.isSource
             })
+            if (opened.isSource) offer(share.root, manifestChunksCount, manifestChunksCount + share.chunksCount)
+            if (cast.has(share.root)) advance({ _tag: "CastBegun", root: share.root })
+            if (opened.manifestKnown) casting.manifestKnown(share.root)
             // What was whole before, a source or a download of an earlier run, has no last chunk to wait for.
             const isWhole = Bitfield.size(opened.have) === manifestChunksCount + share.chunksCount
             if (isWhole) fork(publish(share.root))
@@ -385,6 +448,12 @@ const make = Effect.fnUntraced(function*() {
         onFailure: (error) => pause(work.share.root, error)
       })
     )
+
+  /** Casts what is worth it: not what has left before the room is ready, nor chunks of which a piece is always lost. */
+  const offer = (root: Root, firstIndex: number, endIndex: number): void => {
+    const share = swarm.shares.get(root)!
+    if (!share.small && share.chunkSizeBytes <= Limits.castChunkBytesMax) casting.offer(root, firstIndex, endIndex)
+  }
 
   const publish = (root: Root): Effect.Effect<void> =>
     store.publish(root).pipe(
@@ -435,6 +504,7 @@ const make = Effect.fnUntraced(function*() {
 
   const remove = Effect.fn("ChunkScheduler.remove")(function*(root: Root) {
     if (!works.delete(root)) return
+    casting.withdraw(root)
     advance({ _tag: "ShareClosed", root })
     yield* store.forget(root)
   })
@@ -445,12 +515,15 @@ const make = Effect.fnUntraced(function*() {
     switch (event._tag) {
       case "PeerUp":
         incoming.set(event.info.peer, new Map())
-        return advance({ _tag: "PeerUp", peer: event.info.peer })
+        advance({ _tag: "PeerUp", peer: event.info.peer })
+        return casting.peerUp(event.info)
       case "PeerDown":
         for (const { buffer } of incoming.get(event.peer)?.values() ?? []) if (buffer !== undefined) release(buffer)
         incoming.delete(event.peer)
-        return advance({ _tag: "PeerDown", peer: event.peer })
+        advance({ _tag: "PeerDown", peer: event.peer })
+        return casting.peerDown(event.peer)
       case "PeerMessage":
+        if (isCastMessage(event.message)) return casting.hear(event.peer, event.message)
         if (event.message._tag === "Reject") {
           forgetIncoming(event.peer, chunkKey(event.message.share, event.message.index))
         }

@@ -22,6 +22,20 @@ export class Crypto extends Context.Service<Crypto, {
   readonly sign: (pair: KeyPair, kind: Kind, session: SessionId | "-", body: string) => Signed
   /** Whether the statement is its key's own word. False for anything malformed; never throws. */
   readonly verify: (kind: Kind, session: SessionId | "-", signed: Signed) => boolean
+  /** AES-256-GCM: the parts sealed, one after the other, and the seal of 16 bytes; `clear` is authenticated with them. */
+  readonly seal: (
+    key: Uint8Array,
+    nonce: Uint8Array,
+    clear: Uint8Array,
+    parts: ReadonlyArray<Uint8Array>
+  ) => ReadonlyArray<Uint8Array>
+  /** What {@link seal} has sealed, or nothing if key, nonce or any byte is another. Never throws. */
+  readonly unseal: (
+    key: Uint8Array,
+    nonce: Uint8Array,
+    clear: Uint8Array,
+    sealed: Uint8Array
+  ) => Uint8Array | undefined
   /** scrypt with N = 2^17, r = 8, p = 1: 32 bytes, about 0.5 s and 128 MiB. */
   readonly scrypt: (password: Uint8Array, salt: Uint8Array) => Effect.Effect<Uint8Array>
   /** Unpredictable bytes. In a simulation they come from its seed. */

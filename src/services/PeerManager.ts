@@ -11,7 +11,16 @@ import * as Handshake from "../protocol/Handshake.ts"
 import type { PeerId, PublicKey } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import * as Membership from "../protocol/Membership.ts"
-import type { Address, Data, GoodbyeCode, Hello, LogMessage, Message, SwarmMessage } from "../protocol/Wire.ts"
+import type {
+  Address,
+  CastMessage,
+  Data,
+  GoodbyeCode,
+  Hello,
+  LogMessage,
+  Message,
+  SwarmMessage
+} from "../protocol/Wire.ts"
 import { isSwarmMessage, usualPort, versionMax, versionMin } from "../protocol/Wire.ts"
 import * as Link from "./Link.ts"
 import * as PeerNotices from "./PeerNotices.ts"
@@ -34,7 +43,7 @@ export type PeerEvent<Message> =
   | { readonly _tag: "PeerMessage"; readonly peer: PeerId; readonly message: Message }
 
 export type SwarmEvent =
-  | PeerEvent<SwarmMessage>
+  | PeerEvent<SwarmMessage | CastMessage>
   /** All bytes of one data frame are in the place that was given for them. */
   | { readonly _tag: "PeerData"; readonly peer: PeerId; readonly data: Data; readonly length: number }
 
@@ -70,7 +79,7 @@ export class PeerManager extends Context.Service<PeerManager, {
    * peer whose outbox is over `Limits.outboxBytesMax` is disconnected (`slow`). Log messages overtake swarm messages, and
    * what is `patient` waits for company until `flush`. A plain call: chunks are a matter of microseconds.
    */
-  readonly send: (peer: PeerId, message: LogMessage | SwarmMessage, patient?: boolean) => void
+  readonly send: (peer: PeerId, message: LogMessage | SwarmMessage | CastMessage, patient?: boolean) => void
   /** Lets go on every link what waits for company. */
   readonly flush: () => void
   /**
@@ -104,7 +113,8 @@ export class PeerManager extends Context.Service<PeerManager, {
   static readonly layer = (options: PeerManagerOptions) => Layer.effect(PeerManager, make(options))
 }
 
-const laneOf = (message: LogMessage | SwarmMessage): Link.Lane => isSwarmMessage(message) ? "swarm" : "log"
+const laneOf = (message: LogMessage | SwarmMessage | CastMessage): Link.Lane =>
+  isSwarmMessage(message) ? "swarm" : "log"
 
 /** What a link says of itself is overhead, whatever it says. */
 const upkeep: ReadonlySet<Message["_tag"]> = new Set(["Ping", "Pong", "Peers", "Heads"])

@@ -17,6 +17,7 @@ import * as Joined from "./Joined.ts"
 import * as Link from "./Link.ts"
 import { Memberships } from "./Memberships.ts"
 import { MessageRelay } from "./MessageRelay.ts"
+import { Multicast } from "./Multicast.ts"
 import { type LastSession, PastSessions } from "./PastSessions.ts"
 import { PeerManager } from "./PeerManager.ts"
 import {
@@ -51,7 +52,9 @@ const make = Effect.fnUntraced(function*(options: StudentOptions) {
   const transport = yield* Transport
   const clock = yield* Clock.Clock
   // These and nothing else: the scope among what surrounds this would keep every session of a run until its end.
-  const platform = Context.pick(Crypto, Disk, Transport)(yield* Effect.context<Crypto | Disk | Transport>())
+  const platform = Context.pick(Crypto, Disk, Multicast, Transport)(
+    yield* Effect.context<Crypto | Disk | Multicast | Transport>()
+  )
   const nowMs = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
 
   const self = yield* identity.device

@@ -1,5 +1,5 @@
 /**
- * A network without sockets, under virtual time: the `Transport` and `Datagrams` of any number of machines.
+ * A network without sockets, under virtual time: `Transport`, `Datagrams` and `Multicast` of any number of machines.
  *
  * Every machine has an uplink and a downlink that all of its connections share, as on a switch. A connection is a FIFO
  * pipe of bytes; loss on a stream shows as a reset or as lasting silence, never as a missing byte. Time is a virtual
@@ -7,9 +7,11 @@
  */
 import { Clock, Deferred, Effect, Layer, Queue, Random } from "effect"
 import type { PeerId } from "../protocol/Ids.ts"
+import type { InterfaceAddress } from "../protocol/Interfaces.ts"
 import type { Address } from "../protocol/Wire.ts"
 import { Crypto, type KeyPair } from "../services/Crypto.ts"
 import { type Datagram, Datagrams } from "../services/Datagrams.ts"
+import { Multicast, MulticastError } from "../services/Multicast.ts"
 import { AcceptError, type Connection, ConnectionLost, DialError, Transport } from "../services/Transport.ts"
 
 export interface NetworkOptions {
@@ -20,6 +22,8 @@ export interface NetworkOptions {
   /** Chance that a datagram is lost, and that it comes twice. */
   readonly datagramLoss?: number
   readonly datagramDuplication?: number
+  /** Chance that a fragment of a multicast is lost on its way to one machine; left out, the network carries none. */
+  readonly multicastLoss?: number
   /** A datagram or a write takes up to this much longer; datagrams overtake each other by it, a stream's bytes do not. */
   readonly jitterMs?: number
 }
@@ -53,6 +57,15 @@ interface Hearing {
   readonly port: Port
   readonly queue: Queue.Queue<Datagram>
 }
+
+interface Joining {
+  readonly port: Port
+  readonly life: number
+  readonly onDatagram: (bytes: Uint8Array) => void
+}
+
+/** What waits for a downlink longer than this is lost there: no stream, so nobody holds back. */
+const switchQueueMs = 100
 
 interface Pipe {
   readonly from: Port
@@ -100,6 +113,7 @@ export class VirtualNetwork {
   readonly ports = new Map<string, Port>()
   readonly #listening = new Map<string, Listening>()
   readonly #heard = new Map<number, Set<Hearing>>()
+  readonly #joined = new Map<string, Set<Joining>>()
   readonly #pipes = new Set<Pipe>()
   /** Directed: "a b" means that nothing from a gets to b, and that b's answers would not help a. */
   readonly #blocked = new Set<string>()
@@ -216,6 +230,9 @@ export class VirtualNetwork {
     for (const [address, listening] of this.#listening) if (listening.port === port) this.#listening.delete(address)
     for (const listeners of this.#heard.values()) {
       for (const listener of listeners) if (listener.port === port) listeners.delete(listener)
+    }
+    for (const members of this.#joined.values()) {
+      for (const member of members) if (member.port === port) members.delete(member)
     }
     return this.#cutWhere((pipe) => pipe.from === port || pipe.to === port, "unplugged")
   }
@@ -456,12 +473,67 @@ export class VirtualNetwork {
           }
           return from.length
         }),
-      interfaces: Effect.sync(() =>
-        port.up
-          ? [{ name: "virtual0", address: port.host, broadcast: "10.255.255.255", prefixLength: 8, loopback: false }]
-          : []
-      )
+      interfaces: this.#interfaces(port)
     })
+  }
+
+  #interfaces(port: Port): Effect.Effect<ReadonlyArray<InterfaceAddress>> {
+    const only = { name: "virtual0", address: port.host, broadcast: "10.255.255.255", prefixLength: 8, loopback: false }
+    return Effect.sync(() => port.up ? [only] : [])
+  }
+
+  multicast(port: Port): Multicast["Service"] {
+    const life = port.life
+    const { multicastLoss } = this.#options
+    const missing = Effect.fail(new MulticastError({ detail: "the network carries no multicast" }))
+    if (multicastLoss === undefined) {
+      return Multicast.of({ sender: () => missing, receive: () => missing, interfaces: this.#interfaces(port) })
+    }
+    return Multicast.of({
+      sender: (group) =>
+        Effect.succeed({
+          datagramBytesMax: 65_507,
+          send: (parts, done) => {
+            if (port.life !== life) return
+            const bytes = Buffer.concat(parts)
+            const left = Effect.sleep(Math.max(0, this.#leave(port, port, bytes.length) - this.#now()))
+            const deliver = Effect.sync(() => {
+              if (port.life !== life) return
+              done(port.up)
+              for (const member of this.#joined.get(group.host) ?? []) this.#cast(port, member, bytes, multicastLoss)
+            })
+            this.#runFork(Effect.andThen(left, deliver))
+          },
+          setQueue: () => {}
+        }),
+      receive: (group, _by, onDatagram) =>
+        Effect.asVoid(Effect.acquireRelease(
+          Effect.sync(() => {
+            const members = this.#joined.get(group.host) ?? new Set()
+            this.#joined.set(group.host, members)
+            const member: Joining = { port, life, onDatagram }
+            members.add(member)
+            return () => void members.delete(member)
+          }),
+          (leave) => Effect.sync(leave)
+        )),
+      interfaces: this.#interfaces(port)
+    })
+  }
+
+  /** A datagram of a multicast has left an uplink and comes to one of those who listen. */
+  #cast(from: Port, member: Joining, bytes: Uint8Array, loss: number): void {
+    const { life, onDatagram, port } = member
+    if (port === from || this.#isBlocked(from, port) || this.#chance(loss)) return
+    if (port.downFreeMs > this.#now() + switchQueueMs) return
+    const arriveMs = this.#arrive(port, bytes.length, this.#options.latencyMsMax) + this.#jitterMs()
+    this.#runFork(
+      Effect.sleep(Math.max(0, arriveMs - this.#now())).pipe(
+        Effect.andThen(Effect.sync(() => {
+          if (port.life === life && port.up && !port.suspended) onDatagram(bytes)
+        }))
+      )
+    )
   }
 
   #chance(of: number | undefined): boolean {
@@ -478,10 +550,11 @@ export class VirtualNetwork {
     )
   }
 
-  layers(port: Port): Layer.Layer<Transport | Datagrams> {
-    return Layer.merge(
+  layers(port: Port): Layer.Layer<Transport | Datagrams | Multicast> {
+    return Layer.mergeAll(
       Layer.sync(Transport, () => this.transport(port)),
-      Layer.sync(Datagrams, () => this.datagrams(port))
+      Layer.sync(Datagrams, () => this.datagrams(port)),
+      Layer.sync(Multicast, () => this.multicast(port))
     )
   }
 }

@@ -87,6 +87,42 @@ const verify: Crypto["Service"]["verify"] = (kind, session, signed) => {
   return key !== undefined && NodeCrypto.verify(null, signedBytes(kind, session, signed.body), key, signature)
 }
 
+const cipher = "aes-256-gcm"
+const sealBytes = 16
+
+/** Handing over the bytes of a key costs more than sealing a datagram. */
+const sealingKeys = new WeakMap<Uint8Array, NodeCrypto.KeyObject>()
+
+const sealingKey = (bytes: Uint8Array): NodeCrypto.KeyObject => {
+  const known = sealingKeys.get(bytes)
+  if (known !== undefined) return known
+  const key = NodeCrypto.createSecretKey(bytes)
+  sealingKeys.set(bytes, key)
+  return key
+}
+
+const seal: Crypto["Service"]["seal"] = (key, nonce, clear, parts) => {
+  const sealing = NodeCrypto.createCipheriv(cipher, sealingKey(key), nonce).setAAD(clear)
+  const sealed = Array.from(parts, (part) => sealing.update(part))
+  sealing.final()
+  return [...sealed, sealing.getAuthTag()]
+}
+
+const unseal: Crypto["Service"]["unseal"] = (key, nonce, clear, sealed) => {
+  const bytes = sealed.length - sealBytes
+  if (bytes < 0) return undefined
+  const opening = NodeCrypto.createDecipheriv(cipher, sealingKey(key), nonce).setAAD(clear).setAuthTag(
+    sealed.subarray(bytes)
+  )
+  const opened = opening.update(sealed.subarray(0, bytes))
+  try {
+    opening.final()
+    return opened
+  } catch {
+    return undefined
+  }
+}
+
 export const layerNode = Layer.succeed(
   Crypto,
   Crypto.of({
@@ -100,6 +136,8 @@ export const layerNode = Layer.succeed(
       body
     }),
     verify,
+    seal,
+    unseal,
     scrypt: (password, salt) =>
       Effect.callback((resume) => {
         NodeCrypto.scrypt(password, salt, 32, scryptOptions, (error, key) => {

@@ -1,0 +1,461 @@
+/**
+ * The host's side of casts: a cast sends every chunk of a share once, to everybody at once, as datagrams of a multicast.
+ *
+ * Where the network carries it, no other way comes close: the room has the share when one copy has left. It carries
+ * no promise, so nothing depends on it. What a device did not get it asks of the others when the cast is over, and they have it. A cast
+ * begins when nearly all neighbors hear the multicast and can take chunks, and is given up as soon as anything is not as
+ * it should be: few hear it, many lose much, one is flooded by what others take easily. Then the swarm does what it would
+ * have done.
+ *
+ * State is changed in place; inputs carry the time. Fragments are not outputs: whoever sends them asks {@link next} for
+ * one after the other, because what can leave is a question of the moment.
+ *
+ * Invariants, checked by `test/protocol/CastSender.test.ts`:
+ *
+ * 1. **Told first:** no fragment of a share leaves before its neighbors were told of the cast, and none after it is over.
+ * 2. **Once:** each chunk is cast at most once, and none that nearly everybody has.
+ * 3. **Always over:** every share whose cast has begun is over in the end, for the neighbors and for this device.
+ * 4. **Given up:** whatever listeners report, a cast ends within the time that its bytes need at the least rate.
+ */
+import { type Clear, type Head, lengthAt } from "./Fragment.ts"
+import type { PeerId, Root } from "./Ids.ts"
+import * as Limits from "./Limits.ts"
+import * as Pace from "./Pace.ts"
+import type { CastMessage } from "./Wire.ts"
+
+/** With fewer listeners two or three links do as well, and loss costs nothing there. */
+export const listenersMin = 3
+/** Of all neighbors, so many must hear it. */
+const hearingPart = 3 / 4
+/** A chunk that fewer lack is not cast: they ask for it. */
+const lackingPart = 1 / 4
+/** So many listeners must be ready; after that the last ones are waited for a little, and all in all not for ever. */
+const readyPart = 3 / 4
+const readyWaitMs = 200
+const readyWaitMsMax = 3_000
+/** When a neighbor was told of the multicast, datagrams show whether it hears it: so long after. */
+const probesMs = [20, 200, 1_000]
+/** While a cast is on, something leaves at least so often. */
+const aliveMs = 300
+/** The last datagrams are in queues still when the last has left. */
+const lastMs = 60
+/** And what the listeners then say that they have is on its way for so long. */
+const echoMs = 300
+/** What may be given to the system beyond what it takes at once: what leaves in this time. */
+const heldMs = 20
+/** How often listeners report: all of them together not more than this, and each no more often than the rate is looked at. */
+const reportsPerSecond = 250
+const reportMsMin = 2 * Pace.periodMs
+/** A report that is older says nothing. */
+const reportAgeMs = 800
+/** Of a listener's datagrams, lost: congested, and flooded. */
+const congestedLoss = 0.03
+const floodedLoss = 0.3
+/** And of its way: how much longer than usual a datagram takes. */
+const congestedDelayMs = 80
+/** A listener that is flooded for so long while others are not has a narrower way than they. */
+const floodedMs = 600
+/** A rate that fell to this part of the best one is not the network's. */
+const collapsedPart = 1 / 2
+/** After a cast was given up none is tried for a while, twice as long each time. */
+const tiredMsMin = 60_000
+const tiredMsMax = 600_000
+
+interface Listener {
+  hears: boolean
+  /** What it reported last, and when. */
+  sequence: number
+  received: number
+  reportedMs: number
+  congested: boolean
+  floodedSinceMs: number
+}
+
+/** Whoever begins to listen begins to count. */
+const notHeard: Listener = {
+  hears: false,
+  sequence: 0,
+  received: 0,
+  reportedMs: -Infinity,
+  congested: false,
+  floodedSinceMs: Infinity
+}
+
+interface Cast {
+  readonly root: Root
+  readonly number: number
+  readonly firstIndex: number
+  readonly endIndex: number
+  readonly chunkBytes: (index: number) => number
+  readonly ready: Set<PeerId>
+  readonly begunMs: number
+  enoughMs: number
+  running: boolean
+  /** The next fragment. */
+  index: number
+  offset: number
+  /** Everything has left, then. */
+  leftMs: number
+  /** The neighbors were told that it is over, then. */
+  overMs: number
+}
+
+export interface CastSender {
+  readonly neighbors: Map<PeerId, Listener>
+  readonly casts: Map<Root, Cast>
+  readonly pace: Pace.Pace
+  pieceBytes: number
+  /** How many neighbors lack a chunk. */
+  readonly lacking: (root: Root, index: number) => number
+  castsCount: number
+  sequence: number
+  /** Datagrams that were given to the system and that it has not taken. */
+  held: number
+  aliveMs: number
+  sending: boolean
+  probes: Array<number>
+  tiredUntilMs: number
+  tiredMs: number
+  outputs: Array<Output>
+}
+
+export type Input =
+  /** A neighbor that a multicast can reach. */
+  | { readonly _tag: "NeighborUp"; readonly peer: PeerId }
+  | { readonly _tag: "NeighborDown"; readonly peer: PeerId }
+  | { readonly _tag: "Message"; readonly peer: PeerId; readonly message: CastMessage }
+  /** A share of this device is to be handed out: chunks `firstIndex` to before `endIndex`. */
+  | {
+    readonly _tag: "ShareOpened"
+    readonly root: Root
+    readonly firstIndex: number
+    readonly endIndex: number
+    readonly chunkBytes: (index: number) => number
+  }
+  /** It is not handed out any more, or cannot be read. */
+  | { readonly _tag: "ShareClosed"; readonly root: Root }
+  | { readonly _tag: "Tick" }
+
+export type Output =
+  | { readonly _tag: "Send"; readonly peer: PeerId; readonly message: CastMessage }
+  /** The share is being cast: nothing else hands its content out; and no more. */
+  | { readonly _tag: "Begun"; readonly root: Root }
+  | { readonly _tag: "Over"; readonly root: Root }
+
+/** What leaves next: a piece of a chunk, or a sign of life, which is of no share. */
+export interface Fragment {
+  readonly clear: Clear
+  readonly head: Head
+  readonly root: Root | undefined
+  readonly bytes: number
+  /** The chunk is out with it. */
+  readonly isLast: boolean
+}
+
+export const make = (lacking: CastSender["lacking"], nowMs: number): CastSender => ({
+  neighbors: new Map(),
+  casts: new Map(),
+  pace: Pace.make(nowMs),
+  pieceBytes: Limits.pieceBytesMin,
+  lacking,
+  castsCount: 0,
+  sequence: 0,
+  held: 0,
+  aliveMs: nowMs,
+  sending: false,
+  probes: [],
+  tiredUntilMs: -Infinity,
+  tiredMs: tiredMsMin,
+  outputs: []
+})
+
+export const step = (sender: CastSender, input: Input, nowMs: number): ReadonlyArray<Output> => {
+  const outputs: Array<Output> = []
+  sender.outputs = outputs
+  take(sender, input, nowMs)
+  for (const cast of Array.from(sender.casts.values())) advance(sender, cast, nowMs)
+  return outputs
+}
+
+const take = (sender: CastSender, input: Input, nowMs: number): void => {
+  switch (input._tag) {
+    case "NeighborUp":
+      sender.neighbors.set(input.peer, { ...notHeard })
+      sender.probes = probesMs.map((afterMs) => nowMs + afterMs)
+      return
+    case "NeighborDown":
+      sender.neighbors.delete(input.peer)
+      for (const cast of sender.casts.values()) cast.ready.delete(input.peer)
+      return
+    case "Message":
+      return message(sender, input.peer, input.message, nowMs)
+    case "ShareOpened":
+      return opened(sender, input, nowMs)
+    case "ShareClosed": {
+      const cast = sender.casts.get(input.root)
+      if (cast !== undefined) end(sender, cast, nowMs)
+      return
+    }
+    case "Tick":
+      return watch(sender, nowMs)
+  }
+}
+
+const message = (sender: CastSender, peer: PeerId, message: CastMessage, nowMs: number): void => {
+  const listener = sender.neighbors.get(peer)
+  if (listener === undefined) return
+  switch (message._tag) {
+    case "Tuned":
+      if (message.hears === listener.hears) return
+      Object.assign(listener, notHeard, { hears: message.hears })
+      for (const cast of sender.casts.values()) {
+        cast.ready.delete(peer)
+        if (message.hears && cast.overMs === Infinity) tell(sender, peer, cast, false)
+      }
+      return
+    case "Ready":
+      for (const cast of sender.casts.values()) if (cast.number === message.cast && listener.hears) cast.ready.add(peer)
+      return
+    case "Report":
+      return report(sender, listener, message, nowMs)
+  }
+}
+
+/** What is impossible is not said by an honest listener, and does not count. */
+const report = (
+  sender: CastSender,
+  listener: Listener,
+  { delayMs, received, sequence }: Extract<CastMessage, { readonly _tag: "Report" }>,
+  nowMs: number
+): void => {
+  const isFirst = listener.reportedMs === -Infinity
+  const sent = sequence - listener.sequence
+  const got = received - listener.received
+  if (!listener.hears || sequence > sender.sequence || sent <= 0 || got < 0 || got > sent) return
+  listener.sequence = sequence
+  listener.received = received
+  listener.reportedMs = nowMs
+  // What had left before it listened, it has not lost.
+  if (isFirst) return
+  const loss = 1 - got / sent
+  listener.congested = (loss > congestedLoss && sent - got > 1) || delayMs > congestedDelayMs
+  if (loss < floodedLoss || sent < 4) listener.floodedSinceMs = Infinity
+  else if (listener.floodedSinceMs === Infinity) listener.floodedSinceMs = nowMs
+}
+
+const hearingCount = (sender: CastSender): number => {
+  let count = 0
+  for (const { hears } of sender.neighbors.values()) if (hears) count++
+  return count
+}
+
+const isHeard = (sender: CastSender): boolean => {
+  const count = hearingCount(sender)
+  return count >= listenersMin && count >= hearingPart * sender.neighbors.size
+}
+
+const opened = (
+  sender: CastSender,
+  { chunkBytes, endIndex, firstIndex, root }: Extract<Input, { readonly _tag: "ShareOpened" }>,
+  nowMs: number
+): void => {
+  if (sender.casts.has(root) || nowMs < sender.tiredUntilMs || !isHeard(sender)) return
+  const cast: Cast = {
+    root,
+    number: ++sender.castsCount,
+    firstIndex,
+    endIndex,
+    chunkBytes,
+    ready: new Set(),
+    begunMs: nowMs,
+    enoughMs: Infinity,
+    running: false,
+    index: firstIndex,
+    offset: 0,
+    leftMs: Infinity,
+    overMs: Infinity
+  }
+  sender.casts.set(root, cast)
+  sender.outputs.push({ _tag: "Begun", root })
+  for (const [peer, { hears }] of sender.neighbors) if (hears) tell(sender, peer, cast, false)
+}
+
+const tell = (sender: CastSender, peer: PeerId, { number, root }: Cast, over: boolean): void => {
+  const reportMs = Math.max(reportMsMin, Math.ceil((1_000 * hearingCount(sender)) / reportsPerSecond))
+  sender.outputs.push({ _tag: "Send", peer, message: { _tag: "Cast", share: root, cast: number, over, reportMs } })
+}
+
+/** Begins a cast when enough can take it, and ends it bit by bit. */
+const advance = (sender: CastSender, cast: Cast, nowMs: number): void => {
+  if (cast.overMs < Infinity) {
+    if (nowMs < cast.overMs + echoMs) return
+    sender.casts.delete(cast.root)
+    sender.outputs.push({ _tag: "Over", root: cast.root })
+    return
+  }
+  const hearing = hearingCount(sender)
+  if (nowMs >= cast.leftMs + lastMs || hearing < listenersMin) return end(sender, cast, nowMs)
+  if (cast.running) return
+  const enough = cast.ready.size >= Math.max(listenersMin, readyPart * hearing)
+  if (enough) cast.enoughMs = Math.min(cast.enoughMs, nowMs)
+  cast.running = enough && (cast.ready.size === hearing || nowMs >= cast.enoughMs + readyWaitMs)
+  if (!cast.running && nowMs >= cast.begunMs + readyWaitMsMax) {
+    cast.running = cast.ready.size >= listenersMin
+    if (!cast.running) end(sender, cast, nowMs)
+  }
+}
+
+/** The neighbors ask each other from now on; this device hands out what is left a moment later. */
+const end = (sender: CastSender, cast: Cast, nowMs: number): void => {
+  if (cast.overMs < Infinity) return
+  cast.running = false
+  cast.overMs = nowMs
+  for (const [peer, { hears }] of sender.neighbors) if (hears) tell(sender, peer, cast, true)
+}
+
+const isFull = ({ held, pace, pieceBytes }: CastSender): boolean =>
+  held > 1 && held * pieceBytes >= pace.bytesPerMs * heldMs
+
+/** What a piece takes of the cable. */
+const cableBytes = (bytes: number): number => bytes * (1 + Limits.pieceOverheadShare)
+
+const isRunning = (sender: CastSender): boolean => {
+  for (const { running } of sender.casts.values()) if (running) return true
+  return false
+}
+
+const watch = (sender: CastSender, nowMs: number): void => {
+  const { pace } = sender
+  if (!sender.sending) return
+  // What the system could take it has taken since the last turn of the event loop.
+  if (sender.held > 0) Pace.block(pace)
+  let congested = 0
+  let reporting = 0
+  for (const listener of sender.neighbors.values()) {
+    if (!listener.hears || nowMs > listener.reportedMs + reportAgeMs) continue
+    reporting++
+    if (listener.congested) congested++
+  }
+  Pace.judge(pace, reporting === 0 ? 0 : congested / reporting, nowMs)
+  const part = reporting === 0 ? 0 : congested / reporting
+  for (const listener of sender.neighbors.values()) {
+    const isFlooded = listener.hears && nowMs <= listener.reportedMs + reportAgeMs &&
+      nowMs >= listener.floodedSinceMs + floodedMs
+    if (isFlooded && part <= Pace.congestedPart) return giveUp(sender, nowMs)
+  }
+  if (pace.bytesPerMs < collapsedPart * pace.bestBytesPerMs || !isHeard(sender)) giveUp(sender, nowMs)
+}
+
+/** The swarm takes over, and for a while nothing is cast. */
+const giveUp = (sender: CastSender, nowMs: number): void => {
+  sender.tiredUntilMs = nowMs + sender.tiredMs
+  sender.tiredMs = Math.min(2 * sender.tiredMs, tiredMsMax)
+  for (const cast of sender.casts.values()) end(sender, cast, nowMs)
+}
+
+// ---- Fragments -----------------------------------------------------------------------------------------------------
+
+/** The system has taken a datagram, or could not: its interface is gone. */
+export const left = (sender: CastSender, { bytes }: Fragment, taken: boolean): void => {
+  sender.held--
+  if (taken) Pace.left(sender.pace, cableBytes(bytes))
+}
+
+/** What {@link next} has to know of the moment. */
+export interface Moment {
+  /** Something more urgent than bulk is on its way. */
+  readonly hushed: boolean
+  /** Whether a chunk is in memory. */
+  readonly isHere: (root: Root, index: number) => boolean
+  readonly nowMs: number
+}
+
+/** The next datagram, if one may leave now. */
+export const next = (sender: CastSender, { hushed, isHere, nowMs }: Moment): Fragment | undefined => {
+  const isDue = (nowMs >= sender.aliveMs + aliveMs && sender.casts.size > 0) || nowMs >= (sender.probes[0] ?? Infinity)
+  const cast = hushed ? undefined : nextCast(sender)
+  if (cast === undefined || !isHere(cast.root, cast.index)) {
+    if (cast === undefined) sender.sending = false
+    return isDue ? leave(sender, undefined, 0, 0, 0, nowMs) : undefined
+  }
+  if (!sender.sending) {
+    sender.sending = true
+    Pace.resume(sender.pace, nowMs)
+  }
+  if (isFull(sender)) return undefined
+  const { index, offset } = cast
+  const chunkBytes = cast.chunkBytes(index)
+  const bytes = lengthAt(sender.pieceBytes, chunkBytes, offset)
+  if (!Pace.take(sender.pace, cableBytes(bytes), nowMs)) return undefined
+  if (offset + bytes < chunkBytes) cast.offset += bytes
+  else {
+    cast.index = lackingFrom(sender, cast, index + 1)
+    cast.offset = 0
+    if (cast.index >= cast.endIndex) cast.leftMs = nowMs
+  }
+  return leave(sender, cast, index, offset, bytes, nowMs)
+}
+
+/** The chunk that leaves next and those after it, until they are so many bytes. */
+export const ahead = (
+  sender: CastSender,
+  bytes: number
+): ReadonlyArray<{ readonly root: Root; readonly index: number }> => {
+  const cast = nextCast(sender)
+  const chunks: Array<{ readonly root: Root; readonly index: number }> = []
+  if (cast === undefined) return chunks
+  let leftBytes = bytes
+  for (let index = cast.index; index < cast.endIndex && leftBytes > 0;) {
+    chunks.push({ root: cast.root, index })
+    leftBytes -= cast.chunkBytes(index)
+    index = lackingFrom(sender, cast, index + 1)
+  }
+  return chunks
+}
+
+const leave = (
+  sender: CastSender,
+  cast: Cast | undefined,
+  index: number,
+  offset: number,
+  bytes: number,
+  nowMs: number
+): Fragment => {
+  while ((sender.probes[0] ?? Infinity) <= nowMs) sender.probes.shift()
+  sender.aliveMs = nowMs
+  sender.held++
+  const clear = { sequence: ++sender.sequence, sentMs: Math.floor(nowMs) % 2 ** 32 }
+  const isLast = cast !== undefined && cast.index !== index
+  return { clear, head: { cast: cast?.number ?? 0, index, offset }, root: cast?.root, bytes, isLast }
+}
+
+/** The one with the least left: who shares a page during a disk image does not wait for it. */
+const nextCast = (sender: CastSender): Cast | undefined => {
+  let best: Cast | undefined
+  for (const cast of sender.casts.values()) {
+    if (!cast.running || cast.leftMs < Infinity) continue
+    if (cast.offset === 0) cast.index = lackingFrom(sender, cast, cast.index)
+    if (cast.index >= cast.endIndex) cast.leftMs = sender.aliveMs
+    else if (best === undefined || leftCount(cast) < leftCount(best)) best = cast
+  }
+  return best
+}
+
+const leftCount = (cast: Cast): number => (cast.endIndex - cast.index) * cast.chunkBytes(cast.firstIndex)
+
+/** The first chunk from there on that enough lack; the others are left to be asked for. */
+const lackingFrom = (sender: CastSender, { endIndex, root }: Cast, index: number): number => {
+  const least = Math.max(listenersMin, lackingPart * sender.neighbors.size)
+  while (index < endIndex && sender.lacking(root, index) < least) index++
+  return index
+}
+
+/** When the machine wants {@link next} or a `Tick`; `Infinity` if it waits for others. */
+export const wakeAtMs = (sender: CastSender, hushed: boolean, nowMs: number): number => {
+  if (sender.casts.size === 0) return sender.probes[0] ?? Infinity
+  const fragment = cableBytes(sender.pieceBytes)
+  if (!hushed && isRunning(sender) && !isFull(sender)) {
+    return Math.min(Pace.nextMs(sender.pace, fragment), nowMs + Pace.periodMs)
+  }
+  return Math.min(nowMs + Pace.periodMs, sender.probes[0] ?? Infinity)
+}

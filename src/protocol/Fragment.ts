@@ -1,0 +1,99 @@
+/**
+ * The datagram of a multicast: a piece of one chunk, for everybody who listens.
+ *
+ * ```
+ * bytes 0-3    magic: 9b 6c 66 63, ".lfc"
+ * byte  4      version: 1
+ * bytes 5-8    sequence, big endian: counts the datagrams of one multicast
+ * bytes 9-12   when it was sent, in milliseconds of the sender's clock, big endian, modulo 2^32
+ * then, sealed with the multicast's key (AES-256-GCM; the bytes before are authenticated, the nonce is the sequence):
+ *   bytes 0-3    the cast: which share this is of; 0 in a datagram that says only that the sender is there
+ *   bytes 4-7    the chunk's index in the share
+ *   bytes 8-11   where in the chunk the piece lies, in bytes: a multiple of the multicast's `pieceBytes`
+ *   then         the piece: so many bytes, or what is left of the chunk
+ * ```
+ *
+ * Who is in the session knows the key, so that nobody outside can read a fragment or slip one in. Who is in it could; what a
+ * chunk is worth is shown by its hash alone.
+ *
+ * Invariants, checked by `test/protocol/Fragment.test.ts`:
+ *
+ * 1. **There and back:** what was encoded is decoded to the same, whatever the numbers.
+ * 2. **Total:** decoding gives a value for any bytes and never throws.
+ * 3. **Small:** no datagram is longer than `Limits.fragmentDatagramBytesMax`.
+ */
+import * as Limits from "./Limits.ts"
+
+const magic = [0x9b, 0x6c, 0x66, 0x63] as const
+export const version = 1
+
+/** What stands before the sealed part, and what the sealed part begins with. */
+export const clearBytes = magic.length + 1 + 4 + 4
+export const headBytes = 12
+/** What sealing adds. */
+export const sealBytes = 16
+/** AES-256. */
+export const keyBytes = 32
+/** What a datagram has beyond its piece. */
+export const aroundBytes = clearBytes + headBytes + sealBytes
+
+/** What is read before a datagram is opened. */
+export interface Clear {
+  readonly sequence: number
+  readonly sentMs: number
+}
+
+/** What a datagram carries, its piece aside. */
+export interface Head {
+  /** 0 for a sign of life. */
+  readonly cast: number
+  readonly index: number
+  readonly offset: number
+}
+
+const view = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+export const encodeClear = ({ sentMs, sequence }: Clear): Uint8Array => {
+  const bytes = new Uint8Array(clearBytes)
+  bytes.set(magic)
+  bytes[4] = version
+  const numbers = view(bytes)
+  numbers.setUint32(5, sequence)
+  numbers.setUint32(9, sentMs)
+  return bytes
+}
+
+/** Of a datagram as it came; nothing for one that is no fragment of this version. */
+export const decodeClear = (datagram: Uint8Array): Clear | undefined => {
+  if (datagram.length < aroundBytes) return undefined
+  if (datagram.length > Limits.fragmentDatagramBytesMax || datagram[4] !== version) return undefined
+  for (let i = 0; i < magic.length; i++) if (datagram[i] !== magic[i]) return undefined
+  const numbers = view(datagram)
+  return { sequence: numbers.getUint32(5), sentMs: numbers.getUint32(9) }
+}
+
+export const encodeHead = ({ cast, index, offset }: Head): Uint8Array => {
+  const bytes = new Uint8Array(headBytes)
+  const numbers = view(bytes)
+  numbers.setUint32(0, cast)
+  numbers.setUint32(4, index)
+  numbers.setUint32(8, offset)
+  return bytes
+}
+
+/** Of an opened datagram, at least {@link headBytes} long. */
+export const decodeHead = (opened: Uint8Array): Head => {
+  const numbers = view(opened)
+  return { cast: numbers.getUint32(0), index: numbers.getUint32(4), offset: numbers.getUint32(8) }
+}
+
+/** No two datagrams of one key have the same: the sequence does not come round. */
+export const nonce = (sequence: number): Uint8Array => {
+  const bytes = new Uint8Array(12)
+  view(bytes).setUint32(8, sequence)
+  return bytes
+}
+
+/** How many bytes the piece at an offset has, of a chunk of so many; 0 where there is none. */
+export const lengthAt = (pieceBytes: number, chunkBytes: number, offset: number): number =>
+  offset % pieceBytes === 0 ? Math.max(0, Math.min(pieceBytes, chunkBytes - offset)) : 0

@@ -1,0 +1,145 @@
+/**
+ * How fast a multicast goes: as fast as the sender's own way out takes it and nearly everybody hears it.
+ *
+ * TCP's question, without its answers: nobody acknowledges a datagram. The rate grows by half each period until something
+ * gives way, then by a little each period, and shrinks when the listeners say that datagrams are lost or wait in a queue
+ * (additive increase, multiplicative decrease; Chiu and Jain 1989. The congested part of a room instead of its worst
+ * receiver, because one laptop that is busy must not hold up fifty). Where the way out itself is the narrowest, the system does not take more datagrams: then the rate
+ * is what left.
+ *
+ * State is changed in place; times are milliseconds, rates bytes a millisecond.
+ *
+ * Invariants, checked by `test/protocol/Pace.test.ts`:
+ *
+ * 1. **Short:** what may leave at once is never more than {@link burstMs} of the rate, or one datagram.
+ * 2. **Yields:** while more than a quarter of the listeners are congested, no period ends with a higher rate.
+ * 3. **Finds:** behind a bottleneck the rate comes to between 80 and 105 % of what it carries.
+ */
+
+/** The first rate: 20 Mbit/s, which any wired network takes and a slow radio refuses at the sender's own queue. */
+const startBytesPerMs = 2_500
+/** Ten gigabits: nobody's lab has more. */
+const bytesPerMsMax = 1_250_000
+const bytesPerMsMin = 12
+/** How often the rate is looked at. */
+export const periodMs = 50
+/** A look that comes so much later was not on time. */
+const lateMs = 2 * periodMs
+/** What was not sent in time is not made up for, beyond this much. */
+const burstMs = 20
+const startFactor = 1.5
+const growFactor = 1.02
+const shrinkFactor = 0.9
+/** The first time it is too fast by as much as it grew before that was heard of. */
+const settleFactor = 0.5
+/** After the rate was cut, what is on its way is still of the old one. */
+const holdMs = 200
+/** More listeners than this must be congested. */
+export const congestedPart = 1 / 4
+/** The way out is the limit when it carries less than this of the rate; then the rate is a little less than that, so that the queue stays short. */
+const limitedShare = 0.95
+const carriedShare = 0.985
+/** Over how long it is measured what leaves. */
+const measureMs = 200
+
+export interface Pace {
+  bytesPerMs: number
+  /** Nothing has given way yet; something has, and it is not carried yet; or it is. */
+  phase: "growing" | "settling" | "steady"
+  creditBytes: number
+  creditAtMs: number
+  periodAtMs: number
+  /** Bytes that the system took, and since when; and whether it refused more in this time. */
+  leftBytes: number
+  leftSinceMs: number
+  blocked: boolean
+  cutAtMs: number
+  /** The best that was carried without complaint. */
+  bestBytesPerMs: number
+}
+
+export const make = (nowMs: number): Pace => ({
+  bytesPerMs: startBytesPerMs,
+  phase: "growing",
+  creditBytes: 0,
+  creditAtMs: nowMs,
+  periodAtMs: nowMs,
+  leftBytes: 0,
+  leftSinceMs: nowMs,
+  blocked: false,
+  cutAtMs: -Infinity,
+  bestBytesPerMs: 0
+})
+
+/** Sending begins, or goes on after a rest: nothing that was not sent meanwhile is made up for or counted. */
+export const resume = (pace: Pace, nowMs: number): void => {
+  pace.creditBytes = 0
+  pace.creditAtMs = nowMs
+  pace.periodAtMs = nowMs
+  measureAnew(pace, nowMs)
+}
+
+/** Whether a datagram of so many bytes may leave now; if so, it is counted. */
+export const take = (pace: Pace, bytes: number, nowMs: number): boolean => {
+  const mostBytes = Math.max(bytes, pace.bytesPerMs * burstMs)
+  pace.creditBytes = Math.min(mostBytes, pace.creditBytes + (nowMs - pace.creditAtMs) * pace.bytesPerMs)
+  pace.creditAtMs = nowMs
+  if (pace.creditBytes < bytes) return false
+  pace.creditBytes -= bytes
+  return true
+}
+
+/** When a datagram of so many bytes may leave. */
+export const nextMs = (pace: Pace, bytes: number): number =>
+  pace.creditAtMs + Math.max(0, bytes - pace.creditBytes) / pace.bytesPerMs
+
+/** The system has taken so many bytes. */
+export const left = (pace: Pace, bytes: number): void => {
+  pace.leftBytes += bytes
+}
+
+/** The system holds as much as it may: nothing is given to it although the rate allows it. */
+export const block = (pace: Pace): void => {
+  pace.blocked = true
+}
+
+/** Looks at the rate, once a period: `congested` is the part of the listeners that lose datagrams or get them late. */
+export const judge = (pace: Pace, congested: number, nowMs: number): void => {
+  if (nowMs < pace.periodAtMs + periodMs) return
+  // This process had not its turn: what did not leave meanwhile says nothing of the way out.
+  const isLate = nowMs > pace.periodAtMs + lateMs
+  pace.periodAtMs = nowMs
+  if (isLate) return measureAnew(pace, nowMs)
+  if (congested > congestedPart) {
+    if (pace.phase === "growing") pace.phase = "settling"
+    if (nowMs < pace.cutAtMs + holdMs) return
+    pace.cutAtMs = nowMs
+    setRate(pace, pace.bytesPerMs * (pace.phase === "settling" ? settleFactor : shrinkFactor))
+    return measureAnew(pace, nowMs)
+  }
+  if (pace.phase === "settling" && nowMs >= pace.cutAtMs + holdMs) pace.phase = "steady"
+  const isGrowing = pace.phase === "growing"
+  const measuredMs = nowMs - pace.leftSinceMs
+  const carried = pace.leftBytes / measuredMs
+  if (pace.blocked && carried < limitedShare * pace.bytesPerMs) {
+    // The system's own queue fills first: that looks like more than what leaves.
+    if (!isGrowing && measuredMs < measureMs) return
+    pace.phase = "steady"
+    setRate(pace, carried * carriedShare)
+  } else setRate(pace, pace.bytesPerMs * (isGrowing ? startFactor : growFactor))
+  if (!isGrowing && measuredMs < measureMs) return
+  if (measuredMs >= measureMs && pace.phase === "steady") {
+    pace.bestBytesPerMs = Math.max(pace.bestBytesPerMs, carried)
+  }
+  measureAnew(pace, nowMs)
+}
+
+const measureAnew = (pace: Pace, nowMs: number): void => {
+  pace.leftBytes = 0
+  pace.leftSinceMs = nowMs
+  pace.blocked = false
+}
+
+const setRate = (pace: Pace, bytesPerMs: number): void => {
+  pace.bytesPerMs = Math.min(Math.max(bytesPerMs, bytesPerMsMin), bytesPerMsMax)
+}

@@ -1,0 +1,354 @@
+/**
+ * Casts chunks to everybody at once and hears what the host casts: drives the two cast machines over the network's multicast.
+ * A part of {@link ChunkScheduler}, which owns shares, buffers and the disk.
+ */
+import { Effect, Exit, Scope } from "effect"
+import { Base64Url } from "effect/encoding"
+import * as CastReceiver from "../protocol/CastReceiver.ts"
+import * as CastSender from "../protocol/CastSender.ts"
+import * as Fragment from "../protocol/Fragment.ts"
+import type { PeerId, Root } from "../protocol/Ids.ts"
+import { type InterfaceAddress, isNeighbor } from "../protocol/Interfaces.ts"
+import * as Limits from "../protocol/Limits.ts"
+import { type Address, type CastMessage, castPort, type Multicast as MulticastMessage } from "../protocol/Wire.ts"
+import { Crypto } from "./Crypto.ts"
+import { Multicast, type Sender } from "./Multicast.ts"
+import type { PeerInfo } from "./PeerManager.ts"
+import { SessionContext } from "./SessionContext.ts"
+
+/** What casting asks of whoever moves chunks. Plain calls. */
+export interface CastUser {
+  readonly send: (peer: PeerId, message: CastMessage) => void
+  /** The share is cast, from here or to here; and not any more. */
+  readonly begun: (root: Root) => void
+  readonly over: (root: Root) => void
+  readonly chunkBytes: (root: Root, index: number) => number
+  /** Whether a chunk could be verified and is not here. */
+  readonly isMissing: (root: Root, index: number) => boolean
+  /** How many neighbors lack a chunk, as far as they have said. */
+  readonly lacking: (root: Root, index: number) => number
+  /** Whether something more urgent than bulk is on its way. */
+  readonly isHushed: () => boolean
+  /** Gives the chunk's bytes as they were signed, in the buffer; or nothing, if it cannot be read now. */
+  readonly read: (
+    root: Root,
+    index: number,
+    buffer: Uint8Array,
+    done: (bytes: Uint8Array | undefined) => void
+  ) => void
+  /** A chunk came whole from the host: verify it and keep it. The buffer is the receiver's from now on. */
+  readonly keep: (from: PeerId, root: Root, index: number, buffer: Uint8Array) => void
+  readonly acquire: (sizeBytes: number) => Uint8Array
+  readonly release: (buffer: Uint8Array) => void
+  readonly nowMs: () => number
+  /** Runs in the background until it is done or the scope closes. */
+  readonly fork: (effect: Effect.Effect<unknown>) => void
+}
+
+export interface Casting {
+  readonly peerUp: (info: PeerInfo) => void
+  readonly peerDown: (peer: PeerId) => void
+  readonly hear: (peer: PeerId, message: CastMessage) => void
+  /** This device hands the chunks `firstIndex` to before `endIndex` of a share out. */
+  readonly offer: (root: Root, firstIndex: number, endIndex: number) => void
+  /** The share is closed, or cannot be read. */
+  readonly withdraw: (root: Root) => void
+  /** Chunks of the share can be verified here. */
+  readonly manifestKnown: (root: Root) => void
+  /** A chunk that was kept was not what was signed. */
+  readonly chunkFalse: () => void
+}
+
+export const make = Effect.fnUntraced(function*(user: CastUser) {
+  const context = yield* SessionContext
+  return context.isHost ? yield* makeHost(user) : yield* makeListener(user)
+})
+
+/** Wakes its owner at the earliest of the times it was asked for. */
+const alarm = (user: CastUser, ring: () => void) => {
+  let atMs = Infinity
+  return (wantedMs: number): void => {
+    if (wantedMs >= atMs) return
+    atMs = wantedMs
+    const rest = Effect.sleep(Math.max(1, Math.ceil(wantedMs - user.nowMs())))
+    user.fork(Effect.andThen(
+      rest,
+      Effect.sync(() => {
+        if (wantedMs !== atMs) return
+        atMs = Infinity
+        ring()
+      })
+    ))
+  }
+}
+
+/** Opens something in a scope of its own and closes the one before; what fails stays closed. */
+const slot = (user: CastUser, scope: Scope.Scope) => {
+  let open: Scope.Closeable | undefined
+  const close = (): void => {
+    const closing = open
+    open = undefined
+    if (closing !== undefined) user.fork(Scope.close(closing, Exit.void))
+  }
+  return {
+    close,
+    open: <A, E>(effect: Effect.Effect<A, E, Scope.Scope>, opened: (value: A) => void): void => {
+      close()
+      user.fork(Effect.gen(function*() {
+        const own = yield* Scope.fork(scope)
+        open = own
+        const value = yield* Effect.option(Scope.provide(effect, own))
+        if (value._tag === "Some" && open === own) opened(value.value)
+      }))
+    }
+  }
+}
+
+/** How much the system may hold of what is cast: enough while this process waits for its turn, and a message behind it waits no longer. */
+const queueMs = 25
+
+// ---- The host ------------------------------------------------------------------------------------------------------
+
+/** A chunk that is being cast, or will be in a moment. */
+interface Chunk {
+  readonly buffer: Uint8Array
+  bytes: Uint8Array | undefined
+  reading: boolean
+}
+
+/** Chunks are read ahead of their turn, what leaves in this time, between these: a disk and a busy processor are slower than a network. */
+const readAheadMs = 100
+const readAheadBytesMin = 256 * 1024
+const readAheadBytesMax = 8 * 1024 * 1024
+
+const makeHost = Effect.fnUntraced(function*(user: CastUser) {
+  const multicast = yield* Multicast
+  const crypto = yield* Crypto
+  const key = yield* crypto.randomBytes(Fragment.keyBytes)
+  const [high, low] = yield* crypto.randomBytes(2)
+  // Scoped to the site (RFC 2365), and any of 65,536: rooms beside each other hear their own.
+  const group: Address = { host: `239.255.${high}.${low}`, port: castPort }
+  const scope = yield* Effect.scope
+  const { nowMs } = user
+
+  const machine = CastSender.make(user.lacking, nowMs())
+  const socket = slot(user, scope)
+  let sender: Sender | undefined
+  let pieceBytes: typeof Limits.pieceBytesMin | typeof Limits.pieceBytesMax = Limits.pieceBytesMin
+  /** The network that is cast to: the first that as many are linked in as a cast needs. */
+  let by: InterfaceAddress | undefined
+  const linked = new Map<PeerId, string>()
+
+  const advance = (input: CastSender.Input): void => {
+    for (const output of CastSender.step(machine, input, nowMs())) {
+      if (output._tag === "Send") user.send(output.peer, output.message)
+      else if (output._tag === "Begun") user.begun(output.root)
+      else user.over(output.root)
+    }
+    pump()
+  }
+
+  /** Chunks in memory, read ahead of their turn. What leaves is a sealed copy. */
+  const chunks = new Map<string, Chunk>()
+  const keyOf = (root: Root, index: number) => `${index} ${root}`
+  const isHere = (root: Root, index: number): boolean => chunks.get(keyOf(root, index))?.bytes !== undefined
+  const readAhead = (): void => {
+    const bytes = Math.min(Math.max(machine.pace.bytesPerMs * readAheadMs, readAheadBytesMin), readAheadBytesMax)
+    const ahead = CastSender.ahead(machine, bytes)
+    const keys = new Set(ahead.map(({ index, root }) => keyOf(root, index)))
+    for (const [key, chunk] of chunks) {
+      if (keys.has(key) || chunk.reading) continue
+      chunks.delete(key)
+      user.release(chunk.buffer)
+    }
+    for (const { index, root } of ahead) {
+      const key = keyOf(root, index)
+      if (chunks.has(key)) continue
+      const chunk: Chunk = { buffer: user.acquire(user.chunkBytes(root, index)), bytes: undefined, reading: true }
+      chunks.set(key, chunk)
+      user.read(root, index, chunk.buffer, (bytes) => {
+        chunk.bytes = bytes
+        chunk.reading = false
+        if (bytes === undefined) advance({ _tag: "ShareClosed", root })
+        else pump()
+      })
+    }
+  }
+
+  let queuedBytes = 0
+  let pumping = false
+  const pump = (): void => {
+    if (pumping) return
+    pumping = true
+    readAhead()
+    if (sender !== undefined) transmitAll(sender)
+    pumping = false
+    ring(CastSender.wakeAtMs(machine, user.isHushed(), nowMs()))
+  }
+  const ring = alarm(user, () => advance({ _tag: "Tick" }))
+
+  const transmitAll = (to: Sender): void => {
+    const queueBytes = Math.round(machine.pace.bytesPerMs * queueMs)
+    if (Math.abs(queueBytes - queuedBytes) > queuedBytes / 4) to.setQueue(queuedBytes = queueBytes)
+    for (;;) {
+      const fragment = CastSender.next(machine, { hushed: user.isHushed(), isHere, nowMs: nowMs() })
+      if (fragment === undefined) return
+      transmit(to, fragment)
+      if (fragment.isLast) readAhead()
+    }
+  }
+
+  const transmit = (to: Sender, fragment: CastSender.Fragment): void => {
+    const { bytes, clear, head, root } = fragment
+    const chunk = root === undefined ? undefined : chunks.get(keyOf(root, head.index))
+    const piece = chunk?.bytes?.subarray(head.offset, head.offset + bytes) ?? new Uint8Array(0)
+    const plain = Fragment.encodeClear(clear)
+    const sealed = crypto.seal(key, Fragment.nonce(clear.sequence), plain, [Fragment.encodeHead(head), piece])
+    to.send([plain, ...sealed], (left) => {
+      CastSender.left(machine, fragment, left)
+      // Not at once: what the system takes at once is told at once, and other things have their turn too.
+      ring(CastSender.wakeAtMs(machine, user.isHushed(), nowMs()))
+    })
+  }
+
+  const tell = (peer: PeerId): void => {
+    user.send(peer, { _tag: "Multicast", group, key: Base64Url.encode(key), pieceBytes })
+    advance({ _tag: "NeighborUp", peer })
+  }
+
+  /** Chooses a network once enough are linked in it. */
+  const settle = (interfaces: ReadonlyArray<InterfaceAddress>): void => {
+    for (const each of interfaces) {
+      const near = Array.from(linked).filter(([, host]) => isNeighbor(each, host))
+      if (near.length < CastSender.listenersMin) continue
+      by = each
+      return socket.open(multicast.sender(group, each), (opened) => {
+        sender = opened
+        queuedBytes = 0
+        if (opened.datagramBytesMax >= Limits.fragmentDatagramBytesMax) pieceBytes = Limits.pieceBytesMax
+        machine.pieceBytes = pieceBytes
+        for (const [peer, host] of linked) if (isNeighbor(each, host)) tell(peer)
+      })
+    }
+  }
+
+  return {
+    peerUp: ({ address, peer }) => {
+      linked.set(peer, address.host)
+      if (by === undefined) {
+        user.fork(Effect.map(multicast.interfaces, (interfaces) => by === undefined && settle(interfaces)))
+      } else if (sender !== undefined && isNeighbor(by, address.host)) tell(peer)
+    },
+    peerDown: (peer) => {
+      linked.delete(peer)
+      advance({ _tag: "NeighborDown", peer })
+      if (by === undefined || Array.from(linked.values()).some((host) => isNeighbor(by!, host))) return
+      by = undefined
+      sender = undefined
+      socket.close()
+    },
+    hear: (peer, message) => advance({ _tag: "Message", peer, message }),
+    offer: (root, firstIndex, endIndex) =>
+      advance({
+        _tag: "ShareOpened",
+        root,
+        firstIndex,
+        endIndex,
+        chunkBytes: (index) => user.chunkBytes(root, index)
+      }),
+    withdraw: (root) => advance({ _tag: "ShareClosed", root }),
+    manifestKnown: () => {},
+    chunkFalse: () => {}
+  } satisfies Casting as Casting
+})
+
+// ---- Everybody else ------------------------------------------------------------------------------------------------
+
+const makeListener = Effect.fnUntraced(function*(user: CastUser) {
+  const multicast = yield* Multicast
+  const crypto = yield* Crypto
+  const scope = yield* Effect.scope
+  const { nowMs } = user
+
+  const machine = CastReceiver.make(nowMs())
+  const socket = slot(user, scope)
+  let host: PeerInfo | undefined
+  let key: Uint8Array | undefined
+
+  const perform = (outputs: ReadonlyArray<CastReceiver.Output>): void => {
+    for (const output of outputs) {
+      switch (output._tag) {
+        case "Send":
+          if (host !== undefined) user.send(host.peer, output.message)
+          break
+        case "Await":
+          user.begun(output.root)
+          break
+        case "Release":
+          user.over(output.root)
+          break
+        case "Drop":
+          if (output.assembly.buffer !== undefined) user.release(output.assembly.buffer)
+          break
+        case "Deafen":
+          socket.close()
+      }
+    }
+    ring(CastReceiver.wakeAtMs(machine))
+  }
+  const advance = (input: CastReceiver.Input): void => perform(CastReceiver.step(machine, input, nowMs()))
+  const ring = alarm(user, () => advance({ _tag: "Tick" }))
+
+  const onDatagram = (datagram: Uint8Array): void => {
+    const clear = Fragment.decodeClear(datagram)
+    const opened = clear === undefined || key === undefined ? undefined : crypto.unseal(
+      key,
+      Fragment.nonce(clear.sequence),
+      datagram.subarray(0, Fragment.clearBytes),
+      datagram.subarray(Fragment.clearBytes)
+    )
+    if (clear === undefined || opened === undefined) return perform(CastReceiver.stray(machine, nowMs()))
+    perform(CastReceiver.hear(machine, clear, nowMs()))
+    const head = Fragment.decodeHead(opened)
+    const root = CastReceiver.rootOf(machine, head.cast)
+    if (root === undefined || !user.isMissing(root, head.index)) return
+    const piece = opened.subarray(Fragment.headBytes)
+    const assembly = CastReceiver.place(machine, head, piece.length, user.chunkBytes(root, head.index))
+    if (assembly === undefined) return
+    assembly.buffer ??= user.acquire(assembly.bytes)
+    assembly.buffer.set(piece, head.offset)
+    if (CastReceiver.placed(machine, assembly, head)) user.keep(host!.peer, root, head.index, assembly.buffer)
+  }
+
+  /** Only the host is believed: who else would send a room away from its neighbors? */
+  const listen = (from: PeerInfo, { group, key: text, pieceBytes }: typeof MulticastMessage.Type): void => {
+    const bytes = Base64Url.decode(text)
+    if (bytes._tag === "Failure" || bytes.success.length !== Fragment.keyBytes) return
+    key = bytes.success
+    user.fork(Effect.map(multicast.interfaces, (interfaces) => {
+      const by = interfaces.find((each) => isNeighbor(each, from.address.host))
+      if (by === undefined || host !== from) return
+      socket.open(multicast.receive(group, by, onDatagram), () => advance({ _tag: "Listening", pieceBytes }))
+    }))
+  }
+
+  return {
+    peerUp: (info) => {
+      if (info.isHost) host = info
+    },
+    peerDown: (peer) => {
+      if (host?.peer !== peer) return
+      advance({ _tag: "HostDown" })
+      host = undefined
+    },
+    hear: (peer, message) => {
+      if (host?.peer !== peer) return
+      if (message._tag === "Multicast") return listen(host, message)
+      advance({ _tag: "Message", message })
+    },
+    offer: () => {},
+    withdraw: () => {},
+    manifestKnown: (root) => advance({ _tag: "ManifestKnown", root }),
+    chunkFalse: () => advance({ _tag: "ChunkFalse" })
+  } satisfies Casting as Casting
+})
