@@ -28,6 +28,7 @@ const room = (seed: number): Options => ({
   bytes: [2_000_000, 300_000, 5_000_000][(seed >> 1) % 3]!,
   minutes: [1, 2, 3][seed % 3]!,
   bytesPerSecond: [12_500_000, 1_000_000][(seed >> 3) % 2]!,
+  multicastLoss: [undefined, 0, 0.01, 0.3][(seed * 11 >> 2) % 4],
   ...(seed % 8 === 5 ? calm : {})
 })
 
@@ -48,7 +49,8 @@ for (let seed = first; seed < first + seeds && performance.now() - started < min
   if (report.violations.length === 0) continue
   const command = `labfx simulate --seed ${seed} --peers ${options.peers} --hostile ${options.hostile} ` +
     `--churn ${options.churn} --faults ${options.faults} --loss ${options.loss} --bytes ${options.bytes} ` +
-    `--minutes ${options.minutes} --mbit ${options.bytesPerSecond * 8 / 1e6}`
+    `--minutes ${options.minutes} --mbit ${options.bytesPerSecond * 8 / 1e6}` +
+    (options.multicastLoss === undefined ? "" : ` --multicast-loss ${options.multicastLoss}`)
   failed.push(command)
   console.log(`${command}\n  ${report.violations.slice(0, 3).join("\n  ")}`)
 }

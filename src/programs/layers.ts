@@ -1,5 +1,6 @@
 /** The layer graphs behind the commands: what a teacher's and a student's session are made of. The one place to wire. */
 import { Context, Layer } from "effect"
+import { Multicast } from "../services/Multicast.ts"
 import * as CryptoNode from "../services/node/CryptoNode.ts"
 import * as DatagramsNode from "../services/node/DatagramsNode.ts"
 import * as DiskNode from "../services/node/DiskNode.ts"
@@ -30,7 +31,10 @@ const node = Layer.mergeAll(
 )
 
 export const layerNode = Layer.succeed(Layers, {
-  teacher: (options) => TeacherSession.layer(options).pipe(Layer.provide(node)),
+  teacher: (options) =>
+    TeacherSession.layer(options).pipe(
+      Layer.provide(options.casts === false ? Layer.merge(node, Multicast.layerNone) : node)
+    ),
   student: (options) => StudentSession.layer(options).pipe(Layer.provide(node)),
   secrets: Secrets.layer.pipe(Layer.provide(CryptoNode.layerNode))
 })

@@ -16,19 +16,19 @@ const sizeBytesMax = 64 * 2 ** 20
 const seedMax = 2 ** 32 - 1
 
 /** `2%` or `0.02`. */
+const fraction = (text: string): Option.Option<number> => {
+  const [, number, sign] = /^(\d+(?:\.\d+)?)(%?)$/.exec(text) ?? []
+  const value = Number(number) / (sign === "%" ? 100 : 1)
+  return value >= 0 && value <= 10 ? Option.some(value) : Option.none()
+}
+const noFraction = (text: string) => `“${text}” is no share such as 5%.`
+
 const share = (name: string, description: string, otherwise: number) =>
   Flag.String(name).pipe(
     Flag.withMetavar("PERCENT"),
     Flag.withDescription(`${description} (default: ${otherwise * 100}%)`),
     Flag.withDefault(`${otherwise * 100}%`),
-    Flag.filterMap(
-      (text) => {
-        const [, number, sign] = /^(\d+(?:\.\d+)?)(%?)$/.exec(text) ?? []
-        const value = Number(number) / (sign === "%" ? 100 : 1)
-        return value >= 0 && value <= 10 ? Option.some(value) : Option.none()
-      },
-      (text) => `“${text}” is no share such as 5%.`
-    )
+    Flag.filterMap(fraction, noFraction)
   )
 
 const number = (name: string, description: string, otherwise: number, min: number, max: number) =>
@@ -66,6 +66,12 @@ export const simulate = Command.make("simulate", {
     Flag.optional
   ),
   loss: share("loss", "Datagrams lost, and as many that come twice", defaults.loss),
+  multicastLoss: Flag.String("multicast-loss").pipe(
+    Flag.withMetavar("PERCENT"),
+    Flag.withDescription("Fragments of a cast lost on their way to a device (default: the network carries none)"),
+    Flag.filterMap(fraction, noFraction),
+    Flag.optional
+  ),
   churn: share(
     "churn",
     "Devices that crash in a minute, by kill or power cut; the teacher leaves and returns",
@@ -95,13 +101,14 @@ export const simulate = Command.make("simulate", {
     Flag.withDescription("Print everything that happens, one line an event"),
     Flag.withDefault(false)
   )
-}, ({ jitter, latency, mbit, seed, trace, ...rest }) =>
+}, ({ jitter, latency, mbit, multicastLoss, seed, trace, ...rest }) =>
   Effect.gen(function*() {
     const streams = yield* Streams
     const fresh = yield* Random.nextIntBetween(0, seedMax)
     const options: Options = {
       ...rest,
       seed: Option.getOrElse(seed, () => fresh),
+      multicastLoss: Option.getOrUndefined(multicastLoss),
       latencyMs: latency,
       jitterMs: jitter,
       bytesPerSecond: mbit * 1e6 / 8

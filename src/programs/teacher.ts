@@ -92,6 +92,10 @@ export const teacher = Command.make("teacher", {
   state: flags.stateFolder,
   port: flags.listenPort,
   discoveryPort: flags.discoveryPort,
+  noMulticast: Flag.Boolean("no-multicast").pipe(
+    Flag.withDescription("Send to each student alone, never to all at once, where a network is not to carry that"),
+    Flag.withDefault(false)
+  ),
   noUi: flags.noUi,
   uiPort: flags.uiPort,
   json: flags.json
@@ -119,6 +123,7 @@ export const teacher = Command.make("teacher", {
       listenFirstMs: settleFromStartMs,
       port: given.port,
       discoveryPort: given.discoveryPort,
+      casts: !given.noMulticast,
       program
     })
     const { json, noUi, uiPort } = given

@@ -15,7 +15,7 @@
  * 1. **Told first:** no fragment of a share leaves before its neighbors were told of the cast, and none after it is over.
  * 2. **Once:** each chunk is cast at most once, and none that nearly everybody has.
  * 3. **Always over:** every share whose cast has begun is over in the end, for the neighbors and for this device.
- * 4. **Given up:** whatever listeners report, a cast ends within the time that its bytes need at the least rate.
+ * 4. **Given up:** whatever listeners report, a cast ends within the time that its bytes need at `Pace.worthBytesPerMs`.
  */
 import { type Clear, type Head, lengthAt } from "./Fragment.ts"
 import type { PeerId, Root } from "./Ids.ts"
@@ -316,8 +316,8 @@ const end = (sender: CastSender, cast: Cast, nowMs: number): void => {
 const isFull = ({ held, pace, pieceBytes }: CastSender): boolean =>
   held > 1 && held * pieceBytes >= pace.bytesPerMs * heldMs
 
-/** What a piece takes of the cable. */
-const cableBytes = (bytes: number): number => bytes * (1 + Limits.pieceOverheadShare)
+/** What a piece takes of the cable: beside its bytes a seal, UDP, and IP and Ethernet of each of its frames. */
+const cableBytes = (bytes: number): number => bytes * 1.03
 
 const isRunning = (sender: CastSender): boolean => {
   for (const { running } of sender.casts.values()) if (running) return true
@@ -343,7 +343,8 @@ const watch = (sender: CastSender, nowMs: number): void => {
       nowMs >= listener.floodedSinceMs + floodedMs
     if (isFlooded && part <= Pace.congestedPart) return giveUp(sender, nowMs)
   }
-  if (pace.bytesPerMs < collapsedPart * pace.bestBytesPerMs || !isHeard(sender)) giveUp(sender, nowMs)
+  const leastBytesPerMs = Math.max(collapsedPart * pace.bestBytesPerMs, Pace.worthBytesPerMs)
+  if (pace.bytesPerMs < leastBytesPerMs || !isHeard(sender)) giveUp(sender, nowMs)
 }
 
 /** The swarm takes over, and for a while nothing is cast. */

@@ -325,8 +325,6 @@ export const haveIndexesMax = 1_024
  */
 export const pieceBytesMax = 32 * KiB
 export const pieceBytesMin = 8 * KiB
-/** What a piece costs on the cable beyond its bytes: seal, UDP, and IP and Ethernet of each of its frames. */
-export const pieceOverheadShare = 0.03
 /** The whole datagram: a piece, and what stands around it. */
 export const fragmentDatagramBytesMax = pieceBytesMax + 64
 /** Chunks of casts that are under way to this device, in bytes: what has begun longest is given up for what comes. */

@@ -20,7 +20,8 @@
 const startBytesPerMs = 2_500
 /** Ten gigabits: nobody's lab has more. */
 const bytesPerMsMax = 1_250_000
-const bytesPerMsMin = 12
+/** Two megabits: below, a room is as quick without. */
+export const worthBytesPerMs = 250
 /** How often the rate is looked at. */
 export const periodMs = 50
 /** A look that comes so much later was not on time. */
@@ -141,5 +142,5 @@ const measureAnew = (pace: Pace, nowMs: number): void => {
 }
 
 const setRate = (pace: Pace, bytesPerMs: number): void => {
-  pace.bytesPerMs = Math.min(Math.max(bytesPerMs, bytesPerMsMin), bytesPerMsMax)
+  pace.bytesPerMs = Math.min(bytesPerMs, bytesPerMsMax)
 }

@@ -267,6 +267,9 @@ const takeOfShare = (
         else if (!share.flights.has(index)) Picker.want(share.picker, index)
       }
       swarm.allHungry = true
+      // What is here of an earlier version nobody need send, nor cast.
+      share.freshRare ||= share.fresh.length > 0
+      share.announcedAtMs = -Infinity
       return completed(swarm, share)
     case "ChunkStored": {
       const source = swarm.links.get(input.peer)

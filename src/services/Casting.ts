@@ -61,7 +61,7 @@ export interface Casting {
 
 export const make = Effect.fnUntraced(function*(user: CastUser) {
   const context = yield* SessionContext
-  return context.isHost ? yield* makeHost(user) : yield* makeListener(user)
+  return context.isHost ? yield* makeHost(user, context) : yield* makeListener(user)
 })
 
 /** Wakes its owner at the earliest of the times it was asked for. */
@@ -121,13 +121,16 @@ const readAheadMs = 100
 const readAheadBytesMin = 256 * 1024
 const readAheadBytesMax = 8 * 1024 * 1024
 
-const makeHost = Effect.fnUntraced(function*(user: CastUser) {
+const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionContext["Service"]) {
   const multicast = yield* Multicast
   const crypto = yield* Crypto
-  const key = yield* crypto.randomBytes(Fragment.keyBytes)
-  const [high, low] = yield* crypto.randomBytes(2)
-  // Scoped to the site (RFC 2365), and any of 65,536: rooms beside each other hear their own.
-  const group: Address = { host: `239.255.${high}.${low}`, port: castPort }
+  const makeChannel = Effect.gen(function*() {
+    const [high, low] = yield* crypto.randomBytes(2)
+    // Scoped to the site (RFC 2365), and any of 65,536: rooms beside each other hear their own.
+    const group: Address = { host: `239.255.${high}.${low}`, port: castPort }
+    return { group, key: yield* crypto.randomBytes(Fragment.keyBytes) }
+  })
+  let channel = yield* makeChannel
   const scope = yield* Effect.scope
   const { nowMs } = user
 
@@ -137,7 +140,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser) {
   let pieceBytes: typeof Limits.pieceBytesMin | typeof Limits.pieceBytesMax = Limits.pieceBytesMin
   /** The network that is cast to: the first that as many are linked in as a cast needs. */
   let by: InterfaceAddress | undefined
-  const linked = new Map<PeerId, string>()
+  const linked = new Map<PeerId, PeerInfo>()
 
   const advance = (input: CastSender.Input): void => {
     for (const output of CastSender.step(machine, input, nowMs())) {
@@ -203,7 +206,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser) {
     const chunk = root === undefined ? undefined : chunks.get(keyOf(root, head.index))
     const piece = chunk?.bytes?.subarray(head.offset, head.offset + bytes) ?? new Uint8Array(0)
     const plain = Fragment.encodeClear(clear)
-    const sealed = crypto.seal(key, Fragment.nonce(clear.sequence), plain, [Fragment.encodeHead(head), piece])
+    const sealed = crypto.seal(channel.key, Fragment.nonce(clear.sequence), plain, [Fragment.encodeHead(head), piece])
     to.send([plain, ...sealed], (left) => {
       CastSender.left(machine, fragment, left)
       // Not at once: what the system takes at once is told at once, and other things have their turn too.
@@ -212,40 +215,60 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser) {
   }
 
   const tell = (peer: PeerId): void => {
-    user.send(peer, { _tag: "Multicast", group, key: Base64Url.encode(key), pieceBytes })
+    const { group, key } = channel
+    user.send(peer, { _tag: "Multicast", group, key: Base64Url.encode(key), pieceBytes, ignorable: true })
     advance({ _tag: "NeighborUp", peer })
   }
 
   /** Chooses a network once enough are linked in it. */
   const settle = (interfaces: ReadonlyArray<InterfaceAddress>): void => {
     for (const each of interfaces) {
-      const near = Array.from(linked).filter(([, host]) => isNeighbor(each, host))
+      const near = Array.from(linked.values()).filter(({ address }) => isNeighbor(each, address.host))
       if (near.length < CastSender.listenersMin) continue
       by = each
-      return socket.open(multicast.sender(group, each), (opened) => {
+      return socket.open(multicast.sender(channel.group, each), (opened) => {
         sender = opened
         queuedBytes = 0
         if (opened.datagramBytesMax >= Limits.fragmentDatagramBytesMax) pieceBytes = Limits.pieceBytesMax
         machine.pieceBytes = pieceBytes
-        for (const [peer, host] of linked) if (isNeighbor(each, host)) tell(peer)
+        for (const { address, peer } of linked.values()) if (isNeighbor(each, address.host)) tell(peer)
       })
     }
   }
 
+  const look = () => {
+    if (linked.size < CastSender.listenersMin) return
+    user.fork(Effect.map(multicast.interfaces, (interfaces) => by === undefined && settle(interfaces)))
+  }
+
+  /** Ends what is cast, and begins anew in a network that is chosen anew; with another key if nobody may use this one. */
+  const leave = (anew: boolean): void => {
+    for (const { peer } of linked.values()) advance({ _tag: "NeighborDown", peer })
+    by = undefined
+    sender = undefined
+    socket.close()
+    if (!anew) return look()
+    user.fork(Effect.map(makeChannel, (made) => {
+      channel = made
+      look()
+    }))
+  }
+
   return {
-    peerUp: ({ address, peer }) => {
-      linked.set(peer, address.host)
-      if (by === undefined) {
-        user.fork(Effect.map(multicast.interfaces, (interfaces) => by === undefined && settle(interfaces)))
-      } else if (sender !== undefined && isNeighbor(by, address.host)) tell(peer)
+    peerUp: (info) => {
+      linked.set(info.peer, info)
+      if (by === undefined) look()
+      else if (sender !== undefined && isNeighbor(by, info.address.host)) tell(info.peer)
     },
     peerDown: (peer) => {
+      const info = linked.get(peer)
       linked.delete(peer)
       advance({ _tag: "NeighborDown", peer })
-      if (by === undefined || Array.from(linked.values()).some((host) => isNeighbor(by!, host))) return
-      by = undefined
-      sender = undefined
-      socket.close()
+      const network = by
+      if (info === undefined || network === undefined) return
+      // Whoever is shut out knows the key.
+      if (context.isRemoved(info.key)) return leave(true)
+      if (!Array.from(linked.values()).some(({ address }) => isNeighbor(network, address.host))) leave(false)
     },
     hear: (peer, message) => advance({ _tag: "Message", peer, message }),
     offer: (root, firstIndex, endIndex) =>

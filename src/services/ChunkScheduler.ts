@@ -140,6 +140,7 @@ const make = Effect.fnUntraced(function*() {
     begun: (root) => {
       cast.add(root)
       advance({ _tag: "CastBegun", root })
+      if (swarm.shares.get(root)?.manifestKnown === true) casting.manifestKnown(root)
     },
     over: (root) => {
       cast.delete(root)

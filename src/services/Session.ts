@@ -30,6 +30,8 @@ export interface TeacherOptions {
   /** TCP, for links. 0 for the usual port, or a free one if that is taken. */
   readonly port: number
   readonly discoveryPort: number
+  /** Whether shares may be cast where the network carries a multicast; so if left out. */
+  readonly casts?: boolean
   /** Name and version of the program, for the other side's log. */
   readonly program: string
 }

@@ -31,6 +31,8 @@ export interface Options {
   readonly roles: ReadonlyArray<Role>
   /** Chance that a datagram is lost; as many come twice. */
   readonly loss: number
+  /** Chance that a fragment of a multicast is lost on its way to a device; left out, the network carries none. */
+  readonly multicastLoss?: number | undefined
   /** Share of the devices that crash in a minute, by kill or power cut. */
   readonly churn: number
   /** Share of the devices that the network, the disk or the clock fails in a minute, each. */

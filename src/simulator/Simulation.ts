@@ -106,6 +106,7 @@ export const run = Effect.fnUntraced(function*(
       jitterMs: options.jitterMs,
       bytesPerSecond: options.bytesPerSecond,
       datagramLoss: options.loss,
+      multicastLoss: options.multicastLoss,
       datagramDuplication: options.loss
     })),
     0

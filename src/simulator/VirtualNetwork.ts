@@ -23,7 +23,7 @@ export interface NetworkOptions {
   readonly datagramLoss?: number
   readonly datagramDuplication?: number
   /** Chance that a fragment of a multicast is lost on its way to one machine; left out, the network carries none. */
-  readonly multicastLoss?: number
+  readonly multicastLoss?: number | undefined
   /** A datagram or a write takes up to this much longer; datagrams overtake each other by it, a stream's bytes do not. */
   readonly jitterMs?: number
 }
@@ -166,6 +166,11 @@ export class VirtualNetwork {
   /** How many connections are open: 0 when everything has been closed. */
   get connectionsCount(): number {
     return this.#pipes.size
+  }
+
+  /** Multicast groups that somebody listens to. */
+  get groups(): ReadonlyArray<string> {
+    return Array.from(this.#joined).flatMap(([group, members]) => members.size > 0 ? [group] : [])
   }
 
   /** Plugs a machine in. */

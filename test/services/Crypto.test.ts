@@ -27,6 +27,34 @@ describe("Crypto", () => {
         )
       }))
 
+    it.effect("seals parts so that only the same key, nonce and clear bytes open them, as NIST's test case 16 does", () =>
+      Effect.gen(function*() {
+        const { seal, unseal } = yield* Crypto
+        const bytes = (text: string) => Uint8Array.from(Buffer.from(text, "hex"))
+        // McGrew and Viega, The Galois/Counter Mode of Operation, appendix B.
+        const key = bytes("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308")
+        const nonce = bytes("cafebabefacedbaddecaf888")
+        const clear = bytes("feedfacedeadbeeffeedfacedeadbeefabaddad2")
+        const plain = bytes(
+          "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39"
+        )
+        const sealed = Uint8Array.from(
+          Buffer.concat(seal(key, nonce, clear, [plain.subarray(0, 5), plain.subarray(5)]))
+        )
+        assert.strictEqual(
+          hex(sealed),
+          "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662" +
+            "76fc6ece0f4e1768cddf8853bb2d551b"
+        )
+        assert.deepStrictEqual(Uint8Array.from(unseal(key, nonce, clear, sealed)!), plain)
+        const turned = (from: Uint8Array) => from.map((byte, i) => i === from.length - 1 ? byte ^ 1 : byte)
+        assert.isUndefined(unseal(turned(key), nonce, clear, sealed))
+        assert.isUndefined(unseal(key, turned(nonce), clear, sealed))
+        assert.isUndefined(unseal(key, nonce, turned(clear), sealed))
+        assert.isUndefined(unseal(key, nonce, clear, turned(sealed)))
+        assert.isUndefined(unseal(key, nonce, clear, sealed.subarray(0, 15)))
+      }))
+
     it.effect("names a peer by the SHA-256 of its raw key", () =>
       Effect.gen(function*() {
         const crypto = yield* Crypto

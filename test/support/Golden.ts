@@ -11,14 +11,16 @@ import * as Bitfield from "../../src/protocol/Bitfield.ts"
 import type { Certificate } from "../../src/protocol/Certificate.ts"
 import { selfSignedCertificate } from "../../src/protocol/Der.ts"
 import type { Content, Entry, Share } from "../../src/protocol/Entry.ts"
+import * as Fragment from "../../src/protocol/Fragment.ts"
 import * as Frame from "../../src/protocol/Frame.ts"
 import { ChunkIndex, Root, SessionId } from "../../src/protocol/Ids.ts"
 import * as JoinLink from "../../src/protocol/JoinLink.ts"
+import * as Limits from "../../src/protocol/Limits.ts"
 import * as Manifest from "../../src/protocol/Manifest.ts"
 import * as Phrase from "../../src/protocol/Phrase.ts"
 import { signedBytes } from "../../src/protocol/Signed.ts"
 import type { Status } from "../../src/protocol/Status.ts"
-import type { Data, Message } from "../../src/protocol/Wire.ts"
+import { castPort, type Data, type Message } from "../../src/protocol/Wire.ts"
 import * as Words from "../../src/protocol/Words.ts"
 import { finish } from "../../src/protocol/Work.ts"
 import { Crypto } from "../../src/services/Crypto.ts"
@@ -187,8 +189,29 @@ export const messages: ReadonlyArray<Message> = [
   { _tag: "Have", share: share.root, indexes: indexes(0, 3, 6) },
   { _tag: "Request", share: share.root, index: ChunkIndex.make(4) },
   { _tag: "Cancel", share: share.root, index: ChunkIndex.make(4) },
-  { _tag: "Reject", share: share.root, index: ChunkIndex.make(4) }
+  { _tag: "Reject", share: share.root, index: ChunkIndex.make(4) },
+  {
+    _tag: "Multicast",
+    group: { host: "239.255.17.4", port: castPort },
+    key: Base64Url.encode(seedOf(4)),
+    pieceBytes: Limits.pieceBytesMax,
+    ignorable: true
+  },
+  { _tag: "Tuned", hears: true },
+  { _tag: "Cast", share: share.root, cast: 1, over: false, reportMs: 200 },
+  { _tag: "Ready", cast: 1 },
+  { _tag: "Report", sequence: 40, received: 38, delayMs: 3 }
 ]
+
+/** The last content chunk as a fragment of the multicast above. */
+const fragmentClear = Fragment.encodeClear({ sequence: 41, sentMs: 123_456 })
+const fragmentHead = Fragment.encodeHead({ cast: 1, index: layout.chunksCount, offset: 0 })
+export const fragment = Uint8Array.from([
+  ...fragmentClear,
+  ...crypto.seal(seedOf(4), Fragment.nonce(41), fragmentClear, [fragmentHead, chunks.at(-1)!]).flatMap((part) =>
+    Array.from(part)
+  )
+])
 
 /** The last content chunk, in one data frame. */
 export const data: { readonly header: Data; readonly payload: Uint8Array } = {
@@ -278,6 +301,7 @@ export const goldenFiles: Effect.Effect<ReadonlyMap<string, Uint8Array>> = Effec
     ...messages.map((message) => [`frames/${message._tag}.frame`, Frame.encodeControl(message)] as const),
     ["frames/Data.frame", concat([Frame.encodeDataHeader(data.header, data.payload.length), data.payload])] as const,
     ["announcement.datagram", Announcement.encode(announcement.certificate, announcement.statement)] as const,
+    ["fragment.datagram", fragment] as const,
     [
       "host.der",
       selfSignedCertificate(Result.getOrThrow(Base64Url.decode(host.publicKey)), (bytes) => signRaw(host, bytes))

@@ -1,0 +1,216 @@
+/** Casts in whole lessons with the production services of every device, on a virtual network that carries a multicast. */
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Fiber, Random } from "effect"
+import { TestClock } from "effect/testing"
+import * as Fragment from "../../src/protocol/Fragment.ts"
+import * as Limits from "../../src/protocol/Limits.ts"
+import { Crypto } from "../../src/services/Crypto.ts"
+import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
+import { content } from "../../src/simulator/Scenario.ts"
+import { type Device, VirtualLab } from "../../src/simulator/VirtualLab.ts"
+import type { NetworkOptions } from "../../src/simulator/VirtualNetwork.ts"
+import { scopedInTime, stop, until } from "../support/InTime.ts"
+
+const lan: NetworkOptions = { latencyMsMin: 1, latencyMsMax: 3, bytesPerSecond: 5_000_000, multicastLoss: 0 }
+
+const lesson = (seed: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  effect.pipe(scopedInTime, Random.withSeed(seed), Effect.provide([TestClock.layer(), CryptoNode.layerNode]))
+
+/** Runs an effect that needs virtual time to pass. */
+const inTime = <A, E>(effect: Effect.Effect<A, E>, forMs = 2_000) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.forkChild(effect, { startImmediately: true })
+    yield* TestClock.adjust(forMs)
+    return yield* Fiber.join(fiber)
+  })
+
+const sizeBytes = 8_000_000
+const bytes = content(sizeBytes, 1)
+const path = "/lesson/data.bin"
+
+const isJoined = (device: Device) => device.of("session.joined").length > 0
+const isComplete = (device: Device) => device.of("share.completed").length > 0
+
+/** A room in which everybody has had the time to find out who hears the host. */
+const room = Effect.fnUntraced(function*(network: NetworkOptions, studentsCount: number) {
+  const lab = yield* VirtualLab.make(network)
+  lab.teacher.disk.put(path, bytes)
+  yield* lab.teacher.start()
+  for (let i = 0; i < studentsCount; i++) yield* lab.student().start()
+  yield* until(() => lab.students.every(isJoined), 10_000)
+  yield* TestClock.adjust("3 seconds")
+  for (const { port } of lab.devices) port.sentBytes = 0
+  return lab
+})
+
+const share = (lab: VirtualLab) => inTime(lab.teacher.session.share(path), 100)
+
+/** In copies of the material. */
+const sent = (device: Device) => device.port.sentBytes / sizeBytes
+const sentByStudents = (lab: VirtualLab) => Math.max(...lab.students.map(sent))
+
+const assertIdentical = (lab: VirtualLab) => {
+  for (const student of lab.students) assert.deepStrictEqual(student.downloaded, new Map([["data.bin", bytes]]))
+}
+
+describe("casts", () => {
+  it.effect("bring a share to everybody by one copy that leaves the teacher, and hardly anything the students send", () =>
+    Effect.gen(function*() {
+      const lab = yield* room(lan, 12)
+      yield* share(lab)
+      yield* until(() => lab.students.every(isComplete), 6_000)
+      assertIdentical(lab)
+      assert.isBelow(sent(lab.teacher), 1.1)
+      assert.isBelow(sentByStudents(lab), 0.05)
+      yield* stop(lab)
+      assert.strictEqual(lab.network.connectionsCount, 0)
+    }).pipe(lesson("calm")))
+
+  it.effect("leave what is lost to the neighbors", () =>
+    Effect.gen(function*() {
+      const lab = yield* room({ ...lan, multicastLoss: 0.01 }, 8)
+      yield* share(lab)
+      yield* until(() => lab.students.every(isComplete), 12_000)
+      assertIdentical(lab)
+      assert.isBelow(sent(lab.teacher), 1.2)
+      assert.isAbove(sentByStudents(lab), 0.005)
+      yield* stop(lab)
+    }).pipe(lesson("loss")))
+
+  it.effect("are given up where much is lost, and the swarm does it", () =>
+    Effect.gen(function*() {
+      const lab = yield* room({ ...lan, multicastLoss: 0.3 }, 8)
+      yield* share(lab)
+      yield* until(() => lab.students.every(isComplete), 20_000)
+      assertIdentical(lab)
+      assert.isAbove(sentByStudents(lab), 0.3)
+      yield* stop(lab)
+    }).pipe(lesson("much loss")))
+
+  it.effect("are not begun where fewer than three can listen, nor for a share that is over in a moment", () =>
+    Effect.gen(function*() {
+      const two = yield* room(lan, 2)
+      yield* share(two)
+      yield* until(() => two.students.every(isComplete), 20_000)
+      assert.isAbove(sentByStudents(two), 0.3)
+      yield* stop(two)
+
+      const lab = yield* room(lan, 6)
+      lab.teacher.disk.put("/lesson/page.txt", bytes.slice(0, 900_000))
+      yield* inTime(lab.teacher.session.share("/lesson/page.txt"), 100)
+      yield* until(() => lab.students.every(isComplete), 5_000)
+      assert.isAbove(Math.max(...lab.students.map(({ port }) => port.sentBytes)), 100_000)
+      yield* stop(lab)
+    }).pipe(lesson("few")))
+
+  it.effect("are left when the teacher goes, and everybody finishes with what is in the room", () =>
+    Effect.gen(function*() {
+      const lab = yield* room({ ...lan, bytesPerSecond: 1_000_000, multicastLoss: 0.02 }, 8)
+      yield* share(lab)
+      // When nothing leaves any more, all of it has; what one has lost the others have.
+      let before = 0
+      yield* until(
+        () => {
+          const isOut = before > sizeBytes && lab.teacher.port.sentBytes - before < 20_000
+          before = lab.teacher.port.sentBytes
+          return isOut
+        },
+        30_000,
+        50
+      )
+      assert.isFalse(lab.students.every(isComplete))
+      assert.isFalse(lab.students.every(isComplete))
+      yield* lab.teacher.kill(lab.network)
+      yield* until(() => lab.students.every(isComplete), 20_000)
+      assertIdentical(lab)
+      yield* stop(lab)
+    }).pipe(lesson("teacher gone")))
+
+  it.effect("reach who comes in the middle, who asks for what it missed", () =>
+    Effect.gen(function*() {
+      const lab = yield* room(lan, 6)
+      yield* share(lab)
+      yield* until(() => sent(lab.teacher) > 0.5, 6_000)
+      const late = lab.student()
+      yield* late.start()
+      yield* until(() => lab.students.every(isComplete), 20_000)
+      assertIdentical(lab)
+      // Of the half that it missed it may ask the teacher as well as the others.
+      assert.isBelow(sent(lab.teacher), 1.4)
+      assert.isAbove(sentByStudents(lab), 0.02)
+      yield* stop(lab)
+    }).pipe(lesson("late")))
+
+  it.effect("let a page overtake a share that is being cast", () =>
+    Effect.gen(function*() {
+      const lab = yield* room(lan, 6)
+      lab.teacher.disk.put("/lesson/page.txt", bytes.slice(0, 10_000))
+      yield* share(lab)
+      yield* until(() => sent(lab.teacher) > 0.2, 6_000)
+      yield* inTime(lab.teacher.session.share("/lesson/page.txt"), 100)
+      yield* until(() => lab.students.every(isComplete), 2_000)
+      for (const student of lab.students) assert.isTrue(student.downloaded.has("page.txt"))
+      assert.isBelow(sent(lab.teacher), 0.7)
+      yield* until(() => lab.students.every((student) => student.of("share.completed").length === 2), 10_000)
+      yield* stop(lab)
+    }).pipe(lesson("page")))
+
+  it.effect("send no chunk that the room has of an earlier version", () =>
+    Effect.gen(function*() {
+      const lab = yield* room(lan, 6)
+      yield* share(lab)
+      yield* until(() => lab.students.every(isComplete), 10_000)
+      const changed = bytes.slice()
+      changed[sizeBytes - 1]! ^= 1
+      lab.teacher.disk.put("/lesson/new/data.bin", changed)
+      for (const { port } of lab.devices) port.sentBytes = 0
+      yield* inTime(lab.teacher.session.share("/lesson/new/data.bin"), 100)
+      yield* until(() => lab.students.every((student) => student.of("share.completed").length === 2), 10_000)
+      assert.isBelow(sent(lab.teacher), 0.1)
+      yield* stop(lab)
+    }).pipe(lesson("version")))
+
+  it.effect("take another key and another group when a device is shut out, and what comes later is not for it", () =>
+    Effect.gen(function*() {
+      const lab = yield* room(lan, 6)
+      const groups = () => lab.network.groups
+      const before = groups()
+      assert.strictEqual(before.length, 1)
+      const outcast = lab.students[0]!
+      const view = (yield* lab.teacher.session.view).devices.find(({ name }) => name === outcast.name)!
+      yield* inTime(lab.teacher.session.remove(view.peer))
+      yield* until(() => groups().length === 1 && groups()[0] !== before[0], 5_000)
+      yield* TestClock.adjust("3 seconds")
+      yield* share(lab)
+      const others = lab.students.slice(1)
+      yield* until(() => others.every(isComplete), 10_000)
+      assert.isBelow(sent(lab.teacher), 1.15)
+      assert.isFalse(isComplete(outcast))
+      yield* stop(lab)
+    }).pipe(lesson("removed")))
+
+  it.effect("P1 P8: false fragments, made by somebody in the room, are never kept, and a device stops listening after a few", () =>
+    Effect.gen(function*() {
+      const lab = yield* room(lan, 8)
+      // Who knows the key could put any bytes into a fragment; here, every fourth is another than the host's.
+      const crypto = Context.get(lab.crypto, Crypto)
+      const { unseal } = crypto
+      let opened = 0
+      Object.assign(crypto, {
+        unseal: (...args: Parameters<typeof unseal>) => {
+          const plain = unseal(...args)
+          if (plain !== undefined && plain.length > Fragment.headBytes && ++opened % 4 === 0) {
+            plain[plain.length - 1]! ^= 1
+          }
+          return plain
+        }
+      })
+      yield* share(lab)
+      yield* until(() => lab.students.every(isComplete), 20_000)
+      assertIdentical(lab)
+      // After the last of them nothing is opened any more.
+      assert.isBelow(opened, 8 * 4 * 4 * (Limits.castChunksFalseMax + 1))
+      assert.isAbove(sentByStudents(lab), 0.3)
+      yield* stop(lab)
+    }).pipe(lesson("false")))
+})
