@@ -123,9 +123,9 @@ export const step = (receiver: CastReceiver, input: Input, nowMs: number): Reado
   receiver.outputs = outputs
   switch (input._tag) {
     case "Listening":
+      letGo(receiver)
       receiver.listening = receiver.falseCount < Limits.castChunksFalseMax
       receiver.pieceBytes = input.pieceBytes
-      receiver.hears = false
       receiver.heardAtMs = nowMs
       break
     case "HostDown":
@@ -163,8 +163,12 @@ const cast = (
   }
   receiver.reportMs = reportMs
   receiver.reportAtMs = Math.min(receiver.reportAtMs, nowMs + reportMs)
-  if (known !== undefined || !receiver.hears) return
-  if (receiver.casts.size >= Limits.castsMax) receiver.casts.delete(receiver.casts.keys().next().value!)
+  if (known?.awaited === true || !receiver.hears) return
+  if (known === undefined && receiver.casts.size >= Limits.castsMax) {
+    const oldest = receiver.casts.values().next().value!
+    release(receiver, oldest)
+    receiver.casts.delete(oldest.number)
+  }
   receiver.casts.set(number, { root, number, sinceMs: nowMs, awaited: true, ready: false })
   receiver.outputs.push({ _tag: "Await", root })
 }
@@ -187,13 +191,18 @@ const drop = (receiver: CastReceiver, key: string, assembly: Assembly): void => 
   receiver.outputs.push({ _tag: "Drop", assembly })
 }
 
-const stop = (receiver: CastReceiver): void => {
+/** Forgets what it heard, and whom of. */
+const letGo = (receiver: CastReceiver): void => {
   for (const cast of receiver.casts.values()) release(receiver, cast)
   receiver.casts.clear()
   for (const [key, assembly] of receiver.assemblies) drop(receiver, key, assembly)
-  receiver.listening = false
   receiver.hears = false
   receiver.reportAtMs = Infinity
+}
+
+const stop = (receiver: CastReceiver): void => {
+  letGo(receiver)
+  receiver.listening = false
   receiver.outputs.push({ _tag: "Deafen" })
 }
 
@@ -250,14 +259,24 @@ export const hear = (
     receiver.highest = 0
     receiver.reported = 0
     receiver.window.fill(0)
+    receiver.shortestMs = Infinity
+    receiver.shortestBeforeMs = Infinity
+    receiver.shortestSinceMs = nowMs
+    receiver.quickestMs = Infinity
     send(receiver, { _tag: "Tuned", hears: true })
+  }
+  // Room for one more, whatever comes next.
+  for (const [oldest, assembly] of receiver.assemblies) {
+    if (receiver.assembledBytes + Limits.castChunkBytesMax <= Limits.castBytesMax) break
+    drop(receiver, oldest, assembly)
   }
   if (!count(receiver, sequence)) return receiver.outputs
   receiver.heardAtMs = nowMs
   // Modulo 2^32, as the sender's clock is.
   const wayMs = (Math.floor(nowMs) - sentMs) | 0
   if (nowMs > receiver.shortestSinceMs + baselineMs) {
-    receiver.shortestBeforeMs = receiver.shortestMs
+    // After a long rest it is no measure any more.
+    receiver.shortestBeforeMs = nowMs > receiver.shortestSinceMs + 2 * baselineMs ? Infinity : receiver.shortestMs
     receiver.shortestMs = Infinity
     receiver.shortestSinceMs = nowMs
   }
@@ -265,11 +284,6 @@ export const hear = (
   receiver.quickestMs = Math.min(receiver.quickestMs, wayMs)
   if (receiver.reportAtMs === Infinity) receiver.reportAtMs = nowMs + receiver.reportMs
   if (nowMs >= receiver.reportAtMs) report(receiver, nowMs)
-  // Room for one more, whatever comes next.
-  for (const [oldest, assembly] of receiver.assemblies) {
-    if (receiver.assembledBytes + Limits.castChunkBytesMax <= Limits.castBytesMax) break
-    drop(receiver, oldest, assembly)
-  }
   return receiver.outputs
 }
 

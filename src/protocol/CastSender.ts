@@ -103,7 +103,7 @@ interface Cast {
 export interface CastSender {
   readonly neighbors: Map<PeerId, Listener>
   readonly casts: Map<Root, Cast>
-  readonly pace: Pace.Pace
+  pace: Pace.Pace
   pieceBytes: number
   /** How many neighbors lack a chunk. */
   readonly lacking: (root: Root, index: number) => number
@@ -319,11 +319,6 @@ const isFull = ({ held, pace, pieceBytes }: CastSender): boolean =>
 /** What a piece takes of the cable: beside its bytes a seal, UDP, and IP and Ethernet of each of its frames. */
 const cableBytes = (bytes: number): number => bytes * 1.03
 
-const isRunning = (sender: CastSender): boolean => {
-  for (const { running } of sender.casts.values()) if (running) return true
-  return false
-}
-
 const watch = (sender: CastSender, nowMs: number): void => {
   const { pace } = sender
   if (!sender.sending) return
@@ -351,6 +346,8 @@ const watch = (sender: CastSender, nowMs: number): void => {
 const giveUp = (sender: CastSender, nowMs: number): void => {
   sender.tiredUntilMs = nowMs + sender.tiredMs
   sender.tiredMs = Math.min(2 * sender.tiredMs, tiredMsMax)
+  // By then it may be another network.
+  sender.pace = Pace.make(nowMs)
   for (const cast of sender.casts.values()) end(sender, cast, nowMs)
 }
 
@@ -452,11 +449,11 @@ const lackingFrom = (sender: CastSender, { endIndex, root }: Cast, index: number
 }
 
 /** When the machine wants {@link next} or a `Tick`; `Infinity` if it waits for others. */
-export const wakeAtMs = (sender: CastSender, hushed: boolean, nowMs: number): number => {
-  if (sender.casts.size === 0) return sender.probes[0] ?? Infinity
-  const fragment = cableBytes(sender.pieceBytes)
-  if (!hushed && isRunning(sender) && !isFull(sender)) {
-    return Math.min(Pace.nextMs(sender.pace, fragment), nowMs + Pace.periodMs)
-  }
-  return Math.min(nowMs + Pace.periodMs, sender.probes[0] ?? Infinity)
+export const wakeAtMs = (sender: CastSender, { hushed, isHere, nowMs }: Moment): number => {
+  const probeMs = sender.probes[0] ?? Infinity
+  if (sender.casts.size === 0) return probeMs
+  const cast = hushed || isFull(sender) ? undefined : nextCast(sender)
+  const isReady = cast !== undefined && isHere(cast.root, cast.index)
+  const nextMs = isReady ? Pace.nextMs(sender.pace, cableBytes(sender.pieceBytes)) : Infinity
+  return Math.min(nextMs, nowMs + Pace.periodMs, probeMs)
 }

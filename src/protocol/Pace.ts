@@ -13,7 +13,7 @@
  *
  * 1. **Short:** what may leave at once is never more than {@link burstMs} of the rate, or one datagram.
  * 2. **Yields:** while more than a quarter of the listeners are congested, no period ends with a higher rate.
- * 3. **Finds:** behind a bottleneck the rate comes to between 80 and 105 % of what it carries.
+ * 3. **Finds:** behind a bottleneck of the way out the rate comes, on average, to between 80 and 105 % of what it carries.
  */
 
 /** The first rate: 20 Mbit/s, which any wired network takes and a slow radio refuses at the sender's own queue. */
@@ -40,6 +40,8 @@ export const congestedPart = 1 / 4
 /** The way out is the limit when it carries less than this of the rate; then the rate is a little less than that, so that the queue stays short. */
 const limitedShare = 0.95
 const carriedShare = 0.985
+/** A rate that was used less was not tried: there was nothing to send. */
+const usedShare = 0.7
 /** Over how long it is measured what leaves. */
 const measureMs = 200
 
@@ -50,8 +52,9 @@ export interface Pace {
   creditBytes: number
   creditAtMs: number
   periodAtMs: number
-  /** Bytes that the system took, and since when; and whether it refused more in this time. */
+  /** Bytes that the system took, the last of them together, and since when; and whether it refused more in this time. */
   leftBytes: number
+  datagramBytes: number
   leftSinceMs: number
   blocked: boolean
   cutAtMs: number
@@ -66,6 +69,7 @@ export const make = (nowMs: number): Pace => ({
   creditAtMs: nowMs,
   periodAtMs: nowMs,
   leftBytes: 0,
+  datagramBytes: 0,
   leftSinceMs: nowMs,
   blocked: false,
   cutAtMs: -Infinity,
@@ -97,6 +101,7 @@ export const nextMs = (pace: Pace, bytes: number): number =>
 /** The system has taken so many bytes. */
 export const left = (pace: Pace, bytes: number): void => {
   pace.leftBytes += bytes
+  pace.datagramBytes = bytes
 }
 
 /** The system holds as much as it may: nothing is given to it although the rate allows it. */
@@ -123,11 +128,14 @@ export const judge = (pace: Pace, congested: number, nowMs: number): void => {
   const measuredMs = nowMs - pace.leftSinceMs
   const carried = pace.leftBytes / measuredMs
   if (pace.blocked && carried < limitedShare * pace.bytesPerMs) {
+    if (pace.leftBytes === 0) return
     // The system's own queue fills first: that looks like more than what leaves.
     if (!isGrowing && measuredMs < measureMs) return
     pace.phase = "steady"
     setRate(pace, carried * carriedShare)
-  } else setRate(pace, pace.bytesPerMs * (isGrowing ? startFactor : growFactor))
+  } else if (pace.leftBytes + 2 * pace.datagramBytes >= usedShare * pace.bytesPerMs * measuredMs) {
+    setRate(pace, pace.bytesPerMs * (isGrowing ? startFactor : growFactor))
+  }
   if (!isGrowing && measuredMs < measureMs) return
   if (measuredMs >= measureMs && pace.phase === "steady") {
     pace.bestBytesPerMs = Math.max(pace.bestBytesPerMs, carried)

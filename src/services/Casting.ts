@@ -178,6 +178,8 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
     }
   }
 
+  const moment = (): CastSender.Moment => ({ hushed: user.isHushed(), isHere, nowMs: nowMs() })
+
   let queuedBytes = 0
   let pumping = false
   const pump = (): void => {
@@ -186,7 +188,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
     readAhead()
     if (sender !== undefined) transmitAll(sender)
     pumping = false
-    ring(CastSender.wakeAtMs(machine, user.isHushed(), nowMs()))
+    ring(CastSender.wakeAtMs(machine, moment()))
   }
   const ring = alarm(user, () => advance({ _tag: "Tick" }))
 
@@ -194,7 +196,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
     const queueBytes = Math.round(machine.pace.bytesPerMs * queueMs)
     if (Math.abs(queueBytes - queuedBytes) > queuedBytes / 4) to.setQueue(queuedBytes = queueBytes)
     for (;;) {
-      const fragment = CastSender.next(machine, { hushed: user.isHushed(), isHere, nowMs: nowMs() })
+      const fragment = CastSender.next(machine, moment())
       if (fragment === undefined) return
       transmit(to, fragment)
       if (fragment.isLast) readAhead()
@@ -210,7 +212,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
     to.send([plain, ...sealed], (left) => {
       CastSender.left(machine, fragment, left)
       // Not at once: what the system takes at once is told at once, and other things have their turn too.
-      ring(CastSender.wakeAtMs(machine, user.isHushed(), nowMs()))
+      ring(CastSender.wakeAtMs(machine, moment()))
     })
   }
 

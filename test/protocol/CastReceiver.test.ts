@@ -1,0 +1,627 @@
+/** A device that hears a multicast. It checks at every output what must hold always. */
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import * as CastReceiver from "../../src/protocol/CastReceiver.ts"
+import { lengthAt } from "../../src/protocol/Fragment.ts"
+import { Root } from "../../src/protocol/Ids.ts"
+import * as Limits from "../../src/protocol/Limits.ts"
+import type { CastMessage } from "../../src/protocol/Wire.ts"
+
+const KiB = 1024
+const { castBytesMax, castChunkBytesMax, castChunksFalseMax, castsMax, pieceBytesMax, pieceBytesMin } = Limits
+const root = (n: number) => Root.make(`${n}`.padStart(43, "r"))
+const reportMs = 100
+const windowLength = 4_096
+const baselineMs = 10_000
+
+/** A small generator (xorshift): one seed makes a whole history. */
+const draws = (seed: number) => {
+  let state = seed
+  return () => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) / 2 ** 32
+  }
+}
+
+class Device {
+  readonly receiver: CastReceiver.CastReceiver
+  nowMs: number
+  sequence = 0
+  /** Of the sender, whose clock is another one. */
+  clockMs = 0
+  readonly awaited: Array<Root> = []
+  readonly said: Array<CastMessage & { readonly atMs: number }> = []
+  readonly dropped: Array<CastReceiver.Assembly> = []
+  deafCount = 0
+
+  constructor(nowMs = 0) {
+    this.nowMs = nowMs
+    this.receiver = CastReceiver.make(nowMs)
+  }
+
+  private perform(outputs: ReadonlyArray<CastReceiver.Output>): ReadonlyArray<CastReceiver.Output> {
+    for (const output of outputs) {
+      switch (output._tag) {
+        case "Send":
+          this.said.push({ ...output.message, atMs: this.nowMs })
+          break
+        case "Await":
+          this.awaited.push(output.root)
+          break
+        case "Release":
+          assert.include(this.awaited, output.root)
+          this.awaited.splice(this.awaited.indexOf(output.root), 1)
+          break
+        case "Drop":
+          this.dropped.push(output.assembly)
+          break
+        case "Deafen":
+          this.deafCount++
+      }
+    }
+    return outputs
+  }
+
+  input(input: CastReceiver.Input) {
+    return this.perform(CastReceiver.step(this.receiver, input, this.nowMs))
+  }
+
+  /** A datagram, of those that are numbered one after the other if nothing is said. */
+  hear(sequence = ++this.sequence, wayMs = 0) {
+    this.sequence = Math.max(this.sequence, sequence)
+    const sentMs = (((this.nowMs - wayMs + this.clockMs) % 2 ** 32) + 2 ** 32) % 2 ** 32
+    return this.perform(CastReceiver.hear(this.receiver, { sequence, sentMs }, this.nowMs))
+  }
+
+  stray() {
+    return this.perform(CastReceiver.stray(this.receiver, this.nowMs))
+  }
+
+  listen(pieceBytes: number = pieceBytesMin): void {
+    this.input({ _tag: "Listening", pieceBytes })
+  }
+
+  told(cast: number, { of = cast, over = false } = {}) {
+    return this.input({ _tag: "Message", message: { _tag: "Cast", share: root(of), cast, over, reportMs } })
+  }
+
+  /** Lets time go by and gives the machine the ticks that it asks for. */
+  run(ms: number): void {
+    for (const endMs = this.nowMs + ms; this.nowMs < endMs;) {
+      this.nowMs++
+      if (CastReceiver.wakeAtMs(this.receiver) <= this.nowMs) this.input({ _tag: "Tick" })
+    }
+  }
+
+  /** The next datagram brings a piece; gives the chunk once it is whole. */
+  piece(cast: number, index: number, offset: number, chunk: Uint8Array): Uint8Array | undefined {
+    const { receiver } = this
+    const head = { cast, index, offset }
+    this.hear()
+    const bytes = lengthAt(receiver.pieceBytes, chunk.length, offset)
+    const assembly = CastReceiver.place(receiver, head, bytes, chunk.length)
+    if (assembly === undefined) return undefined
+    assembly.buffer ??= new Uint8Array(chunk.length)
+    assembly.buffer.set(chunk.subarray(offset, offset + bytes), offset)
+    return CastReceiver.placed(receiver, assembly, head) ? assembly.buffer : undefined
+  }
+
+  /** What it said of one kind. */
+  all<Tag extends CastMessage["_tag"]>(tag: Tag) {
+    return this.said.filter((each): each is Extract<CastMessage, { _tag: Tag }> & { atMs: number } => each._tag === tag)
+  }
+}
+
+/** A device that hears, and is told of cast 1. */
+const tuned = (pieceBytes: number = pieceBytesMin, nowMs = 0) => {
+  const device = new Device(nowMs)
+  device.listen(pieceBytes)
+  device.hear()
+  device.told(1)
+  return device
+}
+
+const chunkOf = (bytes: number) => Uint8Array.from({ length: bytes }, (_, i) => (i * 31 + (i >> 8)) & 0xff)
+const tags = (outputs: ReadonlyArray<CastReceiver.Output>) => outputs.map(({ _tag }) => _tag)
+
+const Seed = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 2 ** 31 - 1 }))
+
+describe("CastReceiver", () => {
+  it.prop(
+    "puts chunks together from pieces in any order and however often they come (invariant 1)",
+    {
+      seed: Seed,
+      chunkBytes: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100 * KiB })),
+      pieceBytes: Schema.Literals([pieceBytesMin, pieceBytesMax])
+    },
+    ({ chunkBytes, pieceBytes, seed }) => {
+      const random = draws(seed)
+      const device = tuned(pieceBytes)
+      const chunk = chunkOf(chunkBytes)
+      const count = Math.ceil(chunkBytes / pieceBytes)
+      const missing = [0, 1].map(() => new Set(Array.from({ length: count }, (_, i) => i * pieceBytes)))
+      while (missing.some(({ size }) => size > 0)) {
+        const which = random() < 0.5 ? 0 : 1
+        const offset = Math.floor(random() * count) * pieceBytes
+        if (missing[which]!.size === 0) continue
+        missing[which]!.delete(offset)
+        const whole = device.piece(1, which, offset, chunk)
+        assert.strictEqual(whole !== undefined, missing[which]!.size === 0)
+        if (whole !== undefined) assert.deepStrictEqual(whole, chunk)
+      }
+      assert.strictEqual(device.receiver.assembledBytes, 0)
+      assert.strictEqual(device.receiver.assemblies.size, 0)
+      assert.isEmpty(device.dropped)
+    }
+  )
+
+  it("keeps chunks of two casts apart (invariant 1)", () => {
+    const device = tuned()
+    device.told(2)
+    const chunk = chunkOf(2 * pieceBytesMin)
+    assert.isUndefined(device.piece(1, 7, 0, chunk))
+    assert.isUndefined(device.piece(2, 7, pieceBytesMin, chunk))
+    assert.deepStrictEqual(device.piece(1, 7, pieceBytesMin, chunk), chunk)
+    assert.deepStrictEqual(device.piece(2, 7, 0, chunk), chunk)
+  })
+
+  it("finds a place for pieces of their length, at their offset, of a cast that it was told of (invariant 1)", () => {
+    const { receiver } = tuned()
+    const chunkBytes = 3 * pieceBytesMin - 100
+    const place = (cast: number, offset: number, bytes: number) =>
+      CastReceiver.place(receiver, { cast, index: 5, offset }, bytes, chunkBytes)
+    assert.isUndefined(place(1, 0, pieceBytesMin - 1))
+    assert.isUndefined(place(1, 0, pieceBytesMin + 1))
+    assert.isUndefined(place(1, 0, 0))
+    assert.isUndefined(place(1, 2 * pieceBytesMin, pieceBytesMin))
+    assert.isUndefined(place(1, 1, pieceBytesMin))
+    assert.isUndefined(place(1, pieceBytesMin - 1, pieceBytesMin))
+    assert.isUndefined(place(1, 3 * pieceBytesMin, 0))
+    assert.isUndefined(place(1, 3 * pieceBytesMin, pieceBytesMin))
+    assert.isUndefined(place(0, 0, pieceBytesMin))
+    assert.isUndefined(place(2, 0, pieceBytesMin))
+    assert.strictEqual(receiver.assemblies.size, 0)
+    assert.strictEqual(receiver.assembledBytes, 0)
+    const assembly = place(1, 0, pieceBytesMin)
+    assert.deepInclude(assembly, { root: root(1), index: 5, bytes: chunkBytes, missingCount: 3 })
+    assert.strictEqual(place(1, 2 * pieceBytesMin, pieceBytesMin - 100), assembly)
+    assert.isUndefined(place(1, 3 * pieceBytesMin, 0))
+  })
+
+  it("takes still what is on its way when a cast is over, and nothing when its host is gone", () => {
+    const device = tuned()
+    device.told(1, { over: true })
+    assert.strictEqual(CastReceiver.rootOf(device.receiver, 1), root(1))
+    assert.isDefined(device.piece(1, 0, 0, chunkOf(100)))
+    device.input({ _tag: "HostDown" })
+    assert.isUndefined(CastReceiver.rootOf(device.receiver, 1))
+    assert.isUndefined(device.piece(1, 1, 0, chunkOf(100)))
+  })
+
+  it("puts no chunk together that is larger than what is cast (invariant 2)", () => {
+    const { receiver } = tuned()
+    const place = (chunkBytes: number) =>
+      CastReceiver.place(receiver, { cast: 1, index: 0, offset: 0 }, pieceBytesMin, chunkBytes)
+    assert.isUndefined(place(castChunkBytesMax + 1))
+    assert.strictEqual(receiver.assembledBytes, 0)
+    assert.strictEqual(place(castChunkBytesMax)!.bytes, castChunkBytesMax)
+  })
+
+  it("gives up the chunk that has begun longest for one more than fit, and no sooner (invariant 2)", () => {
+    const device = tuned()
+    const { receiver } = device
+    const begin = (index: number) => device.piece(1, index, 0, new Uint8Array(castChunkBytesMax))
+    const count = castBytesMax / castChunkBytesMax
+    for (let index = 0; index < count; index++) begin(index)
+    assert.isEmpty(device.dropped)
+    assert.strictEqual(receiver.assembledBytes, castBytesMax)
+    begin(count)
+    begin(count + 1)
+    assert.deepStrictEqual(device.dropped.map(({ index }) => index), [0, 1])
+    assert.isDefined(device.dropped[0]!.buffer)
+    assert.strictEqual(receiver.assembledBytes, castBytesMax)
+  })
+
+  it.prop(
+    "stays within its bytes, and gives back each buffer that does not become a chunk (invariant 2)",
+    { seed: Seed },
+    ({ seed }) => {
+      const random = draws(seed)
+      const device = tuned(pieceBytesMax)
+      const { receiver } = device
+      const begun = new Set<CastReceiver.Assembly>()
+      for (let i = 0; i < 300; i++) {
+        device.hear()
+        const chunkBytes = 1 + Math.floor(random() * castChunkBytesMax)
+        const head = { cast: 1, index: i, offset: 0 }
+        const assembly = CastReceiver.place(receiver, head, Math.min(chunkBytes, pieceBytesMax), chunkBytes)!
+        if (!CastReceiver.placed(receiver, assembly, head)) begun.add(assembly)
+        for (const dropped of device.dropped.splice(0)) {
+          assert.strictEqual(dropped, begun.values().next().value)
+          begun.delete(dropped)
+        }
+        const bytes = Array.from(begun).reduce((sum, { bytes }) => sum + bytes, 0)
+        assert.strictEqual(receiver.assembledBytes, bytes)
+        assert.isAtMost(bytes, castBytesMax)
+        if (i > 100) assert.isAtLeast(bytes, castBytesMax - 2 * castChunkBytesMax)
+      }
+      device.input({ _tag: "HostDown" })
+      assert.deepStrictEqual(device.dropped, Array.from(begun))
+      assert.strictEqual(receiver.assembledBytes, 0)
+    },
+    { arbitrary: { runs: 30 } }
+  )
+
+  it("says that it hears with the first datagram, and waits for what it is told of from then on", () => {
+    const device = new Device()
+    assert.deepStrictEqual(device.hear(), [])
+    device.listen()
+    assert.deepStrictEqual(device.told(1), [])
+    assert.deepStrictEqual(device.hear(), [{ _tag: "Send", message: { _tag: "Tuned", hears: true } }])
+    assert.deepStrictEqual(device.hear(), [])
+    assert.deepStrictEqual(device.told(1), [{ _tag: "Await", root: root(1) }])
+    assert.deepStrictEqual(device.told(1), [])
+  })
+
+  it("is ready for a cast once the manifest is known, if it waits for it", () => {
+    const device = tuned()
+    device.told(2)
+    device.told(3, { of: 1 })
+    device.told(3, { over: true })
+    const ready = (n: number) => device.input({ _tag: "ManifestKnown", root: root(n) })
+    assert.deepStrictEqual(ready(4), [])
+    assert.deepStrictEqual(ready(1), [{ _tag: "Send", message: { _tag: "Ready", cast: 1 } }])
+    assert.deepStrictEqual(ready(1), [])
+    assert.deepStrictEqual(ready(2), [{ _tag: "Send", message: { _tag: "Ready", cast: 2 } }])
+  })
+
+  it("lets a share go once when its cast is over (invariant 3)", () => {
+    const device = tuned()
+    device.told(2)
+    assert.deepStrictEqual(device.told(1, { over: true }), [{ _tag: "Release", root: root(1) }])
+    assert.deepStrictEqual(device.told(1, { over: true }), [])
+    assert.deepStrictEqual(device.told(3, { over: true }), [])
+    assert.deepStrictEqual(device.awaited, [root(2)])
+  })
+
+  it("lets all shares go and listens no more when its host is gone (invariant 3)", () => {
+    const device = tuned()
+    device.told(2)
+    device.piece(2, 0, 0, chunkOf(2 * pieceBytesMin))
+    const outputs = device.input({ _tag: "HostDown" })
+    assert.deepStrictEqual(tags(outputs), ["Release", "Release", "Drop", "Deafen"])
+    assert.isEmpty(device.awaited)
+    assert.isFalse(device.receiver.listening)
+    assert.strictEqual(CastReceiver.wakeAtMs(device.receiver), Infinity)
+    assert.deepStrictEqual(device.hear(), [])
+    device.listen()
+    assert.deepStrictEqual(tags(device.hear()), ["Send"])
+  })
+
+  it("lets all shares go after a silence, says so, and says when it hears again (invariant 3)", () => {
+    const device = tuned()
+    device.told(2)
+    device.nowMs = CastReceiver.silentMs - 1
+    assert.deepStrictEqual(device.input({ _tag: "Tick" }).filter(({ _tag }) => _tag === "Release"), [])
+    assert.strictEqual(CastReceiver.wakeAtMs(device.receiver), CastReceiver.silentMs)
+    device.nowMs++
+    assert.deepStrictEqual(device.input({ _tag: "Tick" }), [
+      { _tag: "Send", message: { _tag: "Tuned", hears: false } },
+      { _tag: "Release", root: root(1) },
+      { _tag: "Release", root: root(2) }
+    ])
+    assert.strictEqual(CastReceiver.wakeAtMs(device.receiver), Infinity)
+    device.run(5_000)
+    assert.deepStrictEqual(device.all("Tuned").map(({ hears }) => hears), [true, false])
+    device.hear()
+    assert.deepStrictEqual(device.all("Tuned").map(({ hears }) => hears), [true, false, true])
+    assert.deepStrictEqual(device.told(3), [{ _tag: "Await", root: root(3) }])
+  })
+
+  it("waits as long as signs of life come, but not for datagrams that came before (invariant 3)", () => {
+    const device = tuned()
+    for (let i = 0; i < 20; i++) {
+      device.run(CastReceiver.silentMs - 1)
+      device.hear()
+      device.input({ _tag: "Tick" })
+    }
+    assert.deepStrictEqual(device.awaited, [root(1)])
+    for (let i = 0; i < 20; i++) {
+      device.run(CastReceiver.silentMs / 10)
+      device.hear(1)
+    }
+    assert.isEmpty(device.awaited)
+  })
+
+  it("does not take it for silence that nothing came before a cast began", () => {
+    const device = new Device()
+    device.listen()
+    device.hear()
+    device.run(60_000)
+    device.told(1)
+    device.input({ _tag: "Tick" })
+    device.run(CastReceiver.silentMs - 1)
+    assert.deepStrictEqual(device.awaited, [root(1)])
+    device.run(1)
+    assert.isEmpty(device.awaited)
+  })
+
+  it.prop(
+    "lets go of each share that it waits for, whatever happens (invariant 3)",
+    { seed: Seed, ending: Schema.Literals(["gone", "over", "silent", "false"]) },
+    ({ ending, seed }) => {
+      const random = draws(seed)
+      const below = (count: number) => Math.floor(random() * count)
+      const device = new Device()
+      device.listen()
+      device.hear()
+      const acts: ReadonlyArray<() => void> = [
+        () => void device.told(below(8), { of: below(3), over: random() < 0.4 }),
+        () => void device.told(below(8), { of: below(3) }),
+        () => void device.hear(),
+        () => void device.hear(below(20), below(100)),
+        () => void device.piece(below(8), below(5), pieceBytesMin * below(3), chunkOf(3 * pieceBytesMin)),
+        () => void device.input({ _tag: "ManifestKnown", root: root(below(3)) }),
+        () => device.run(below(2_000)),
+        () => {
+          if (random() > 0.1) return
+          device.input({ _tag: "HostDown" })
+          device.listen()
+        }
+      ]
+      for (let i = 0; i < 150; i++) acts[below(acts.length)]!()
+      if (ending === "gone") device.input({ _tag: "HostDown" })
+      if (ending === "over") { for (let cast = 0; cast < 8; cast++) device.told(cast, { over: true }) }
+      if (ending === "silent") device.run(CastReceiver.silentMs)
+      if (ending === "false") { for (let i = 0; i < castChunksFalseMax; i++) device.input({ _tag: "ChunkFalse" }) }
+      assert.isEmpty(device.awaited)
+    }
+  )
+
+  it("hears nothing any more after too many false chunks, and one fewer is borne (invariant 4)", () => {
+    const device = tuned()
+    device.piece(1, 0, 0, chunkOf(2 * pieceBytesMin))
+    for (let i = 1; i < castChunksFalseMax; i++) assert.deepStrictEqual(device.input({ _tag: "ChunkFalse" }), [])
+    device.input({ _tag: "HostDown" })
+    device.listen()
+    device.hear()
+    assert.isTrue(device.receiver.hears)
+    device.told(2)
+    device.piece(2, 0, 0, chunkOf(2 * pieceBytesMin))
+    const outputs = device.input({ _tag: "ChunkFalse" })
+    assert.deepStrictEqual(tags(outputs), ["Send", "Release", "Drop", "Deafen"])
+    assert.deepInclude(outputs[0], { message: { _tag: "Tuned", hears: false } })
+    device.said.splice(0)
+    device.listen()
+    assert.isFalse(device.receiver.listening)
+    assert.deepStrictEqual(device.hear(), [])
+    assert.deepStrictEqual(device.told(3), [])
+    assert.isUndefined(device.piece(3, 0, 0, chunkOf(100)))
+    assert.isEmpty(device.all("Tuned"))
+  })
+
+  it("stops to listen when more strays come than may at once, and one fewer is borne (invariant 4)", () => {
+    const device = tuned()
+    for (let i = 0; i < Limits.strayFragmentsBurstMax; i++) assert.deepStrictEqual(device.stray(), [])
+    const outputs = device.stray()
+    assert.deepStrictEqual(tags(outputs), ["Send", "Release", "Deafen"])
+    assert.deepInclude(outputs[0], { message: { _tag: "Tuned", hears: false } })
+    assert.deepStrictEqual(device.hear(), [])
+  })
+
+  it("bears strays for ever that come as slowly as they may (invariant 4)", () => {
+    for (const [more, deafens] of [[0, false], [1, true]] as const) {
+      const device = tuned()
+      const everyMs = 100
+      const count = Limits.strayFragmentsPerSecondMax * everyMs / 1_000 + more
+      for (let i = 0; i < 2_000; i++) {
+        device.nowMs += everyMs
+        for (let k = 0; k < count; k++) device.stray()
+      }
+      assert.strictEqual(device.deafCount > 0, deafens)
+    }
+  })
+
+  it("says nothing of strays to a host that it does not hear", () => {
+    const device = new Device()
+    device.listen()
+    for (let i = 0; i <= Limits.strayFragmentsBurstMax; i++) device.stray()
+    assert.strictEqual(device.deafCount, 1)
+    assert.isEmpty(device.said)
+  })
+
+  it("counts a datagram once, however often it comes", () => {
+    const device = tuned()
+    for (const sequence of [5, 3, 5, 3, 1, 4, 5, 2, 2]) device.hear(sequence)
+    device.run(reportMs)
+    assert.deepInclude(device.all("Report").at(-1), { sequence: 5, received: 5 })
+  })
+
+  it.each([[1, true], [0, false]])("counts late datagrams within its memory: %i more, %s", (more, isCounted) => {
+    const device = tuned()
+    const last = 10_000
+    device.hear(last)
+    device.hear(last - windowLength + more)
+    device.run(reportMs)
+    assert.deepInclude(device.all("Report").at(-1), { sequence: last, received: isCounted ? 3 : 2 })
+  })
+
+  it.prop(
+    "counts each datagram of a stretch once, in whatever order and however often (invariant 1)",
+    { sequences: Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: windowLength }))) },
+    ({ sequences }) => {
+      const device = tuned()
+      // Places in memory that were used before must be free again.
+      for (let sequence = 2; sequence <= 2 * windowLength; sequence++) device.hear(sequence)
+      const from = 2 * windowLength
+      for (const sequence of sequences) device.hear(from + sequence)
+      device.run(reportMs)
+      assert.strictEqual(device.receiver.received, 2 * windowLength + new Set(sequences).size)
+    }
+  )
+
+  it("reports as often as it was told to, with what it has heard, while datagrams come", () => {
+    const device = tuned()
+    let expected = device.receiver.received
+    for (let i = 0; i < 100; i++) {
+      device.run(10)
+      // Each fifth is lost.
+      if (i % 5 === 0) device.sequence++
+      else {
+        device.hear()
+        expected++
+      }
+    }
+    device.run(10_000)
+    const reports = device.all("Report")
+    assert.lengthOf(reports, 11)
+    for (const [i, { atMs }] of reports.slice(1).entries()) assert.strictEqual(atMs - reports[i]!.atMs, reportMs)
+    assert.deepInclude(reports.at(-1), { sequence: device.sequence, received: expected })
+  })
+
+  it("reports a last time when datagrams end between two reports, and asks to be woken for it", () => {
+    const device = tuned()
+    device.run(reportMs)
+    assert.lengthOf(device.all("Report"), 1)
+    device.run(30)
+    device.hear()
+    assert.strictEqual(CastReceiver.wakeAtMs(device.receiver), 2 * reportMs)
+    device.run(69)
+    assert.lengthOf(device.all("Report"), 1)
+    device.run(1)
+    assert.deepInclude(device.all("Report")[1], { sequence: 2, received: 2, atMs: 2 * reportMs })
+  })
+
+  it("counts anew when it hears again after a silence", () => {
+    const device = tuned()
+    for (let i = 0; i < 10; i++) device.hear()
+    device.run(5_000)
+    device.hear(100)
+    device.told(2)
+    device.run(reportMs)
+    assert.deepInclude(device.all("Report").at(-1), { sequence: 100, received: 1 })
+  })
+
+  it.each([0, 123_456_789, -5_000, 2 ** 32 - 700])(
+    "shows a queue as delay, with a clock that differs by %i",
+    (clockMs) => {
+      const device = new Device()
+      device.clockMs = clockMs
+      device.listen()
+      device.hear(++device.sequence, 5)
+      device.told(1)
+      const delaysOf = (wayMs: (i: number) => number) => {
+        const { length } = device.all("Report")
+        for (let i = 0; i < 50; i++) {
+          device.run(10)
+          device.hear(++device.sequence, wayMs(i))
+        }
+        return device.all("Report").slice(length).map(({ delayMs }) => delayMs)
+      }
+      assert.deepStrictEqual(delaysOf(() => 5), [0, 0, 0, 0, 0])
+      assert.isTrue(delaysOf(() => 105).slice(1).every((delayMs) => delayMs === 100))
+      // One quick datagram shows that there is no queue.
+      assert.isTrue(delaysOf((i) => i % 5 === 0 ? 5 : 300).slice(1).every((delayMs) => delayMs === 0))
+      const growing = delaysOf((i) => 5 + 10 * i).slice(1)
+      for (const [i, delayMs] of growing.slice(1).entries()) assert.strictEqual(delayMs - growing[i]!, 100)
+    }
+  )
+
+  it("takes the longer way for the usual one after a while", () => {
+    const device = tuned()
+    const delaysOf = (ms: number) => {
+      const { length } = device.all("Report")
+      for (let i = 0; i < ms / 10; i++) {
+        device.run(10)
+        device.hear(++device.sequence, 90)
+      }
+      return device.all("Report").slice(length).map(({ delayMs }) => delayMs)
+    }
+    const early = delaysOf(1.5 * baselineMs).slice(2)
+    assert.isTrue(early.every((delayMs) => delayMs === 90))
+    assert.deepStrictEqual(delaysOf(2 * baselineMs).at(-1), 0)
+  })
+
+  it("keeps as many casts in mind as there may be shares, and forgets the first for one more", () => {
+    const device = new Device()
+    device.listen()
+    device.hear()
+    for (let cast = 1; cast <= castsMax; cast++) {
+      device.told(cast)
+      device.told(cast, { over: true })
+    }
+    assert.strictEqual(device.receiver.casts.size, castsMax)
+    assert.strictEqual(CastReceiver.rootOf(device.receiver, 1), root(1))
+    device.told(castsMax + 1)
+    assert.strictEqual(device.receiver.casts.size, castsMax)
+    assert.isUndefined(CastReceiver.rootOf(device.receiver, 1))
+    assert.strictEqual(CastReceiver.rootOf(device.receiver, 2), root(2))
+    assert.strictEqual(CastReceiver.rootOf(device.receiver, castsMax + 1), root(castsMax + 1))
+  })
+
+  it("lets go of a share that it forgets, also one that is still cast (invariant 3)", () => {
+    const device = tuned()
+    for (let cast = 2; cast <= castsMax + 1; cast++) {
+      device.told(cast)
+      device.told(cast, { over: true })
+    }
+    assert.isEmpty(device.awaited)
+  })
+
+  it("begins anew when it is told to listen again (invariant 3)", () => {
+    const device = tuned()
+    device.piece(1, 0, 0, chunkOf(4 * pieceBytesMin))
+    device.listen()
+    assert.isEmpty(device.awaited)
+    assert.lengthOf(device.dropped, 1)
+    assert.strictEqual(CastReceiver.wakeAtMs(device.receiver), Infinity)
+    device.hear()
+    device.told(1)
+    assert.deepStrictEqual(device.awaited, [root(1)])
+  })
+
+  it("waits again for a share that is cast still when it hears again", () => {
+    const device = tuned()
+    device.run(CastReceiver.silentMs + 1)
+    assert.isEmpty(device.awaited)
+    device.hear()
+    device.told(1)
+    assert.deepStrictEqual(device.awaited, [root(1)])
+    device.input({ _tag: "ManifestKnown", root: root(1) })
+    assert.strictEqual(device.all("Ready").length, 1)
+  })
+
+  it("makes room whatever the sequence of a datagram is (invariant 2)", () => {
+    const device = tuned(pieceBytesMax)
+    for (let index = 0; index < 3 * castBytesMax / castChunkBytesMax; index++) {
+      device.hear(7)
+      CastReceiver.place(device.receiver, { cast: 1, index, offset: 0 }, pieceBytesMax, castChunkBytesMax)
+      assert.isAtMost(device.receiver.assembledBytes, castBytesMax)
+    }
+  })
+
+  it("measures no delay against another sender's clock, nor against one that has drifted through a long rest", () => {
+    const delaysOf = (device: Device) => {
+      const { length } = device.all("Report")
+      for (let i = 0; i < 40; i++) {
+        device.run(10)
+        device.hear()
+      }
+      return device.all("Report").slice(length + 1).map(({ delayMs }) => delayMs)
+    }
+    const device = tuned()
+    delaysOf(device)
+    device.input({ _tag: "HostDown" })
+    device.clockMs = -5_000_000
+    device.listen()
+    device.hear()
+    device.told(1)
+    assert.isTrue(delaysOf(device).every((delayMs) => delayMs === 0))
+    device.run(3_600_000)
+    device.clockMs -= 180
+    device.hear()
+    assert.isTrue(delaysOf(device).every((delayMs) => delayMs === 0))
+  })
+})

@@ -1,0 +1,256 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import * as Pace from "../../src/protocol/Pace.ts"
+
+const burstMs = 20
+const holdMs = 200
+/** So much is the system given to hold. */
+const queueMs = 25
+const mostMs = 2 * Pace.periodMs
+
+/** Sends what the rate allows in one more period, and looks at it. */
+const look = (pace: Pace.Pace, congested: number) => {
+  Pace.left(pace, pace.bytesPerMs * Pace.periodMs)
+  Pace.judge(pace, congested, pace.periodAtMs + Pace.periodMs)
+}
+
+/** A multicast that has sent for a while, with a look at each period. */
+const after = (periods: number, congested: number) => {
+  const pace = Pace.make(0)
+  Pace.resume(pace, 0)
+  for (let i = 1; i <= periods; i++) look(pace, congested)
+  return pace
+}
+
+/** How many bytes leave at once, in datagrams of this size. */
+const takeAll = (pace: Pace.Pace, bytes: number, nowMs: number): number => {
+  let taken = 0
+  while (Pace.take(pace, bytes, nowMs)) taken += bytes
+  return taken
+}
+
+const Step = Schema.Struct({
+  afterMs: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 120 })),
+  bytes: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40_000 })),
+  congested: Schema.Literals([0, 0, 0.1, 0.25, 0.26, 0.5, 1]),
+  blocked: Schema.Boolean,
+  leftPart: Schema.Literals([0, 0.5, 1])
+})
+const Steps = Schema.Array(Step).check(Schema.isMaxLength(200))
+
+/** A sender that always has something to send, in front of a way out that carries so much and refuses the rest. */
+const throughNarrow = (mbitPerSecond: number, pieceBytes: number, durationMs: number) => {
+  const capacity = mbitPerSecond * 125
+  const pace = Pace.make(0)
+  Pace.resume(pace, 0)
+  const rates: Array<number> = []
+  let queued = 0
+  let held = 0
+  let carried = 0
+  for (let nowMs = 0; nowMs < durationMs; nowMs++) {
+    carried += Math.min(queued, capacity)
+    queued -= Math.min(queued, capacity)
+    const hand = () => {
+      while (held > 0 && queued + pieceBytes <= Math.max(2 * pieceBytes, pace.bytesPerMs * queueMs)) {
+        held--
+        queued += pieceBytes
+        Pace.left(pace, pieceBytes)
+      }
+    }
+    hand()
+    if (held > 0) Pace.block(pace)
+    Pace.judge(pace, 0, nowMs)
+    while ((held < 2 || held * pieceBytes < pace.bytesPerMs * burstMs) && Pace.take(pace, pieceBytes, nowMs)) held++
+    hand()
+    if (nowMs % Pace.periodMs === 0) rates.push(pace.bytesPerMs / capacity)
+  }
+  return { rates, carried: carried / capacity / durationMs }
+}
+
+const meanOf = (numbers: ReadonlyArray<number>) => numbers.reduce((sum, n) => sum + n, 0) / numbers.length
+
+describe("Pace", () => {
+  it.prop(
+    "lets no more leave at once than 20 ms of the rate, or one datagram (invariant 1)",
+    { steps: Steps },
+    ({ steps }) => {
+      const pace = Pace.make(0)
+      let nowMs = 0
+      for (const { afterMs, blocked, bytes, congested, leftPart } of steps) {
+        nowMs += afterMs
+        if (blocked) Pace.block(pace)
+        Pace.judge(pace, congested, nowMs)
+        const taken = takeAll(pace, bytes, nowMs) + takeAll(pace, Math.ceil(bytes / 7), nowMs)
+        assert.isAtMost(taken, Math.max(bytes, burstMs * pace.bytesPerMs) + bytes / 7)
+        Pace.left(pace, taken * leftPart)
+      }
+    }
+  )
+
+  it("makes up for a rest with 20 ms of the rate, or with one datagram that is larger (invariant 1)", () => {
+    const pace = Pace.make(0)
+    const rested = burstMs * pace.bytesPerMs
+    assert.strictEqual(takeAll(pace, rested / 10, 5_000), rested)
+    assert.strictEqual(takeAll(pace, 3 * rested, 10_000), 3 * rested)
+    assert.isFalse(Pace.take(pace, rested, 10_000))
+  })
+
+  it("lets the rate leave over a longer time, no more and hardly less (invariant 1)", () => {
+    const pace = Pace.make(0)
+    const bytes = 8_192
+    let taken = 0
+    for (let nowMs = 1; nowMs <= 10_000; nowMs++) taken += takeAll(pace, bytes, nowMs)
+    assert.isAtMost(taken, 10_000 * pace.bytesPerMs)
+    assert.isAtLeast(taken, 10_000 * pace.bytesPerMs - bytes)
+  })
+
+  it.prop(
+    "never has a higher rate after a period in which more than a quarter are congested (invariant 2)",
+    { steps: Steps },
+    ({ steps }) => {
+      const pace = Pace.make(0)
+      let nowMs = 0
+      for (const { afterMs, blocked, bytes, congested, leftPart } of steps) {
+        nowMs += afterMs
+        if (blocked) Pace.block(pace)
+        const before = pace.bytesPerMs
+        Pace.judge(pace, congested, nowMs)
+        if (congested > Pace.congestedPart) assert.isAtMost(pace.bytesPerMs, before)
+        Pace.left(pace, takeAll(pace, bytes, nowMs) * leftPart)
+      }
+    }
+  )
+
+  it("grows with a quarter of the listeners congested, and shrinks with more than that (invariant 2)", () => {
+    for (const [phase, periods] of [["growing", 3], ["steady", 12]] as const) {
+      const settled = (congested: number) => {
+        const pace = after(3, 0)
+        // Whoever was cut once and is carried since is steady.
+        if (phase === "steady") {
+          for (let i = 4; i <= periods; i++) look(pace, i === 4 ? 1 : 0)
+        }
+        assert.strictEqual(pace.phase, phase)
+        const before = pace.bytesPerMs
+        look(pace, congested)
+        return pace.bytesPerMs / before
+      }
+      assert.isAbove(settled(Pace.congestedPart), 1)
+      assert.isBelow(settled(Pace.congestedPart + 0.01), 1)
+    }
+  })
+
+  it("cuts the rate once for what is still on its way, and again after that (invariant 2)", () => {
+    const pace = after(3, 0)
+    const ratesOf = (congestedMs: number) => {
+      const rates: Array<number> = []
+      const fromMs = pace.periodAtMs
+      for (let t = Pace.periodMs; t <= congestedMs; t += Pace.periodMs) {
+        Pace.judge(pace, 1, fromMs + t)
+        rates.push(pace.bytesPerMs)
+      }
+      return rates
+    }
+    const rates = ratesOf(holdMs + Pace.periodMs)
+    assert.strictEqual(new Set(rates.slice(0, -1)).size, 1)
+    assert.isBelow(rates.at(-1)!, rates[0]!)
+  })
+
+  for (const mbitPerSecond of [5, 10, 40, 100]) {
+    for (const pieceBytes of [8 * 1_024, 32 * 1_024]) {
+      it(`finds what a way out of ${mbitPerSecond} Mbit/s carries, in pieces of ${pieceBytes} bytes (invariant 3)`, () => {
+        const { carried, rates } = throughNarrow(mbitPerSecond, pieceBytes, 20_000)
+        for (const from of [40, 100, 200, 300]) {
+          const mean = meanOf(rates.slice(from, from + 100))
+          assert.isTrue(mean >= 0.8 && mean <= 1.05, `${mean} of what is carried`)
+        }
+        assert.isAtLeast(carried, 0.9)
+      })
+    }
+  }
+
+  it("comes to it within a second from a way out of 100 Mbit/s (invariant 3)", () => {
+    const { rates } = throughNarrow(100, 8 * 1_024, 1_000)
+    assert.isAbove(Math.max(...rates), 0.8)
+    assert.isAtMost(rates.at(-1)!, 1.1)
+  })
+
+  it("is not changed by a look that comes too late, whatever was seen", () => {
+    for (const congested of [0, 1]) {
+      const look = (lateMs: number) => {
+        const pace = after(3, 0)
+        const before = pace.bytesPerMs
+        Pace.left(pace, 100)
+        Pace.block(pace)
+        Pace.judge(pace, congested, pace.periodAtMs + lateMs)
+        return { isSame: pace.bytesPerMs === before, pace }
+      }
+      assert.isFalse(look(mostMs).isSame)
+      const { isSame, pace } = look(mostMs + 1)
+      assert.isTrue(isSame)
+      assert.strictEqual(pace.phase, "growing")
+      assert.strictEqual(pace.leftBytes, 0)
+      assert.isFalse(pace.blocked)
+    }
+  })
+
+  it("is looked at no more often than once a period", () => {
+    const pace = Pace.make(0)
+    const before = pace.bytesPerMs
+    Pace.judge(pace, 1, Pace.periodMs - 1)
+    assert.strictEqual(pace.bytesPerMs, before)
+    Pace.judge(pace, 1, Pace.periodMs)
+    assert.isBelow(pace.bytesPerMs, before)
+  })
+
+  it("forgets after a rest what it might have sent, and what it measured before", () => {
+    const pace = Pace.make(0)
+    assert.isTrue(Pace.take(pace, 1_000, 1_000))
+    Pace.left(pace, 1_000)
+    Pace.block(pace)
+    Pace.resume(pace, 60_000)
+    assert.isFalse(Pace.take(pace, 1_000, 60_000))
+    assert.deepStrictEqual([pace.leftBytes, pace.leftSinceMs, pace.blocked], [0, 60_000, false])
+    const before = pace.bytesPerMs
+    Pace.judge(pace, 1, 60_000 + Pace.periodMs - 1)
+    assert.strictEqual(pace.bytesPerMs, before)
+    Pace.judge(pace, 1, 60_000 + Pace.periodMs)
+    assert.isBelow(pace.bytesPerMs, before)
+  })
+
+  it.prop("says when a datagram may leave", { steps: Steps }, ({ steps }) => {
+    const pace = Pace.make(0)
+    let nowMs = 0
+    for (const { afterMs, bytes, congested } of steps) {
+      nowMs += afterMs
+      Pace.judge(pace, congested, nowMs)
+      takeAll(pace, bytes, nowMs)
+      const atMs = Pace.nextMs(pace, bytes)
+      assert.isAtLeast(atMs, nowMs)
+      assert.isFalse(Pace.take(structuredClone(pace), bytes, atMs - 0.001))
+      assert.isTrue(Pace.take(structuredClone(pace), bytes, atMs + 0.001))
+    }
+  })
+
+  it("does not grow while what there is to send is less than the rate", () => {
+    const pace = after(2, 0)
+    const before = pace.bytesPerMs
+    for (let i = 0; i < 40; i++) {
+      Pace.left(pace, before * Pace.periodMs / 10)
+      Pace.judge(pace, 0, pace.periodAtMs + Pace.periodMs)
+    }
+    assert.isAtMost(pace.bytesPerMs, 1.5 * before)
+  })
+
+  it("waits for something to leave before it says how much that is", () => {
+    const pace = Pace.make(0)
+    Pace.resume(pace, 0)
+    for (let period = 1; period <= 3; period++) {
+      Pace.block(pace)
+      Pace.judge(pace, 0, period * Pace.periodMs)
+    }
+    assert.strictEqual(pace.bytesPerMs, Pace.make(0).bytesPerMs)
+    Pace.left(pace, 80_000)
+    Pace.judge(pace, 0, 4 * Pace.periodMs)
+    assert.isTrue(pace.bytesPerMs > 350 && pace.bytesPerMs < 400)
+  })
+})
