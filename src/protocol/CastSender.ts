@@ -52,7 +52,7 @@ const reportAgeMs = 800
 const congestedLoss = 0.03
 const floodedLoss = 0.3
 /** And of its way: how much longer than usual a datagram takes. */
-const congestedDelayMs = 80
+const congestedDelayMs = 150
 /** A listener that is flooded for so long while others are not has a narrower way than they. */
 const floodedMs = 600
 /** A rate that fell to this part of the best one is not the network's. */
@@ -331,12 +331,11 @@ const watch = (sender: CastSender, nowMs: number): void => {
     reporting++
     if (listener.congested) congested++
   }
-  Pace.judge(pace, reporting === 0 ? 0 : congested / reporting, nowMs)
   const part = reporting === 0 ? 0 : congested / reporting
-  for (const listener of sender.neighbors.values()) {
-    const isFlooded = listener.hears && nowMs <= listener.reportedMs + reportAgeMs &&
-      nowMs >= listener.floodedSinceMs + floodedMs
-    if (isFlooded && part <= Pace.congestedPart) return giveUp(sender, nowMs)
+  Pace.judge(pace, part, nowMs)
+  for (const { floodedSinceMs, hears } of sender.neighbors.values()) {
+    // Also when it says nothing more: what it says is drowned as well.
+    if (hears && nowMs >= floodedSinceMs + floodedMs && part <= Pace.congestedPart) return giveUp(sender, nowMs)
   }
   const leastBytesPerMs = Math.max(collapsedPart * pace.bestBytesPerMs, Pace.worthBytesPerMs)
   if (pace.bytesPerMs < leastBytesPerMs || !isHeard(sender)) giveUp(sender, nowMs)

@@ -674,7 +674,7 @@ describe("CastSender", () => {
     assert.isFalse(room.isOver(1))
     const best = room.sender.pace.bestBytesPerMs
     assert.isAbove(best, 1_000)
-    Object.assign(habits, { delayMs: 81 })
+    Object.assign(habits, { delayMs: 151 })
     let last = Infinity
     room.run(5_000, () => {
       if (!room.isOver(1)) last = room.sender.pace.bytesPerMs
@@ -728,9 +728,9 @@ describe("CastSender", () => {
     assert.deepStrictEqual(Array.from(room.told.get(id!)!), [[1, false]])
   })
 
-  it("takes a delay of 80 ms for none", () => {
+  it("takes a delay of 150 ms for none", () => {
     const room = new Room(slow)
-    room.tune(8, { delayMs: 80 })
+    room.tune(8, { delayMs: 150 })
     room.cast(1, share(1_000))
     room.run(8_000)
     assert.isFalse(room.isOver(1))
