@@ -245,6 +245,33 @@ const fields: ReadonlyArray<readonly [base: string, path: string, field: Field]>
   ["Cancel", "index", natural],
   ["Reject", "share", characters(43)],
   ["Reject", "index", natural],
+  ["Multicast", "group.host", {
+    yes: ["239.255.0.1", "::", "A".repeat(45)],
+    no: ["", "1", "A".repeat(46), "localhost", "239.255.0.1/16", 1]
+  }],
+  ["Multicast", "group.port", integers(1, 65_535)],
+  ["Multicast", "key", characters(43)],
+  ["Multicast", "pieceBytes", {
+    yes: [Limits.pieceBytesMin, Limits.pieceBytesMax],
+    no: [
+      0,
+      Limits.pieceBytesMin - 1,
+      Limits.pieceBytesMin + 1,
+      Limits.pieceBytesMax - 1,
+      Limits.pieceBytesMax + 1,
+      "8192"
+    ]
+  }],
+  ["Multicast", "ignorable", { yes: [true], no: [false, "true", 1, null] }],
+  ["Tuned", "hears", truth],
+  ["Cast", "share", characters(43)],
+  ["Cast", "cast", integers(0, 2 ** 32 - 1)],
+  ["Cast", "over", truth],
+  ["Cast", "reportMs", integers(Limits.castReportMsMin, Limits.castReportMsMax)],
+  ["Ready", "cast", integers(0, 2 ** 32 - 1)],
+  ["Report", "sequence", integers(0, 2 ** 32 - 1)],
+  ["Report", "received", integers(0, 2 ** 32 - 1)],
+  ["Report", "delayMs", natural],
   ["Data", "share", characters(43)],
   ["Data", "index", natural],
   ["Data", "offset", natural],
