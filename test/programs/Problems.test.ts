@@ -101,8 +101,9 @@ describe("the catalogue of problems", () => {
         name
       ) => [...Fs.readFileSync(Path.join(services, name), "utf8").matchAll(/TaggedError<\w+>\(\)\("(\w+)"/g)])
       .map(([, name]) => name!)
-    // These never leave the services: a link that ends or a chunk that is wrong is told as an event.
-    const inner = ["ChunkCorrupt", "ChunkLost", "ConnectionLost", "DialError"]
+    // These never leave the services: a link that ends or a chunk that is wrong is told as an event, and where there is no
+    // multicast everything comes by links.
+    const inner = ["ChunkCorrupt", "ChunkLost", "ConnectionLost", "DialError", "MulticastError"]
     const known = new Set(everyError.map(({ _tag }) => _tag as string))
     assert.deepStrictEqual(declared.filter((name) => !known.has(name) && !inner.includes(name)), [])
   })
