@@ -4,7 +4,8 @@
  * Where the network carries it, no other way comes close: the room has the share when one copy has left. It carries
  * no promise, so nothing depends on it. What a device did not get it asks of the others when the cast is over, and they have it. A cast
  * begins when nearly all neighbors hear the multicast and can take chunks, and is given up as soon as anything is not as
- * it should be: few hear it, many lose much, one is flooded by what others take easily. Then the swarm does what it would
+ * it should be: few hear it, many lose much, one is flooded by what others take easily, or the network is so fast that links
+ * do as well. Then the swarm does what it would
  * have done.
  *
  * State is changed in place; inputs carry the time. Fragments are not outputs: whoever sends them asks {@link next} for
@@ -23,12 +24,11 @@ import * as Limits from "./Limits.ts"
 import * as Pace from "./Pace.ts"
 import type { CastMessage } from "./Wire.ts"
 
-/** With fewer listeners two or three links do as well, and loss costs nothing there. */
-export const listenersMin = 3
 /** Of all neighbors, so many must hear it. */
 const hearingPart = 3 / 4
 /** A chunk that fewer lack is not cast: they ask for it. */
 const lackingPart = 1 / 4
+const lackingMin = 3
 /** So many listeners must be ready; after that the last ones are waited for a little, and all in all not for ever. */
 const readyPart = 3 / 4
 const readyWaitMs = 200
@@ -107,6 +107,8 @@ export interface CastSender {
   pieceBytes: number
   /** How many neighbors lack a chunk. */
   readonly lacking: (root: Root, index: number) => number
+  /** With fewer listeners links do as well: in a full mesh of 8 a cast was no quicker (docs/decisions/0067-casts.md). */
+  readonly listenersMin: number
   castsCount: number
   sequence: number
   /** Datagrams that were given to the system and that it has not taken. */
@@ -152,12 +154,17 @@ export interface Fragment {
   readonly isLast: boolean
 }
 
-export const make = (lacking: CastSender["lacking"], nowMs: number): CastSender => ({
+export const make = (
+  lacking: CastSender["lacking"],
+  nowMs: number,
+  listenersMin: number = Limits.fullMeshPeersMax
+): CastSender => ({
   neighbors: new Map(),
   casts: new Map(),
   pace: Pace.make(nowMs),
   pieceBytes: Limits.pieceBytesMin,
   lacking,
+  listenersMin,
   castsCount: 0,
   sequence: 0,
   held: 0,
@@ -251,7 +258,7 @@ const hearingCount = (sender: CastSender): number => {
 
 const isHeard = (sender: CastSender): boolean => {
   const count = hearingCount(sender)
-  return count >= listenersMin && count >= hearingPart * sender.neighbors.size
+  return count >= sender.listenersMin && count >= hearingPart * sender.neighbors.size
 }
 
 const opened = (
@@ -294,13 +301,13 @@ const advance = (sender: CastSender, cast: Cast, nowMs: number): void => {
     return
   }
   const hearing = hearingCount(sender)
-  if (nowMs >= cast.leftMs + lastMs || hearing < listenersMin) return end(sender, cast, nowMs)
+  if (nowMs >= cast.leftMs + lastMs || hearing < sender.listenersMin) return end(sender, cast, nowMs)
   if (cast.running) return
-  const enough = cast.ready.size >= Math.max(listenersMin, readyPart * hearing)
+  const enough = cast.ready.size >= Math.max(sender.listenersMin, readyPart * hearing)
   if (enough) cast.enoughMs = Math.min(cast.enoughMs, nowMs)
   cast.running = enough && (cast.ready.size === hearing || nowMs >= cast.enoughMs + readyWaitMs)
   if (!cast.running && nowMs >= cast.begunMs + readyWaitMsMax) {
-    cast.running = cast.ready.size >= listenersMin
+    cast.running = cast.ready.size >= sender.listenersMin
     if (!cast.running) end(sender, cast, nowMs)
   }
 }
@@ -336,6 +343,10 @@ const watch = (sender: CastSender, nowMs: number): void => {
   for (const { floodedSinceMs, hears } of sender.neighbors.values()) {
     // Also when it says nothing more: what it says is drowned as well.
     if (hears && nowMs >= floodedSinceMs + floodedMs && part <= Pace.congestedPart) return giveUp(sender, nowMs)
+  }
+  if (pace.bytesPerMs >= Pace.tooFastBytesPerMs) {
+    sender.tiredMs = tiredMsMax
+    return giveUp(sender, nowMs)
   }
   const leastBytesPerMs = Math.max(collapsedPart * pace.bestBytesPerMs, Pace.worthBytesPerMs)
   if (pace.bytesPerMs < leastBytesPerMs || !isHeard(sender)) giveUp(sender, nowMs)
@@ -442,7 +453,7 @@ const leftCount = (cast: Cast): number => (cast.endIndex - cast.index) * cast.ch
 
 /** The first chunk from there on that enough lack; the others are left to be asked for. */
 const lackingFrom = (sender: CastSender, { endIndex, root }: Cast, index: number): number => {
-  const least = Math.max(listenersMin, lackingPart * sender.neighbors.size)
+  const least = Math.max(lackingMin, lackingPart * sender.neighbors.size)
   while (index < endIndex && sender.lacking(root, index) < least) index++
   return index
 }

@@ -18,8 +18,8 @@
 
 /** The first rate: 20 Mbit/s, which any wired network takes and a slow radio refuses at the sender's own queue. */
 const startBytesPerMs = 2_500
-/** Ten gigabits: nobody's lab has more. */
-const bytesPerMsMax = 1_250_000
+/** 400 megabits: above, links are as quick as disks and processors, and lose nothing. */
+export const tooFastBytesPerMs = 50_000
 /** Two megabits: below, a room is as quick without. */
 export const worthBytesPerMs = 250
 /** How often the rate is looked at. */
@@ -150,5 +150,5 @@ const measureAnew = (pace: Pace, nowMs: number): void => {
 }
 
 const setRate = (pace: Pace, bytesPerMs: number): void => {
-  pace.bytesPerMs = Math.min(bytesPerMs, bytesPerMsMax)
+  pace.bytesPerMs = Math.min(bytesPerMs, tooFastBytesPerMs)
 }

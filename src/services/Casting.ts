@@ -226,7 +226,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
   const settle = (interfaces: ReadonlyArray<InterfaceAddress>): void => {
     for (const each of interfaces) {
       const near = Array.from(linked.values()).filter(({ address }) => isNeighbor(each, address.host))
-      if (near.length < CastSender.listenersMin) continue
+      if (near.length < machine.listenersMin) continue
       by = each
       return socket.open(multicast.sender(channel.group, each), (opened) => {
         sender = opened
@@ -239,7 +239,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
   }
 
   const look = () => {
-    if (linked.size < CastSender.listenersMin) return
+    if (linked.size < machine.listenersMin) return
     user.fork(Effect.map(multicast.interfaces, (interfaces) => by === undefined && settle(interfaces)))
   }
 

@@ -12,6 +12,7 @@ const KiB = 1024
 const peer = (n: number) => PeerId.make(`${n}`.padStart(43, "p"))
 const root = (n: number) => Root.make(`${n}`.padStart(43, "r"))
 
+const listenersMin = 3
 const aliveMs = 300
 const readyWaitMs = 200
 const readyWaitMsMax = 3_000
@@ -96,7 +97,7 @@ class Room {
     this.nowMs = nowMs
     this.bytesPerMs = bytesPerMs
     this.lacking = () => this.students.size
-    this.sender = CastSender.make((root, index) => this.lacking(root, index), nowMs)
+    this.sender = CastSender.make((root, index) => this.lacking(root, index), nowMs, listenersMin)
   }
 
   input(input: CastSender.Input): ReadonlyArray<CastSender.Output> {
