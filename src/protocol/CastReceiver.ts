@@ -1,9 +1,9 @@
 /**
- * A device's side of the host's casts: puts the fragments of a multicast together to chunks, says how it hears them, and knows
- * for how long a share is better waited for than asked for.
+ * A device's side of the host's casts: puts the fragments of a multicast together to chunks, says how it hears them, and
+ * knows for how long a share is better waited for than asked for.
  *
- * Nothing here is believed: a fragment may be lost, repeated, late, or made up by somebody in the room. A chunk counts when its hash is
- * right, and a device that hears nothing, or false chunks, stops listening and asks its neighbors as if there were no multicast.
+ * Nothing here is believed: a fragment may be lost, repeated, late, or made up by somebody in the room. A chunk counts when
+ * its hash is right, and a device that hears nothing, or false chunks, asks its neighbors as if there were no multicast.
  *
  * State is changed in place; inputs carry the time. Fragments are not inputs but calls of {@link hear}: this is a hot path.
  *
@@ -59,7 +59,7 @@ export interface CastReceiver {
   reported: number
   reportMs: number
   reportAtMs: number
-  /** Bit `sequence % windowLength`: heard, of the last so many. */
+  /** Byte `sequence % windowLength`: 1 for what was heard of the last so many. */
   readonly window: Uint8Array
   /** The shortest way lately and before that, and the shortest since the last report: the sender's clock is another one. */
   shortestMs: number
@@ -75,7 +75,7 @@ export interface CastReceiver {
 export type Input =
   /** The host says where it casts: listen there from now on. */
   | { readonly _tag: "Listening"; readonly pieceBytes: number }
-  /** The host's link is down, or its multicast cannot be listened to. */
+  /** The host's link is down. */
   | { readonly _tag: "HostDown" }
   | { readonly _tag: "Message"; readonly message: CastMessage }
   /** The share is open here and its manifest is known; chunks can be verified. */
@@ -125,6 +125,7 @@ export const step = (receiver: CastReceiver, input: Input, nowMs: number): Reado
     case "Listening":
       letGo(receiver)
       receiver.listening = receiver.falseCount < Limits.castChunksFalseMax
+      if (!receiver.listening) receiver.outputs.push({ _tag: "Deafen" })
       receiver.pieceBytes = input.pieceBytes
       receiver.heardAtMs = nowMs
       break
@@ -212,7 +213,7 @@ const distrust = (receiver: CastReceiver): void => {
   stop(receiver)
 }
 
-/** A datagram that the key does not open. Says whether to go on listening. */
+/** A datagram that the key does not open: some come astray, a flood of them costs a processor. */
 export const stray = (receiver: CastReceiver, nowMs: number): ReadonlyArray<Output> => {
   receiver.outputs = []
   if (!TokenBucket.take(receiver.strays, nowMs)) distrust(receiver)

@@ -1,12 +1,10 @@
 /**
  * The host's side of casts: a cast sends every chunk of a share once, to everybody at once, as datagrams of a multicast.
  *
- * Where the network carries it, no other way comes close: the room has the share when one copy has left. It carries
- * no promise, so nothing depends on it. What a device did not get it asks of the others when the cast is over, and they have it. A cast
- * begins when nearly all neighbors hear the multicast and can take chunks, and is given up as soon as anything is not as
- * it should be: few hear it, many lose much, one is flooded by what others take easily, or the network is so fast that links
- * do as well. Then the swarm does what it would
- * have done.
+ * Where that goes well the room has the share when one copy has left. It carries no promise, so nothing depends on it: what
+ * a device did not get it asks of the others when the cast is over. A cast begins when nearly all neighbors hear the
+ * multicast and can take chunks, and is given up as soon as anything is not as it should be: few hear it, many lose much, one
+ * is flooded by what others take easily, or the network is so fast that links do as well. Then the swarm does all.
  *
  * State is changed in place; inputs carry the time. Fragments are not outputs: whoever sends them asks {@link next} for
  * one after the other, because what can leave is a question of the moment.
@@ -412,10 +410,10 @@ export const ahead = (
   const cast = nextCast(sender)
   const chunks: Array<{ readonly root: Root; readonly index: number }> = []
   if (cast === undefined) return chunks
-  let leftBytes = bytes
-  for (let index = cast.index; index < cast.endIndex && leftBytes > 0;) {
+  let roomBytes = bytes
+  for (let index = cast.index; index < cast.endIndex && roomBytes > 0;) {
     chunks.push({ root: cast.root, index })
-    leftBytes -= cast.chunkBytes(index)
+    roomBytes -= cast.chunkBytes(index)
     index = lackingFrom(sender, cast, index + 1)
   }
   return chunks
@@ -444,12 +442,12 @@ const nextCast = (sender: CastSender): Cast | undefined => {
     if (!cast.running || cast.leftMs < Infinity) continue
     if (cast.offset === 0) cast.index = lackingFrom(sender, cast, cast.index)
     if (cast.index >= cast.endIndex) cast.leftMs = sender.aliveMs
-    else if (best === undefined || leftCount(cast) < leftCount(best)) best = cast
+    else if (best === undefined || leftBytes(cast) < leftBytes(best)) best = cast
   }
   return best
 }
 
-const leftCount = (cast: Cast): number => (cast.endIndex - cast.index) * cast.chunkBytes(cast.firstIndex)
+const leftBytes = (cast: Cast): number => (cast.endIndex - cast.index) * cast.chunkBytes(cast.firstIndex)
 
 /** The first chunk from there on that enough lack; the others are left to be asked for. */
 const lackingFrom = (sender: CastSender, { endIndex, root }: Cast, index: number): number => {

@@ -329,7 +329,7 @@ export const pieceBytesMin = 8 * KiB
 export const fragmentDatagramBytesMax = pieceBytesMax + 64
 /** Chunks of casts that are under way to this device, in bytes: what has begun longest is given up for what comes. */
 export const castBytesMax = 16 * MiB
-/** Largest chunks that are cast: of one that is larger a piece is always lost. */
+/** Largest chunks that are cast: the larger one is, the more often one of its pieces is lost, and with it the chunk. */
 export const castChunkBytesMax = 1 * MiB
 /** Casts that a device keeps in mind: as many as there may be shares. */
 export const castsMax = sharesMax

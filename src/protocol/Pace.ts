@@ -2,10 +2,10 @@
  * How fast a multicast goes: as fast as the sender's own way out takes it and nearly everybody hears it.
  *
  * TCP's question, without its answers: nobody acknowledges a datagram. The rate grows by half each period until something
- * gives way, then by a little each period, and shrinks when the listeners say that datagrams are lost or wait in a queue
- * (additive increase, multiplicative decrease; Chiu and Jain 1989. The congested part of a room instead of its worst
- * receiver, because one laptop that is busy must not hold up fifty). Where the way out itself is the narrowest, the system does not take more datagrams: then the rate
- * is what left.
+ * gives way, then by a fiftieth each period, and shrinks by a tenth when listeners say that datagrams are lost or wait in a
+ * queue. What counts is the congested part of the room and not its worst receiver, because one laptop that is busy must not
+ * hold up fifty. Where the way out itself is the narrowest, the system does not take more datagrams: then the rate is what
+ * left.
  *
  * State is changed in place; times are milliseconds, rates bytes a millisecond.
  *
@@ -37,7 +37,7 @@ const settleFactor = 0.5
 const holdMs = 200
 /** More listeners than this must be congested. */
 export const congestedPart = 1 / 4
-/** The way out is the limit when it carries less than this of the rate; then the rate is a little less than that, so that the queue stays short. */
+/** The way out is the limit when it carries less than this of the rate; then the rate is a little less, so that the queue stays short. */
 const limitedShare = 0.95
 const carriedShare = 0.985
 /** A rate that was used less was not tried: there was nothing to send. */

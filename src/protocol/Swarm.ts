@@ -175,13 +175,10 @@ export const step = (swarm: Swarm, input: Input, nowMs: number): ReadonlyArray<O
   return outputs
 }
 
-/** How many neighbors that have opened the share lack a chunk of it, as far as they have said. */
+/** How many neighbors lack a chunk, as far as they have said. */
 export const lackingCount = (swarm: Swarm, root: Root, index: number): number => {
-  let count = 0
-  for (const { bits, opened } of swarm.shares.get(root)?.views.values() ?? []) {
-    if (opened && !Bitfield.has(bits, index)) count++
-  }
-  return count
+  const share = swarm.shares.get(root)
+  return share === undefined ? 0 : share.views.size - share.picker.claims[index]!
 }
 
 /** Whether a chunk could be verified if it came, and is not here. */
@@ -191,11 +188,8 @@ export const isMissing = (swarm: Swarm, root: Root, index: number): boolean => {
     !isManifest(share, index) && !Bitfield.has(share.have, index)
 }
 
-/** Whether bulk waits for a small share. `nowMs` must not run backwards. */
-export const isHushed = (swarm: Swarm, nowMs: number): boolean => {
-  swarm.nowMs = nowMs
-  return Uploads.isHushed(swarm)
-}
+/** Whether bulk waits for a small share. */
+export const isHushed = Uploads.isHushed
 
 /** When the machine wants a `Tick` at the latest, besides the regular ones; `Infinity` if it waits for others. */
 export const wakeAtMs = (swarm: Swarm): number =>

@@ -130,7 +130,7 @@ export const pump = (swarm: Swarm): void => {
 export const nextStartMs = (swarm: Swarm): number => {
   const { uplink, policy } = swarm
   if (uplink.unservedBytes >= Limits.uploadBytesMax || uplink.uploads.size >= uploadsMax) return Infinity
-  if (isHushed(swarm) || leastServedLink(swarm) === Infinity) return Infinity
+  if (isHushed(swarm, swarm.nowMs) || leastServedLink(swarm) === Infinity) return Infinity
   if (uplink.openCount === 0) return swarm.nowMs
   const rate = uplink.bestRate
   if (rate === 0 || (uplink.openCount >= policy.uploadsMax && uplink.openBytes > rate * openMs)) return Infinity
@@ -138,7 +138,7 @@ export const nextStartMs = (swarm: Swarm): number => {
 }
 
 /** Whether bulk waits for a small share. */
-export const isHushed = ({ hushUntilMs, nowMs, shares }: Swarm): boolean => {
+export const isHushed = ({ hushUntilMs, shares }: Swarm, nowMs: number): boolean => {
   if (nowMs >= hushUntilMs) return false
   for (const share of shares.values()) {
     if (share.small && nowMs < share.openedAtMs + hushMs && isAwaited(share)) return true

@@ -104,9 +104,6 @@ const slot = (user: CastUser, scope: Scope.Scope) => {
   }
 }
 
-/** How much the system may hold of what is cast: enough while this process waits for its turn, and a message behind it waits no longer. */
-const queueMs = 25
-
 // ---- The host ------------------------------------------------------------------------------------------------------
 
 /** A chunk that is being cast, or will be in a moment. */
@@ -116,7 +113,9 @@ interface Chunk {
   reading: boolean
 }
 
-/** Chunks are read ahead of their turn, what leaves in this time, between these: a disk and a busy processor are slower than a network. */
+/** How much the system may hold of what is cast: enough while this process waits for its turn, short for who waits behind. */
+const queueMs = 25
+/** Chunks are read ahead of their turn, what leaves in this time, between these: a disk and a busy processor are slow. */
 const readAheadMs = 100
 const readAheadBytesMin = 256 * 1024
 const readAheadBytesMax = 8 * 1024 * 1024
@@ -256,7 +255,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
     }))
   }
 
-  return {
+  const casting: Casting = {
     peerUp: (info) => {
       linked.set(info.peer, info)
       if (by === undefined) look()
@@ -284,7 +283,8 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
     withdraw: (root) => advance({ _tag: "ShareClosed", root }),
     manifestKnown: () => {},
     chunkFalse: () => {}
-  } satisfies Casting as Casting
+  }
+  return casting
 })
 
 // ---- Everybody else ------------------------------------------------------------------------------------------------
@@ -357,7 +357,7 @@ const makeListener = Effect.fnUntraced(function*(user: CastUser) {
     }))
   }
 
-  return {
+  const casting: Casting = {
     peerUp: (info) => {
       if (info.isHost) host = info
     },
@@ -375,5 +375,6 @@ const makeListener = Effect.fnUntraced(function*(user: CastUser) {
     withdraw: () => {},
     manifestKnown: (root) => advance({ _tag: "ManifestKnown", root }),
     chunkFalse: () => advance({ _tag: "ChunkFalse" })
-  } satisfies Casting as Casting
+  }
+  return casting
 })

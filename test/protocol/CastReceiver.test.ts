@@ -6,6 +6,7 @@ import { lengthAt } from "../../src/protocol/Fragment.ts"
 import { Root } from "../../src/protocol/Ids.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import type { CastMessage } from "../../src/protocol/Wire.ts"
+import { chance } from "../../src/simulator/Scenario.ts"
 
 const KiB = 1024
 const { castBytesMax, castChunkBytesMax, castChunksFalseMax, castsMax, pieceBytesMax, pieceBytesMin } = Limits
@@ -13,17 +14,6 @@ const root = (n: number) => Root.make(`${n}`.padStart(43, "r"))
 const reportMs = 100
 const windowLength = 4_096
 const baselineMs = 10_000
-
-/** A small generator (xorshift): one seed makes a whole history. */
-const draws = (seed: number) => {
-  let state = seed
-  return () => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) / 2 ** 32
-  }
-}
 
 class Device {
   readonly receiver: CastReceiver.CastReceiver
@@ -137,7 +127,7 @@ describe("CastReceiver", () => {
       pieceBytes: Schema.Literals([pieceBytesMin, pieceBytesMax])
     },
     ({ chunkBytes, pieceBytes, seed }) => {
-      const random = draws(seed)
+      const random = chance(seed)
       const device = tuned(pieceBytes)
       const chunk = chunkOf(chunkBytes)
       const count = Math.ceil(chunkBytes / pieceBytes)
@@ -228,7 +218,7 @@ describe("CastReceiver", () => {
     "stays within its bytes, and gives back each buffer that does not become a chunk (invariant 2)",
     { seed: Seed },
     ({ seed }) => {
-      const random = draws(seed)
+      const random = chance(seed)
       const device = tuned(pieceBytesMax)
       const { receiver } = device
       const begun = new Set<CastReceiver.Assembly>()
@@ -352,7 +342,7 @@ describe("CastReceiver", () => {
     "lets go of each share that it waits for, whatever happens (invariant 3)",
     { seed: Seed, ending: Schema.Literals(["gone", "over", "silent", "false"]) },
     ({ ending, seed }) => {
-      const random = draws(seed)
+      const random = chance(seed)
       const below = (count: number) => Math.floor(random() * count)
       const device = new Device()
       device.listen()

@@ -7,6 +7,7 @@ import { PeerId, Root } from "../../src/protocol/Ids.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import * as Pace from "../../src/protocol/Pace.ts"
 import type { CastMessage } from "../../src/protocol/Wire.ts"
+import { chance } from "../../src/simulator/Scenario.ts"
 
 const KiB = 1024
 const peer = (n: number) => PeerId.make(`${n}`.padStart(43, "p"))
@@ -24,17 +25,6 @@ const tiredMs = 60_000
 const tickMs = 50
 /** What a piece takes of the cable. */
 const overheadFactor = 1.03
-
-/** A small generator (xorshift): one seed makes a whole history. */
-const draws = (seed: number) => {
-  let state = seed
-  return () => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) / 2 ** 32
-  }
-}
 
 interface Habits {
   readonly readyAfterMs: number
@@ -742,7 +732,7 @@ describe("CastSender", () => {
     "ends in the time that its bytes need at the least rate that is worth it, whatever is reported (invariant 4)",
     { seed: Seed, delayed: Schema.Boolean },
     ({ delayed, seed }) => {
-      const random = draws(seed)
+      const random = chance(seed)
       const room = new Room()
       for (let n = 0; n < 6; n++) {
         const lost = random()
@@ -873,7 +863,7 @@ describe("CastSender", () => {
     "is over once for each time it has begun, whatever happens meanwhile (invariants 1 to 3)",
     { seed: Seed },
     ({ seed }) => {
-      const random = draws(seed)
+      const random = chance(seed)
       const below = (count: number) => Math.floor(random() * count)
       const room = new Room(random() < 0.5 ? slow : {})
       room.lacking = () => below(8)

@@ -1,6 +1,7 @@
 /** {@link Crypto} over node:crypto. */
 import { Effect, Layer } from "effect"
 import * as NodeCrypto from "node:crypto"
+import { sealBytes } from "../../protocol/Fragment.ts"
 import type { PeerId, PublicKey, Signature } from "../../protocol/Ids.ts"
 import { isWellFormed, signedBytes } from "../../protocol/Signed.ts"
 import { Crypto, type KeyPair } from "../Crypto.ts"
@@ -88,8 +89,6 @@ const verify: Crypto["Service"]["verify"] = (kind, session, signed) => {
 }
 
 const cipher = "aes-256-gcm"
-const sealBytes = 16
-
 /** Handing over the bytes of a key costs more than sealing a datagram. */
 const sealingKeys = new WeakMap<Uint8Array, NodeCrypto.KeyObject>()
 

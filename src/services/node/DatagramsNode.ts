@@ -14,55 +14,19 @@
  *   Where a system does not have it, processes of one machine still hear each other by any other interface.
  */
 import { Cause, Deferred, Effect, Layer, Metric, Queue, Semaphore } from "effect"
-import * as Dgram from "node:dgram"
-import * as OS from "node:os"
-import { broadcasting, type InterfaceAddress } from "../../protocol/Interfaces.ts"
+import type * as Dgram from "node:dgram"
+import type { InterfaceAddress } from "../../protocol/Interfaces.ts"
 import * as Limits from "../../protocol/Limits.ts"
 import { type Datagram, Datagrams, ListenError } from "../Datagrams.ts"
+import { bound, close, interfaces } from "./UdpNode.ts"
 
 const unsent = Metric.counter("labfx_datagrams_unsent", {
   description: "Datagrams that could not leave, by the system's reason",
   incremental: true
 })
 
-/** Closing a socket that is closed already throws. */
-const close = (socket: Dgram.Socket): void => {
-  socket.removeAllListeners()
-  // An error that comes after the end is nobody's concern, but without a listener it would end the process.
-  socket.on("error", () => {})
-  try {
-    socket.close()
-  } catch {
-    // It was closed.
-  }
-}
-
 const codeOf = (error: unknown): string =>
   error instanceof Error && "code" in error ? String(error.code) : String(error)
-
-const bound = (options: Dgram.SocketOptions, address: string, port: number) =>
-  Effect.callback<Dgram.Socket, Error>((resume) => {
-    const socket = Dgram.createSocket(options)
-    socket.once("error", (error) => {
-      close(socket)
-      resume(Effect.fail(error))
-    })
-    socket.bind({ address, port, exclusive: true }, () => {
-      // Whoever uses the socket listens for errors too; this one is for the moments when nobody does.
-      socket.removeAllListeners("error").on("error", () => {})
-      resume(Effect.succeed(socket))
-    })
-    return Effect.sync(() => close(socket))
-  })
-
-/** A list that cannot be read (a sandbox forbids it) is an empty one. */
-const interfaces = Effect.sync((): ReadonlyArray<InterfaceAddress> => {
-  try {
-    return broadcasting(OS.networkInterfaces())
-  } catch {
-    return []
-  }
-})
 
 const listen = Effect.fnUntraced(function*(port: number) {
   const queue = yield* Queue.dropping<Datagram>(Limits.datagramsWaitingMax)

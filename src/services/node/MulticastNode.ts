@@ -3,8 +3,8 @@
  *
  * What the systems do with a multicast, and what follows from it:
  *
- * - Linux (measured): a socket hears every group that any program of the machine has joined, unless it is bound to the group's
- *   own address. So it is. macOS (documented) does the same.
+ * - Linux and macOS (documented): a socket hears every group that any program of the machine has joined, unless it is bound to
+ *   the group's own address. So it is.
  * - Windows (documented): a socket cannot be bound to a group, and hears only groups that it has joined itself.
  * - macOS sends no datagram of more than 9,216 bytes (documented, `net.inet.udp.maxdgram`), the others send what UDP allows.
  * - A sender that fills its queue: Linux and Windows let it wait, macOS refuses the datagram (ENOBUFS).
@@ -12,12 +12,12 @@
  *   as the system allows: 4 MiB where an administrator has said so, else some 200 KiB.
  */
 import { Effect, Layer } from "effect"
-import * as Dgram from "node:dgram"
-import * as OS from "node:os"
-import { broadcasting, type InterfaceAddress } from "../../protocol/Interfaces.ts"
+import type * as Dgram from "node:dgram"
+import type { InterfaceAddress } from "../../protocol/Interfaces.ts"
 import type { Address } from "../../protocol/Wire.ts"
 import { Multicast, MulticastError } from "../Multicast.ts"
 import * as HeapNode from "./HeapNode.ts"
+import { bound, close, interfaces } from "./UdpNode.ts"
 
 const receiveBufferBytes = 4 * 1024 * 1024
 /** After so long without a datagram no more are expected. */
@@ -26,39 +26,11 @@ const quietMs = 1_000
 const sendBufferBytesMin = 32 * 1024
 const sendBufferBytesMax = 4 * 1024 * 1024
 
-/** Closing a socket that is closed already throws. */
-const close = (socket: Dgram.Socket): void => {
-  socket.removeAllListeners()
-  // An error that comes after the end is nobody's concern, but without a listener it would end the process.
-  socket.on("error", () => {})
-  try {
-    socket.close()
-  } catch {
-    // It was closed.
-  }
-}
-
+/** A bound socket that has been made ready, closed with the scope. */
 const socket = (options: Dgram.SocketOptions, port: number, address: string, ready: (socket: Dgram.Socket) => void) =>
-  Effect.acquireRelease(
-    Effect.callback<Dgram.Socket, MulticastError>((resume) => {
-      const socket = Dgram.createSocket(options)
-      const failed = (error: unknown) => {
-        close(socket)
-        resume(Effect.fail(new MulticastError({ detail: error instanceof Error ? error.message : String(error) })))
-      }
-      socket.once("error", failed)
-      socket.bind({ port, address, exclusive: true }, () => {
-        socket.removeAllListeners("error").on("error", () => {})
-        try {
-          ready(socket)
-          resume(Effect.succeed(socket))
-        } catch (error) {
-          failed(error)
-        }
-      })
-      return Effect.sync(() => close(socket))
-    }),
-    (socket) => Effect.sync(() => close(socket))
+  Effect.acquireRelease(bound(options, address, port), (socket) => Effect.sync(() => close(socket))).pipe(
+    Effect.tap((socket) => Effect.try({ try: () => ready(socket), catch: (error) => error as Error })),
+    Effect.mapError(({ message }) => new MulticastError({ detail: message }))
   )
 
 const sender = (group: Address, by: InterfaceAddress) =>
@@ -116,13 +88,8 @@ const receive = (group: Address, by: InterfaceAddress, onDatagram: (bytes: Uint8
     }
   )
 
-/** A list that cannot be read (a sandbox forbids it) is an empty one. */
-const interfaces = Effect.sync((): ReadonlyArray<InterfaceAddress> => {
-  try {
-    return broadcasting(OS.networkInterfaces()).filter(({ loopback }) => !loopback)
-  } catch {
-    return []
-  }
+export const layerNode = Layer.succeed(Multicast, {
+  sender,
+  receive,
+  interfaces: Effect.map(interfaces, (all) => all.filter(({ loopback }) => !loopback))
 })
-
-export const layerNode = Layer.succeed(Multicast, { sender, receive, interfaces })

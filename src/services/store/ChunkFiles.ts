@@ -95,17 +95,18 @@ export const make = (disk: Disk["Service"], crypto: Crypto["Service"], handles: 
   /** As {@link readVerified}, at once. False where anything has to be waited for, or is not as it should be. */
   const readNow = (holding: Holding, index: number, into: Uint8Array): boolean => {
     const isKnown = Bitfield.has(holding.verified, index)
-    const file = holding.ownFile(index)
-    if (!isKnown && (file === undefined || holding.place._tag === "Staging")) return false
-    const run = holding.runOf(index)
+    const file = holding.place._tag === "Staging" ? undefined : holding.ownFile(index)
+    const run = isKnown || file !== undefined ? holding.runOf(index) : undefined
     const now = run === undefined ? undefined : handles.now(run.path, "read")?.now(into.length)
     if (run === undefined || now === undefined) return false
     const isAsBefore = (): boolean => {
+      if (file === undefined) return true
       const stat = now.stat()
-      return stat !== undefined && file !== undefined && isUnchanged(stat, holding.stamps.get(file))
+      return stat !== undefined && isUnchanged(stat, holding.stamps.get(file))
     }
-    if (!isKnown) return isAsBefore() && now.read(into, run.position) && verify(holding, index, into)
-    return now.read(into, run.position) && (file === undefined || holding.place._tag === "Staging" || isAsBefore())
+    return isKnown
+      ? now.read(into, run.position) && isAsBefore()
+      : isAsBefore() && now.read(into, run.position) && verify(holding, index, into)
   }
 
   const verify = (holding: Holding, index: number, bytes: Uint8Array): boolean => {
