@@ -56,7 +56,6 @@ export interface CastReceiver {
   assembledBytes: number
   highest: number
   received: number
-  reported: number
   reportMs: number
   reportAtMs: number
   /** Byte `sequence % windowLength`: 1 for what was heard of the last so many. */
@@ -104,7 +103,6 @@ export const make = (nowMs: number): CastReceiver => ({
   assembledBytes: 0,
   highest: 0,
   received: 0,
-  reported: 0,
   reportMs: Limits.castReportMsMax,
   reportAtMs: Infinity,
   window: new Uint8Array(windowLength),
@@ -221,7 +219,6 @@ export const stray = (receiver: CastReceiver, nowMs: number): ReadonlyArray<Outp
 }
 
 const watch = (receiver: CastReceiver, nowMs: number): void => {
-  if (nowMs >= receiver.reportAtMs && receiver.highest > receiver.reported) report(receiver, nowMs)
   if (!receiver.hears) return
   for (const cast of receiver.casts.values()) {
     if (!cast.awaited || nowMs < Math.max(cast.sinceMs, receiver.heardAtMs) + silentMs) continue
@@ -238,7 +235,6 @@ const report = (receiver: CastReceiver, nowMs: number): void => {
     0,
     Math.round(receiver.quickestMs - Math.min(receiver.shortestMs, receiver.shortestBeforeMs))
   )
-  receiver.reported = highest
   receiver.quickestMs = Infinity
   receiver.reportAtMs = nowMs + receiver.reportMs
   send(receiver, { _tag: "Report", sequence: highest, received, delayMs })
@@ -258,7 +254,6 @@ export const hear = (
     receiver.hears = true
     receiver.received = 0
     receiver.highest = 0
-    receiver.reported = 0
     receiver.window.fill(0)
     receiver.shortestMs = Infinity
     receiver.shortestBeforeMs = Infinity
@@ -346,7 +341,7 @@ export const placed = (receiver: CastReceiver, assembly: Assembly, { cast, index
 
 /** When the machine wants a `Tick`. */
 export const wakeAtMs = (receiver: CastReceiver): number => {
-  let wakeMs = receiver.highest > receiver.reported ? receiver.reportAtMs : Infinity
+  let wakeMs = Infinity
   for (const { awaited, sinceMs } of receiver.casts.values()) {
     if (awaited) wakeMs = Math.min(wakeMs, Math.max(sinceMs, receiver.heardAtMs) + silentMs)
   }

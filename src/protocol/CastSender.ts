@@ -113,6 +113,7 @@ export interface CastSender {
   held: number
   aliveMs: number
   sending: boolean
+  watchedMs: number
   probes: Array<number>
   tiredUntilMs: number
   tiredMs: number
@@ -168,6 +169,7 @@ export const make = (
   held: 0,
   aliveMs: nowMs,
   sending: false,
+  watchedMs: nowMs,
   probes: [],
   tiredUntilMs: -Infinity,
   tiredMs: tiredMsMin,
@@ -202,6 +204,7 @@ const take = (sender: CastSender, input: Input, nowMs: number): void => {
       return
     }
     case "Tick":
+      sender.watchedMs = nowMs
       return watch(sender, nowMs)
   }
 }
@@ -280,6 +283,7 @@ const opened = (
     leftMs: Infinity,
     overMs: Infinity
   }
+  if (sender.casts.size === 0) sender.watchedMs = nowMs
   sender.casts.set(root, cast)
   sender.outputs.push({ _tag: "Begun", root })
   for (const [peer, { hears }] of sender.neighbors) if (hears) tell(sender, peer, cast, false)
@@ -457,11 +461,11 @@ const lackingFrom = (sender: CastSender, { endIndex, root }: Cast, index: number
 }
 
 /** When the machine wants {@link next} or a `Tick`; `Infinity` if it waits for others. */
-export const wakeAtMs = (sender: CastSender, { hushed, isHere, nowMs }: Moment): number => {
+export const wakeAtMs = (sender: CastSender, { hushed, isHere }: Omit<Moment, "nowMs">): number => {
   const probeMs = sender.probes[0] ?? Infinity
   if (sender.casts.size === 0) return probeMs
   const cast = hushed || isFull(sender) ? undefined : nextCast(sender)
   const isReady = cast !== undefined && isHere(cast.root, cast.index)
   const nextMs = isReady ? Pace.nextMs(sender.pace, cableBytes(sender.pieceBytes)) : Infinity
-  return Math.min(nextMs, nowMs + Pace.periodMs, probeMs)
+  return Math.min(nextMs, sender.watchedMs + Pace.periodMs, probeMs)
 }

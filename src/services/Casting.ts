@@ -2,7 +2,7 @@
  * Casts chunks to everybody at once and hears what the host casts: drives the two cast machines over the network's multicast.
  * A part of {@link ChunkScheduler}, which owns shares, buffers and the disk.
  */
-import { Effect, Exit, Scope } from "effect"
+import { Effect, Exit, type Fiber, Scope } from "effect"
 import { Base64Url } from "effect/encoding"
 import * as CastReceiver from "../protocol/CastReceiver.ts"
 import * as CastSender from "../protocol/CastSender.ts"
@@ -11,6 +11,7 @@ import type { PeerId, Root } from "../protocol/Ids.ts"
 import { type InterfaceAddress, isNeighbor } from "../protocol/Interfaces.ts"
 import * as Limits from "../protocol/Limits.ts"
 import { type Address, type CastMessage, castPort, type Multicast as MulticastMessage } from "../protocol/Wire.ts"
+import * as Alarm from "./Alarm.ts"
 import { Crypto } from "./Crypto.ts"
 import { Multicast, type Sender } from "./Multicast.ts"
 import type { PeerInfo } from "./PeerManager.ts"
@@ -42,7 +43,7 @@ export interface CastUser {
   readonly release: (buffer: Uint8Array) => void
   readonly nowMs: () => number
   /** Runs in the background until it is done or the scope closes. */
-  readonly fork: (effect: Effect.Effect<unknown>) => void
+  readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
 }
 
 export interface Casting {
@@ -63,24 +64,6 @@ export const make = Effect.fnUntraced(function*(user: CastUser) {
   const context = yield* SessionContext
   return context.isHost ? yield* makeHost(user, context) : yield* makeListener(user)
 })
-
-/** Wakes its owner at the earliest of the times it was asked for. */
-const alarm = (user: CastUser, ring: () => void) => {
-  let atMs = Infinity
-  return (wantedMs: number): void => {
-    if (wantedMs >= atMs) return
-    atMs = wantedMs
-    const rest = Effect.sleep(Math.max(1, Math.ceil(wantedMs - user.nowMs())))
-    user.fork(Effect.andThen(
-      rest,
-      Effect.sync(() => {
-        if (wantedMs !== atMs) return
-        atMs = Infinity
-        ring()
-      })
-    ))
-  }
-}
 
 /** Opens something in a scope of its own and closes the one before; what fails stays closed. */
 const slot = (user: CastUser, scope: Scope.Scope) => {
@@ -187,9 +170,9 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
     readAhead()
     if (sender !== undefined) transmitAll(sender)
     pumping = false
-    ring(CastSender.wakeAtMs(machine, moment()))
+    alarm.at(CastSender.wakeAtMs(machine, moment()))
   }
-  const ring = alarm(user, () => advance({ _tag: "Tick" }))
+  const alarm = Alarm.make(user.fork, nowMs, () => Effect.sync(() => advance({ _tag: "Tick" })))
 
   const transmitAll = (to: Sender): void => {
     const queueBytes = Math.round(machine.pace.bytesPerMs * queueMs)
@@ -211,7 +194,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
     to.send([plain, ...sealed], (left) => {
       CastSender.left(machine, fragment, left)
       // Not at once: what the system takes at once is told at once, and other things have their turn too.
-      ring(CastSender.wakeAtMs(machine, moment()))
+      alarm.at(CastSender.wakeAtMs(machine, moment()))
     })
   }
 
@@ -319,10 +302,10 @@ const makeListener = Effect.fnUntraced(function*(user: CastUser) {
           socket.close()
       }
     }
-    ring(CastReceiver.wakeAtMs(machine))
+    alarm.at(CastReceiver.wakeAtMs(machine))
   }
   const advance = (input: CastReceiver.Input): void => perform(CastReceiver.step(machine, input, nowMs()))
-  const ring = alarm(user, () => advance({ _tag: "Tick" }))
+  const alarm = Alarm.make(user.fork, nowMs, () => Effect.sync(() => advance({ _tag: "Tick" })))
 
   const onDatagram = (datagram: Uint8Array): void => {
     const clear = Fragment.decodeClear(datagram)

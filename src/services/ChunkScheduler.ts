@@ -6,6 +6,7 @@ import type { PeerId, Root } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import * as Swarm from "../protocol/Swarm.ts"
 import { type Data, isCastMessage } from "../protocol/Wire.ts"
+import * as Alarm from "./Alarm.ts"
 import * as Casting from "./Casting.ts"
 import { ChunkStore, type StoreError } from "./ChunkStore.ts"
 import { PeerManager, type SwarmEvent } from "./PeerManager.ts"
@@ -131,6 +132,9 @@ const make = Effect.fnUntraced(function*() {
     else free.push(buffer)
   }
 
+  /** Runs in the background until it is done or the scope closes. */
+  const fork = yield* FiberSet.makeRuntime()
+
   // ---- casts -------------------------------------------------------------------------------------------------------
 
   /** Shares whose content is cast, from here or to here. */
@@ -159,13 +163,10 @@ const make = Effect.fnUntraced(function*() {
     acquire: (sizeBytes) => acquire(sizeBytes),
     release: (buffer) => release(buffer),
     nowMs,
-    fork: (effect) => void fork(effect)
+    fork
   })
 
   // ---- the machine -------------------------------------------------------------------------------------------------
-
-  /** Runs in the background until it is done or the scope closes. */
-  const fork = yield* FiberSet.makeRuntime()
 
   // A plain call, as its outputs are, but for what takes time: this runs for every message and every run of bytes.
   // What an output brings about at once, as a chunk that cannot be sent, is the next input.
@@ -178,11 +179,15 @@ const make = Effect.fnUntraced(function*() {
     } finally {
       inputs.length = 0
     }
-    tickBy(Math.min(Swarm.wakeAtMs(swarm), patientUntilMs))
+    setAlarm()
   }
 
+  /** When the next tick is due if nothing happens. */
+  let tickAtMs = nowMs() + tickIdleMs
   /** When what waits for company goes by itself. */
   let patientUntilMs = Infinity
+  const setAlarm = (): void => alarm.at(Math.min(tickAtMs, Swarm.wakeAtMs(swarm), patientUntilMs))
+
   const perform = (output: Swarm.Output): void => {
     switch (output._tag) {
       case "Send":
@@ -409,7 +414,8 @@ const make = Effect.fnUntraced(function*() {
       completed: false
     }
     works.set(share.root, work)
-    tickBy(nowMs() + tickBusyMs)
+    tickAtMs = Math.min(tickAtMs, nowMs() + tickBusyMs)
+    setAlarm()
     yield* begin(work)
   })
 
@@ -575,28 +581,19 @@ const make = Effect.fnUntraced(function*() {
     yield* sayProgress()
   })
 
-  let tickAtMs = Infinity
-  /** The next tick comes then at the latest. Whoever sleeps until a later one finds that it is not that one any more. */
-  const tickBy = (atMs: number): void => {
-    if (atMs >= tickAtMs) return
-    tickAtMs = atMs
-    const rest = Effect.sleep(Math.max(1, Math.ceil(atMs - nowMs())))
-    fork(Effect.andThen(rest, Effect.suspend(() => atMs === tickAtMs ? tick() : Effect.void)))
-  }
-
   const tick = (): Effect.Effect<void> => {
-    tickAtMs = Infinity
     if (nowMs() >= patientUntilMs) {
       patientUntilMs = Infinity
       peers.flush()
     }
+    tickAtMs = nowMs() + (isBusy() ? tickBusyMs : tickIdleMs)
     advance({ _tag: "Tick" })
-    tickBy(nowMs() + (isBusy() ? tickBusyMs : tickIdleMs))
     return keepHouse
   }
+  const alarm = Alarm.make(fork, nowMs, tick)
 
   yield* peers.setSwarmUser({ hear, placeFor })
-  tickBy(nowMs() + tickIdleMs)
+  setAlarm()
 
   return ChunkScheduler.of({
     add,

@@ -703,8 +703,26 @@ describe("CastSender", () => {
     room.run(2_000)
     room.isHere = () => false
     room.cast(1, share(2))
-    room.run(1_000)
-    assert.isAtLeast(CastSender.wakeAtMs(room.sender, room), room.nowMs + tickMs)
+    let ticksCount = 0
+    for (let ms = 0; ms <= 1_000; ms++) {
+      if (room.nowMs >= CastSender.wakeAtMs(room.sender, room)) ticksCount++
+      room.run(1)
+    }
+    assert.strictEqual(ticksCount, 1_000 / tickMs)
+  })
+
+  it("looks at the rate once a period, however often it is asked in between when it wants to", () => {
+    const room = new Room()
+    room.tune(3)
+    room.run(2_000)
+    room.cast(1, share(200))
+    room.run(500)
+    const before = CastSender.wakeAtMs(room.sender, { ...room, isHere: () => false })
+    for (let i = 1; i <= tickMs; i++) {
+      const nowMs = room.nowMs + i
+      CastSender.step(room.sender, { _tag: "Message", peer: peer(1), message: { _tag: "Ready", cast: 9 } }, nowMs)
+      assert.strictEqual(CastSender.wakeAtMs(room.sender, { ...room, isHere: () => false }), before)
+    }
   })
 
   it("tells a neighbor that hears again of the cast that it has lost", () => {

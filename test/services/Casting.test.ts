@@ -109,11 +109,13 @@ describe("casts", () => {
       yield* share(lab)
       // When nothing leaves any more, all of it has; what one has lost the others have.
       let before = 0
+      let idleLooks = 0
       yield* until(
         () => {
-          const isOut = before > sizeBytes && lab.teacher.port.sentBytes - before < 20_000
+          idleLooks = before > sizeBytes && lab.teacher.port.sentBytes - before < 20_000 ? idleLooks + 1 : 0
           before = lab.teacher.port.sentBytes
-          return isOut
+          // The last chunk is a small one, and on its way at the first.
+          return idleLooks === 2
         },
         30_000,
         50
