@@ -113,6 +113,7 @@ export interface CastSender {
   held: number
   aliveMs: number
   sending: boolean
+  /** When the last `Tick` came: the rate is looked at a period later, however often {@link wakeAtMs} is asked meanwhile. */
   watchedMs: number
   probes: Array<number>
   tiredUntilMs: number
