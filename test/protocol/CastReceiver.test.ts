@@ -474,6 +474,7 @@ describe("CastReceiver", () => {
     const device = tuned()
     device.hear()
     device.run(10 * reportMs)
+    device.input({ _tag: "Tick" })
     assert.isEmpty(device.all("Report"))
     device.hear()
     assert.deepInclude(device.all("Report")[0], { sequence: 3, received: 3, atMs: 10 * reportMs })

@@ -67,6 +67,23 @@ describe("Alarm", () => {
       assert.deepEqual(times, [100, 350, 600, 850])
     }))
 
+  it.effect("has one that sleeps, however often it is set earlier", () =>
+    Effect.gen(function*() {
+      const fibers = yield* FiberSet.make<void>()
+      const fork = yield* FiberSet.runtime(fibers)<never>()
+      const clock = yield* Clock.Clock
+      const times: Array<number> = []
+      const nowMs = () => clock.currentTimeMillisUnsafe()
+      const alarm = Alarm.make(fork, nowMs, () => Effect.sync(() => void times.push(nowMs())))
+      for (let atMs = 1_000; atMs > 500; atMs -= 100) {
+        alarm.at(atMs)
+        yield* TestClock.adjust(1)
+        assert.strictEqual(yield* FiberSet.size(fibers), 1)
+      }
+      yield* TestClock.adjust(10_000)
+      assert.deepEqual(times, [600])
+    }))
+
   it.effect("costs nothing when it is put off, however often", () =>
     Effect.gen(function*() {
       const { alarm, sleepers, times } = yield* rung
