@@ -3,6 +3,7 @@ import { spawn } from "node:child_process"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
+import { setTimeout as sleep } from "node:timers/promises"
 import { freshFolder, median, randomFile, rest, tied } from "./Processes.ts"
 import { oneCopySeconds, type Room } from "./Room.ts"
 import type { Scenario } from "./Scenarios.ts"
@@ -142,11 +143,18 @@ const fieldOf = (room: Room, { bitsPerSecond, bytes, students }: Options, folder
   return { field, doneAtMs, close: () => watcher.close() }
 }
 
-const within = <A>(seconds: number, what: string, promise: Promise<A>): Promise<A> =>
-  Promise.race([
-    promise,
-    rest(seconds).then(() => Promise.reject(new Error(`${what} took more than ${seconds.toFixed(0)} s`)))
-  ])
+const within = async <A>(seconds: number, what: string, promise: Promise<A>): Promise<A> => {
+  // A timer that is left would keep the benchmark from ending for as long as was allowed.
+  const over = new AbortController()
+  const late = sleep(seconds * 1_000, undefined, { signal: over.signal }).then(() => {
+    throw new Error(`${what} took more than ${seconds.toFixed(0)} s`)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    over.abort()
+  }
+}
 
 export const race = async (room: Room, tool: Tool, scenario: Scenario, options: Options): Promise<Result> => {
   const { bitsPerSecond, bytes, students } = options
