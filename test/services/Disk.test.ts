@@ -3,9 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
 import * as NodeFs from "node:fs"
 import * as NodeOs from "node:os"
+import { vi } from "vitest"
 import { Disk, DiskError, type DiskFile, type DiskFileNow } from "../../src/services/Disk.ts"
 import { layerNode, reasonOf } from "../../src/services/node/DiskNode.ts"
-import { patientCallsMax } from "../../src/services/node/Patience.ts"
+import { patientCallsMax, patientCallsMin } from "../../src/services/node/Patience.ts"
 import { DiskMemory } from "../../src/simulator/DiskMemory.ts"
 import { tempFolder } from "../support/TempFolder.ts"
 
@@ -197,6 +198,19 @@ const onNode = <A, E>(body: (folder: string) => Effect.Effect<A, E, Disk | Scope
 
 contract(overNode, onNode)
 
+/** Each call of the system seems to take 10 ms. */
+const slowly = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => {
+      let nowMs = 0
+      return vi.spyOn(performance, "now").mockImplementation(() => nowMs += 10)
+    }),
+    () => effect,
+    (spy) => Effect.sync(() => spy.mockRestore())
+  )
+
+contract("Disk over node:fs while it is slow", (body) => slowly(onNode(body)))
+
 contract("Disk in memory", (body) =>
   Effect.suspend(() => {
     const memory = new DiskMemory()
@@ -223,6 +237,20 @@ describe("Disk over node:fs", () => {
       // Removing a folder removes the link in it and not what the link leads to.
       yield* disk.remove(`${folder}/inside`)
       assert.strictEqual(NodeFs.readFileSync(`${folder}/target`, "utf8"), "secret")
+    })))
+
+  it.effect("looks names up at once while the disk is quick, and beside other things while it is slow", () =>
+    onNode(Effect.fnUntraced(function*(folder) {
+      const disk = yield* Disk
+      const isAtOnce = () => Exit.isSuccess(Effect.runSyncExit(disk.stat(folder)))
+      // What other tests have made slow is tried again after so many calls.
+      let inARow = 0
+      for (let calls = 0; calls < 4 * patientCallsMax && inARow < 3; calls++) inARow = isAtOnce() ? inARow + 1 : 0
+      assert.strictEqual(inARow, 3)
+      yield* slowly(Effect.sync(() => {
+        for (let calls = 0; calls < 3; calls++) assert.isTrue(isAtOnce())
+        for (let calls = 0; calls < patientCallsMin; calls++) assert.isFalse(isAtOnce())
+      }))
     })))
 
   it.effect("tells names that are not text from those that are", () =>

@@ -2,9 +2,11 @@
  * {@link Disk} over `node:fs`.
  *
  * Plain callbacks on file descriptors: they cost 10 to 30 µs less a call than `FileHandle` promises. An asynchronous call
- * costs 75 to 120 µs whatever it does and a synchronous one 2 to 20, so large reads and writes are asynchronous, and those
- * of small chunks and of thousands of small files (`entries`, `readFiles`, `writeFiles`, the latter in slices of a few
- * milliseconds) are synchronous, and asynchronous again, several at once, while the disk is slow.
+ * costs 75 to 120 µs whatever it does, and on a busy processor its waker waits for a turn as well; a synchronous one costs
+ * 2 to 20. So what takes long by its nature is asynchronous: large reads and writes, syncing, truncating, removing trees.
+ * The rest is synchronous while the disk is quick: names, small chunks, and thousands of small files (`entries`,
+ * `readFiles`, `writeFiles`, the latter in slices of a few milliseconds). While it is slow they are asynchronous too, and
+ * the files several at once.
  *
  * On Windows: there is no `O_NOFOLLOW`, so a link is looked for before a file is opened, which leaves a moment between
  * the two; folders cannot be synced; and a virus scanner that holds a fresh file open for a moment makes renaming and
@@ -90,6 +92,40 @@ const attempt = <A>(path: string, body: () => A): A | DiskError => {
   }
 }
 
+// ---- At once, while the disk is quick ------------------------------------------------------------------------------
+
+/** A run of bytes of a chunk that is read or written at once: to the system's cache and back, that takes less than a millisecond. */
+const promptBytesMax = 256 * 1024
+const runsPatience = new Patience(5, 3)
+/** Names wait for other things than bytes do: a network folder asks its server for each, and caches what is written. */
+const namesPatience = new Patience(5, 3)
+
+const mayBePrompt = (bytes: number): boolean => bytes <= promptBytesMax && !runsPatience.isNeeded()
+
+/** The result of a synchronous call. It says how quick the disk is. */
+const timed = <A>(path: string, patience: Patience, body: () => A): A | DiskError => {
+  const before = performance.now()
+  const result = attempt(path, body)
+  patience.took(performance.now() - before)
+  return result
+}
+
+const settle = <A>(result: A | DiskError): Effect.Effect<A, DiskError> =>
+  result instanceof DiskError ? Effect.fail(result) : Effect.succeed(result)
+
+/** Does `sync` if it moves few bytes and the disk is not slow, else `patient`, which is the same asynchronously. */
+const promptly = <A>(
+  path: string,
+  bytes: number,
+  sync: () => A,
+  patient: Effect.Effect<A, DiskError>
+): Effect.Effect<A, DiskError> =>
+  Effect.suspend(() => mayBePrompt(bytes) ? settle(timed(path, runsPatience, sync)) : patient)
+
+/** One call that is about a name or an open file, not about what is in it: `sync`, or `register` while the disk is slow. */
+const named = <A>(path: string, sync: () => A, register: (done: Callback<A>) => void): Effect.Effect<A, DiskError> =>
+  Effect.suspend(() => namesPatience.isNeeded() ? call(path, register) : settle(timed(path, namesPatience, sync)))
+
 // ---- Small pieces --------------------------------------------------------------------------------------------------
 
 const toStat = (stats: NodeFs.BigIntStats): Stat => ({
@@ -110,7 +146,8 @@ const flags = {
   write: constants.O_RDWR | constants.O_CREAT | noFollow | noWait,
   create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | noFollow,
   replace: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | noFollow | noWait,
-  append: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | noFollow | noWait
+  append: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | noFollow | noWait,
+  directory: constants.O_RDONLY
 }
 
 const linkError = (path: string) =>
@@ -123,7 +160,7 @@ const modeOfFiles = 0o666
 /** Fails where a symbolic link stands in the place of a file, on the system that cannot refuse it while opening. */
 const refuseLink = Effect.fnUntraced(function*(path: string) {
   if (!isWindows) return
-  const stats = yield* call<NodeFs.Stats>(path, (done) => NodeFs.lstat(path, done)).pipe(
+  const stats = yield* named(path, () => NodeFs.lstatSync(path), (done) => NodeFs.lstat(path, done)).pipe(
     Effect.catchIf((error) => error.reason === "not-found", () => Effect.succeed(undefined))
   )
   if (stats?.isSymbolicLink() === true) {
@@ -131,21 +168,41 @@ const refuseLink = Effect.fnUntraced(function*(path: string) {
   }
 })
 
-const openDescriptor = (path: string, how: keyof typeof flags, mode: number) =>
+type Open = (path: string, how: keyof typeof flags, mode: number) => Effect.Effect<number, DiskError>
+type Close = (path: string, descriptor: number) => Effect.Effect<void, DiskError>
+
+const openDescriptor: Open = (path, how, mode) =>
+  Effect.andThen(
+    refuseLink(path),
+    named(path, () => NodeFs.openSync(path, flags[how], mode), (done) => NodeFs.open(path, flags[how], mode, done))
+  )
+const closeDescriptor: Close = (path, descriptor) =>
+  named<void>(
+    path,
+    () => NodeFs.closeSync(descriptor),
+    (done) => NodeFs.close(descriptor, (error) => done(error ?? null))
+  )
+
+/** The same, always asynchronously: many at once, and closing a large file, which a network folder writes only then. */
+const openPatiently: Open = (path, how, mode) =>
   Effect.andThen(refuseLink(path), call<number>(path, (done) => NodeFs.open(path, flags[how], mode, done)))
+const closePatiently: Close = (path, descriptor) =>
+  call<void>(path, (done) => NodeFs.close(descriptor, (error) => done(error ?? null)))
 
 /** Errors of closing are not told: what must be known to be written is synced before. */
-const closeDescriptor = (path: string, descriptor: number) =>
-  call<void>(path, (done) => NodeFs.close(descriptor, (error) => done(error ?? null))).pipe(Effect.ignore)
-
-const withDescriptor = <A>(
+const using = (open: Open, close: Close) =>
+<A>(
   path: string,
   how: keyof typeof flags,
   mode: number,
   body: (descriptor: number) => Effect.Effect<A, DiskError>
-) => Effect.acquireUseRelease(openDescriptor(path, how, mode), body, (descriptor) => closeDescriptor(path, descriptor))
+): Effect.Effect<A, DiskError> =>
+  Effect.acquireUseRelease(open(path, how, mode), body, (descriptor) => Effect.ignore(close(path, descriptor)))
+const withDescriptor = using(openDescriptor, closeDescriptor)
+const withDescriptorPatiently = using(openPatiently, closePatiently)
 
-const readAll = (path: string, descriptor: number, buffer: Uint8Array, position: number) =>
+/** Asynchronously. */
+const readPatiently = (path: string, descriptor: number, buffer: Uint8Array, position: number) =>
   call<number>(path, (done) => {
     const more = (filled: number) =>
       NodeFs.read(descriptor, buffer, filled, buffer.length - filled, position + filled, (error, count) => {
@@ -155,8 +212,8 @@ const readAll = (path: string, descriptor: number, buffer: Uint8Array, position:
     more(0)
   })
 
-/** At `position`, or where the file ends if it was opened to append. */
-const writeAll = (path: string, descriptor: number, bytes: Uint8Array, position: number | null) =>
+/** Asynchronously. At `position`, or where the file ends if it was opened to append. */
+const writePatiently = (path: string, descriptor: number, bytes: Uint8Array, position: number | null) =>
   call<void>(path, (done) => {
     const more = (written: number) =>
       NodeFs.write(
@@ -185,53 +242,56 @@ const readAllSync = (descriptor: number, into: Uint8Array, position: number): nu
 }
 
 /** Gives how many bytes that were: all of them. */
-const writeAllSync = (descriptor: number, bytes: Uint8Array, position: number): number => {
+const writeAllSync = (descriptor: number, bytes: Uint8Array, position: number | null): number => {
   let written = 0
   while (written < bytes.length) {
-    written += NodeFs.writeSync(descriptor, bytes, written, bytes.length - written, position + written)
+    const at = position === null ? null : position + written
+    written += NodeFs.writeSync(descriptor, bytes, written, bytes.length - written, at)
   }
   return written
 }
 
-/** A run of bytes of a chunk that is read or written at once: to the system's cache and back, that takes less than a millisecond. */
-const promptBytesMax = 256 * 1024
-const runsPatience = new Patience(5, 3)
-const mayBePrompt = (bytes: number): boolean => bytes <= promptBytesMax && !runsPatience.isNeeded()
+const readAll = (path: string, descriptor: number, buffer: Uint8Array, position: number) =>
+  promptly(
+    path,
+    buffer.length,
+    () => readAllSync(descriptor, buffer, position),
+    readPatiently(path, descriptor, buffer, position)
+  )
 
-/** The result of a synchronous call on a file. It says how quick the disk is. */
-const timed = <A>(path: string, body: () => A): A | DiskError => {
-  const before = performance.now()
-  const result = attempt(path, body)
-  runsPatience.took(performance.now() - before)
-  return result
-}
-
-/** Does `sync` if it is short and the disk is not slow, else `patient`, which is the same asynchronously. */
-const promptly = <A>(
-  path: string,
-  bytes: number,
-  sync: () => A,
-  patient: Effect.Effect<A, DiskError>
-): Effect.Effect<A, DiskError> =>
-  Effect.suspend(() => {
-    if (!mayBePrompt(bytes)) return patient
-    const result = timed(path, sync)
-    return result instanceof DiskError ? Effect.fail(result) : Effect.succeed(result)
-  })
+/** At `position`, or where the file ends if it was opened to append. */
+const writeAll = (path: string, descriptor: number, bytes: Uint8Array, position: number | null) =>
+  promptly(
+    path,
+    bytes.length,
+    () => void writeAllSync(descriptor, bytes, position),
+    writePatiently(path, descriptor, bytes, position)
+  )
 
 const syncDescriptor = (path: string, descriptor: number) =>
   call<void>(path, (done) => NodeFs.fsync(descriptor, (error) => done(error ?? null)))
 
-const statDescriptor = (path: string, descriptor: number) =>
+const statNow = (descriptor: number) => toStat(NodeFs.fstatSync(descriptor, { bigint: true }))
+const statPatiently = (path: string, descriptor: number) =>
   Effect.map(
     call<NodeFs.BigIntStats>(path, (done) => NodeFs.fstat(descriptor, { bigint: true }, done)),
     toStat
   )
+const statDescriptor = (path: string, descriptor: number) =>
+  promptly(path, 0, () => statNow(descriptor), statPatiently(path, descriptor))
 
 const stat = (path: string) =>
-  Effect.map(call<NodeFs.BigIntStats>(path, (done) => NodeFs.lstat(path, { bigint: true }, done)), toStat)
+  Effect.map(
+    named(
+      path,
+      () => NodeFs.lstatSync(path, { bigint: true }),
+      (done) => NodeFs.lstat(path, { bigint: true }, done)
+    ),
+    toStat
+  )
 
-const unlink = (path: string) => call<void>(path, (done) => NodeFs.unlink(path, (error) => done(error ?? null)))
+const unlink = (path: string) =>
+  named<void>(path, () => NodeFs.unlinkSync(path), (done) => NodeFs.unlink(path, (error) => done(error ?? null)))
 
 /** What a virus scanner holds is free a moment later. */
 const patiently = <A>(effect: Effect.Effect<A, DiskError>): Effect.Effect<A, DiskError> =>
@@ -244,13 +304,21 @@ const patiently = <A>(effect: Effect.Effect<A, DiskError>): Effect.Effect<A, Dis
     : effect
 
 const rename = (from: string, to: string) =>
-  patiently(call<void>(to, (done) => NodeFs.rename(from, to, (error) => done(error ?? null))))
+  patiently(
+    named<void>(
+      to,
+      () => NodeFs.renameSync(from, to),
+      (done) => NodeFs.rename(from, to, (error) => done(error ?? null))
+    )
+  )
 
 const fileNow = (path: string, descriptor: number): DiskFileNow => ({
-  read: (buffer, position) => timed(path, () => readAllSync(descriptor, buffer, position)) === buffer.length,
-  write: (bytes, position) => timed(path, () => writeAllSync(descriptor, bytes, position)) === bytes.length,
+  read: (buffer, position) =>
+    timed(path, runsPatience, () => readAllSync(descriptor, buffer, position)) === buffer.length,
+  write: (bytes, position) =>
+    timed(path, runsPatience, () => writeAllSync(descriptor, bytes, position)) === bytes.length,
   stat: () => {
-    const result = timed(path, () => toStat(NodeFs.fstatSync(descriptor, { bigint: true })))
+    const result = timed(path, runsPatience, () => statNow(descriptor))
     return result instanceof DiskError ? undefined : result
   }
 })
@@ -259,20 +327,8 @@ const fileOf = (path: string, descriptor: number): DiskFile => {
   const now = fileNow(path, descriptor)
   return {
     path,
-    read: (buffer, position) =>
-      promptly(
-        path,
-        buffer.length,
-        () => readAllSync(descriptor, buffer, position),
-        readAll(path, descriptor, buffer, position)
-      ),
-    write: (bytes, position) =>
-      promptly(
-        path,
-        bytes.length,
-        () => void writeAllSync(descriptor, bytes, position),
-        writeAll(path, descriptor, bytes, position)
-      ),
+    read: (buffer, position) => readAll(path, descriptor, buffer, position),
+    write: (bytes, position) => writeAll(path, descriptor, bytes, position),
     truncate: (sizeBytes) =>
       call<void>(path, (done) => NodeFs.ftruncate(descriptor, sizeBytes, (error) => done(error ?? null))),
     sync: syncDescriptor(path, descriptor),
@@ -314,16 +370,16 @@ const readFiles = Effect.fnUntraced(function*(
       results[index] = attempt(path, () =>
         withDescriptorSync(path, "read", 0, (descriptor) => {
           if (readAllSync(descriptor, into, 0) < into.length) throw shorter(path)
-          return toStat(NodeFs.fstatSync(descriptor, { bigint: true }))
+          return statNow(descriptor)
         }))
       return undefined
     },
     (index) => {
       const { into, path } = files[index]!
-      return withDescriptor(path, "read", 0, (descriptor) =>
+      return withDescriptorPatiently(path, "read", 0, (descriptor) =>
         Effect.flatMap(
-          readAll(path, descriptor, into, 0),
-          (count) => count < into.length ? Effect.fail(shorter(path)) : statDescriptor(path, descriptor)
+          readPatiently(path, descriptor, into, 0),
+          (count) => count < into.length ? Effect.fail(shorter(path)) : statPatiently(path, descriptor)
         )).pipe(
           Effect.catch((error) => Effect.succeed(error)),
           Effect.map((result) => {
@@ -350,8 +406,8 @@ const writeFiles = (
     },
     (index) => {
       const { bytes, path } = files[index]!
-      return withDescriptor(path, "replace", mode, (descriptor) =>
-        writeAll(path, descriptor, bytes, 0))
+      return withDescriptorPatiently(path, "replace", mode, (descriptor) =>
+        writePatiently(path, descriptor, bytes, 0))
     }
   )
 
@@ -399,10 +455,22 @@ const entries = Effect.fnUntraced(function*(path: string) {
 /** Errors of `link` where the file system has no hard links (FAT, exFAT, some network folders). */
 const withoutLinks = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "EACCES"])
 
+/** Why it could not be linked. */
+const linkNow = (from: string, to: string): NodeJS.ErrnoException | null => {
+  try {
+    NodeFs.linkSync(from, to)
+    return null
+  } catch (cause) {
+    return cause as NodeJS.ErrnoException
+  }
+}
+
 const publishFile = Effect.fnUntraced(function*(from: string, to: string) {
-  const linked = yield* Effect.callback<NodeJS.ErrnoException | null>((resume) =>
-    NodeFs.link(from, to, (error) => resume(Effect.succeed(error)))
-  ).pipe(Effect.uninterruptible)
+  const linked = yield* named<NodeJS.ErrnoException | null>(
+    to,
+    () => linkNow(from, to),
+    (done) => NodeFs.link(from, to, (error) => done(null, error))
+  )
   if (linked === null) {
     // The file has its name; a second one in a hidden folder does no harm where it cannot be removed.
     return yield* Effect.ignore(patiently(unlink(from)))
@@ -580,7 +648,11 @@ const readFile = (path: string, bytesMax: number) =>
 
 /** Not by `recursive`: on a read-only disk that says that nothing is there. */
 const makeDirectory = (path: string, mode: number): Effect.Effect<void, DiskError> => {
-  const make = call<void>(path, (done) => NodeFs.mkdir(path, mode, (error) => done(error ?? null)))
+  const make = named<void>(
+    path,
+    () => NodeFs.mkdirSync(path, mode),
+    (done) => NodeFs.mkdir(path, mode, (error) => done(error ?? null))
+  )
   return make.pipe(Effect.catch((error) => {
     const parent = NodePath.dirname(path)
     // Of two that make the same folder at once, one finds it there.
@@ -592,7 +664,7 @@ const makeDirectory = (path: string, mode: number): Effect.Effect<void, DiskErro
     }
     // Also where it may not be written, or is a whole disk, it may be there.
     return Effect.flatMap(
-      Effect.option(call<NodeFs.Stats>(path, (done) => NodeFs.stat(path, done))),
+      Effect.option(named(path, () => NodeFs.statSync(path), (done) => NodeFs.stat(path, done))),
       (found) =>
         found._tag === "Some" && found.value.isDirectory()
           ? Effect.void
@@ -601,10 +673,19 @@ const makeDirectory = (path: string, mode: number): Effect.Effect<void, DiskErro
   }))
 }
 
+const removeTree = (path: string) =>
+  call<void>(
+    path,
+    (done) => NodeFs.rm(path, { recursive: true, force: true, maxRetries: isWindows ? 10 : 0 }, (error) => done(error))
+  )
+
 const disk = Disk.of({
   open: (path, how, mode = modeOfOwnFiles) =>
     Effect.map(
-      Effect.acquireRelease(openDescriptor(path, how, mode), (descriptor) => closeDescriptor(path, descriptor)),
+      Effect.acquireRelease(
+        openDescriptor(path, how, mode),
+        (descriptor) => Effect.ignore(closePatiently(path, descriptor))
+      ),
       (descriptor) => fileOf(path, descriptor)
     ),
   readFile,
@@ -621,22 +702,20 @@ const disk = Disk.of({
   publish: (from, to) =>
     Effect.flatMap(stat(from), ({ kind }) => kind === "directory" ? publishDirectory(from, to) : publishFile(from, to)),
   remove: (path) =>
-    call<void>(
-      path,
-      (done) =>
-        NodeFs.rm(path, { recursive: true, force: true, maxRetries: isWindows ? 10 : 0 }, (error) => done(error))
+    stat(path).pipe(
+      Effect.flatMap(({ kind }) => kind === "directory" ? removeTree(path) : patiently(unlink(path))),
+      Effect.catchIf(({ reason }) => reason === "not-found", () => Effect.void)
     ),
   syncDirectory: (path) =>
     isWindows
       ? Effect.void
-      : Effect.acquireUseRelease(
-        call<number>(path, (done) => NodeFs.open(path, constants.O_RDONLY, done)),
-        (descriptor) => syncDescriptor(path, descriptor),
-        (descriptor) => closeDescriptor(path, descriptor)
-      ),
+      : withDescriptor(path, "directory", 0, (descriptor) => syncDescriptor(path, descriptor)),
   freeBytes: (path) =>
-    Effect.map(call<NodeFs.StatsFs>(path, (done) => NodeFs.statfs(path, done)), ({ bavail, bsize }) => bavail * bsize),
-  realPath: (path) => call<string>(path, (done) => NodeFs.realpath.native(path, done)),
+    Effect.map(
+      named(path, () => NodeFs.statfsSync(path), (done) => NodeFs.statfs(path, done)),
+      ({ bavail, bsize }) => bavail * bsize
+    ),
+  realPath: (path) => named(path, () => NodeFs.realpathSync.native(path), (done) => NodeFs.realpath.native(path, done)),
   lock
 })
 
