@@ -66,6 +66,8 @@ const tickIdleMs = 1_000
 const patientMs = 50
 /** How often progress is said, and over which time a rate is averaged. */
 const progressIntervalMs = 500
+/** Where nothing has moved for so long nothing moves: a mean that fades has traces of a quick transfer for ten seconds. */
+const stillMs = 2_000
 /** A paused share is tried again after this, then after twice as long each time, up to the second figure. */
 const retryMsMin = 2_000
 const retryMsMax = 30_000
@@ -89,6 +91,8 @@ interface Work {
   sendBytes: number
   receiveBytesPerSecond: number
   sendBytesPerSecond: number
+  /** When bytes were last seen to have come or gone. */
+  movedMs: number
   changed: boolean
   readonly sources: Map<PeerId, number>
   paused: { readonly error: StoreError; readonly retryAtMs: number } | undefined
@@ -407,6 +411,7 @@ const make = Effect.fnUntraced(function*() {
       sendBytes: 0,
       receiveBytesPerSecond: 0,
       sendBytesPerSecond: 0,
+      movedMs: -Infinity,
       changed: true,
       sources: new Map(),
       paused: undefined,
@@ -556,15 +561,16 @@ const make = Effect.fnUntraced(function*() {
     if (elapsedSeconds * 1_000 < progressIntervalMs) return
     progressSaidMs = now
     for (const work of works.values()) {
-      for (const [peer, lastMs] of work.sources) if (now - lastMs > 2_000) work.sources.delete(peer)
+      for (const [peer, lastMs] of work.sources) if (now - lastMs > stillMs) work.sources.delete(peer)
+      if (work.receiveBytes + work.sendBytes > 0) work.movedMs = now
       work.receiveBytesPerSecond = (work.receiveBytesPerSecond + work.receiveBytes / elapsedSeconds) / 2
       work.sendBytesPerSecond = (work.sendBytesPerSecond + work.sendBytes / elapsedSeconds) / 2
-      const quiet = work.receiveBytesPerSecond < 1 && work.sendBytesPerSecond < 1
-      if (quiet) work.receiveBytesPerSecond = work.sendBytesPerSecond = 0
+      const still = now - work.movedMs >= stillMs
+      if (still) work.receiveBytesPerSecond = work.sendBytesPerSecond = 0
       work.receiveBytes = 0
       work.sendBytes = 0
       if (!work.changed) continue
-      work.changed = !quiet
+      work.changed = !still
       yield* PubSub.publish(events, { _tag: "Progress", progress: progressOf(work) })
     }
   })

@@ -115,6 +115,29 @@ describe("Session", () => {
     return { lab, student, share, seen }
   })
 
+  it.effect("tells no more of a share's rate than that it is 0, once, when nothing has moved for two seconds", () =>
+    Effect.gen(function*() {
+      const lab = yield* VirtualLab.make(lan)
+      lab.teacher.disk.put("/lesson/data.bin", content(5_000_000, 1))
+      yield* lab.teacher.start()
+      const student = lab.student()
+      yield* student.start()
+      yield* until(() => isJoined(student), 5_000)
+      yield* inTime(lab.teacher.session.share("/lesson/data.bin"))
+      yield* until(() => completed(student) === 1, 20_000)
+      yield* TestClock.adjust("3 seconds")
+      for (const device of [student, lab.teacher]) {
+        const progress = device.of("share.progress")
+        const rates = ({ receiveBytesPerSecond, sendBytesPerSecond }: (typeof progress)[number]) =>
+          receiveBytesPerSecond + sendBytesPerSecond
+        assert.isAbove(Math.max(...progress.map(rates)), 100_000)
+        assert.strictEqual(progress.findIndex((each, index) => index > 1 && rates(each) === 0), progress.length - 1)
+        yield* TestClock.adjust("20 seconds")
+        assert.lengthOf(device.of("share.progress"), progress.length)
+      }
+      yield* stop(lab)
+    }).pipe(lesson("still")))
+
   it.effect("shows the teacher, and nobody else, how far each share is hashed, until it is offered", () =>
     Effect.gen(function*() {
       const { lab, seen, share, student } = yield* withSlowDisk
