@@ -2,7 +2,7 @@
  * {@link Disk} over `node:fs`.
  *
  * Plain callbacks on file descriptors: they cost 10 to 30 µs less a call than `FileHandle` promises. An asynchronous call
- * costs 75 to 120 µs whatever it does, and on a busy processor its waker waits for a turn as well; a synchronous one costs
+ * costs 75 to 120 µs whatever it does, and on a busy processor its caller waits for a turn as well; a synchronous one costs
  * 2 to 20. So what takes long by its nature is asynchronous: large reads and writes, syncing, truncating, removing trees.
  * The rest is synchronous while the disk is quick: names, small chunks, and thousands of small files (`entries`,
  * `readFiles`, `writeFiles`, the latter in slices of a few milliseconds). While it is slow they are asynchronous too, and
