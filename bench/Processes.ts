@@ -189,7 +189,8 @@ export const natural = (text: string, min = 0): number => {
   return Number.isSafeInteger(number) && number >= min ? number : giveUp(`${text} is not a whole number from ${min} on`)
 }
 
-export const rest = (seconds: number): Promise<void> => sleep(seconds * 1_000)
+export const rest = (seconds: number, signal?: AbortSignal): Promise<void> =>
+  sleep(seconds * 1_000, undefined, signal === undefined ? {} : { signal })
 
 /** A file of random bytes. */
 export const randomFile = (file: string, bytes: number): void => {

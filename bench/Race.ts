@@ -3,7 +3,6 @@ import { spawn } from "node:child_process"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
-import { setTimeout as sleep } from "node:timers/promises"
 import { freshFolder, median, randomFile, rest, tied } from "./Processes.ts"
 import { oneCopySeconds, type Room } from "./Room.ts"
 import type { Scenario } from "./Scenarios.ts"
@@ -146,7 +145,7 @@ const fieldOf = (room: Room, { bitsPerSecond, bytes, students }: Options, folder
 const within = async <A>(seconds: number, what: string, promise: Promise<A>): Promise<A> => {
   // A timer that is left would keep the benchmark from ending for as long as was allowed.
   const over = new AbortController()
-  const late = sleep(seconds * 1_000, undefined, { signal: over.signal }).then(() => {
+  const late = rest(seconds, over.signal).then(() => {
     throw new Error(`${what} took more than ${seconds.toFixed(0)} s`)
   })
   try {

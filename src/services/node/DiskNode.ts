@@ -122,9 +122,9 @@ const promptly = <A>(
 ): Effect.Effect<A, DiskError> =>
   Effect.suspend(() => mayBePrompt(bytes) ? settle(timed(path, runsPatience, sync)) : patient)
 
-/** One call that is about a name or an open file, not about what is in it: `sync`, or `register` while the disk is slow. */
-const named = <A>(path: string, sync: () => A, register: (done: Callback<A>) => void): Effect.Effect<A, DiskError> =>
-  Effect.suspend(() => namesPatience.isNeeded() ? call(path, register) : settle(timed(path, namesPatience, sync)))
+/** The same for a call that is about a name or an open file, not about what is in it. */
+const named = <A>(path: string, sync: () => A, patient: Effect.Effect<A, DiskError>): Effect.Effect<A, DiskError> =>
+  Effect.suspend(() => namesPatience.isNeeded() ? patient : settle(timed(path, namesPatience, sync)))
 
 // ---- Small pieces --------------------------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ const modeOfFiles = 0o666
 /** Fails where a symbolic link stands in the place of a file, on the system that cannot refuse it while opening. */
 const refuseLink = Effect.fnUntraced(function*(path: string) {
   if (!isWindows) return
-  const stats = yield* named(path, () => NodeFs.lstatSync(path), (done) => NodeFs.lstat(path, done)).pipe(
+  const stats = yield* call<NodeFs.Stats>(path, (done) => NodeFs.lstat(path, done)).pipe(
     Effect.catchIf((error) => error.reason === "not-found", () => Effect.succeed(undefined))
   )
   if (stats?.isSymbolicLink() === true) {
@@ -171,23 +171,20 @@ const refuseLink = Effect.fnUntraced(function*(path: string) {
 type Open = (path: string, how: keyof typeof flags, mode: number) => Effect.Effect<number, DiskError>
 type Close = (path: string, descriptor: number) => Effect.Effect<void, DiskError>
 
-const openDescriptor: Open = (path, how, mode) =>
-  Effect.andThen(
-    refuseLink(path),
-    named(path, () => NodeFs.openSync(path, flags[how], mode), (done) => NodeFs.open(path, flags[how], mode, done))
-  )
-const closeDescriptor: Close = (path, descriptor) =>
-  named<void>(
-    path,
-    () => NodeFs.closeSync(descriptor),
-    (done) => NodeFs.close(descriptor, (error) => done(error ?? null))
-  )
-
-/** The same, always asynchronously: many at once, and closing a large file, which a network folder writes only then. */
+const openNow = (path: string, how: keyof typeof flags, mode: number): number => {
+  if (isWindows && NodeFs.lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true) throw linkError(path)
+  return NodeFs.openSync(path, flags[how], mode)
+}
+/** Always asynchronously: many at once, and closing a large file, which a network folder writes only then. */
 const openPatiently: Open = (path, how, mode) =>
   Effect.andThen(refuseLink(path), call<number>(path, (done) => NodeFs.open(path, flags[how], mode, done)))
 const closePatiently: Close = (path, descriptor) =>
   call<void>(path, (done) => NodeFs.close(descriptor, (error) => done(error ?? null)))
+
+const openDescriptor: Open = (path, how, mode) =>
+  named(path, () => openNow(path, how, mode), openPatiently(path, how, mode))
+const closeDescriptor: Close = (path, descriptor) =>
+  named(path, () => NodeFs.closeSync(descriptor), closePatiently(path, descriptor))
 
 /** Errors of closing are not told: what must be known to be written is synced before. */
 const using = (open: Open, close: Close) =>
@@ -281,17 +278,18 @@ const statDescriptor = (path: string, descriptor: number) =>
   promptly(path, 0, () => statNow(descriptor), statPatiently(path, descriptor))
 
 const stat = (path: string) =>
-  Effect.map(
-    named(
-      path,
-      () => NodeFs.lstatSync(path, { bigint: true }),
-      (done) => NodeFs.lstat(path, { bigint: true }, done)
-    ),
-    toStat
+  named(
+    path,
+    () => toStat(NodeFs.lstatSync(path, { bigint: true })),
+    Effect.map(call<NodeFs.BigIntStats>(path, (done) => NodeFs.lstat(path, { bigint: true }, done)), toStat)
   )
 
 const unlink = (path: string) =>
-  named<void>(path, () => NodeFs.unlinkSync(path), (done) => NodeFs.unlink(path, (error) => done(error ?? null)))
+  named(
+    path,
+    () => NodeFs.unlinkSync(path),
+    call<void>(path, (done) => NodeFs.unlink(path, (error) => done(error ?? null)))
+  )
 
 /** What a virus scanner holds is free a moment later. */
 const patiently = <A>(effect: Effect.Effect<A, DiskError>): Effect.Effect<A, DiskError> =>
@@ -305,10 +303,10 @@ const patiently = <A>(effect: Effect.Effect<A, DiskError>): Effect.Effect<A, Dis
 
 const rename = (from: string, to: string) =>
   patiently(
-    named<void>(
+    named(
       to,
       () => NodeFs.renameSync(from, to),
-      (done) => NodeFs.rename(from, to, (error) => done(error ?? null))
+      call<void>(to, (done) => NodeFs.rename(from, to, (error) => done(error ?? null)))
     )
   )
 
@@ -347,8 +345,7 @@ const withDescriptorSync = <A>(
   mode: number,
   body: (descriptor: number) => A
 ): A => {
-  if (isWindows && NodeFs.lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true) throw linkError(path)
-  const descriptor = NodeFs.openSync(path, flags[how], mode)
+  const descriptor = openNow(path, how, mode)
   try {
     return body(descriptor)
   } finally {
@@ -466,10 +463,10 @@ const linkNow = (from: string, to: string): NodeJS.ErrnoException | null => {
 }
 
 const publishFile = Effect.fnUntraced(function*(from: string, to: string) {
-  const linked = yield* named<NodeJS.ErrnoException | null>(
+  const linked = yield* named(
     to,
     () => linkNow(from, to),
-    (done) => NodeFs.link(from, to, (error) => done(null, error))
+    call<NodeJS.ErrnoException | null>(to, (done) => NodeFs.link(from, to, (error) => done(null, error)))
   )
   if (linked === null) {
     // The file has its name; a second one in a hidden folder does no harm where it cannot be removed.
@@ -648,10 +645,10 @@ const readFile = (path: string, bytesMax: number) =>
 
 /** Not by `recursive`: on a read-only disk that says that nothing is there. */
 const makeDirectory = (path: string, mode: number): Effect.Effect<void, DiskError> => {
-  const make = named<void>(
+  const make = named(
     path,
-    () => NodeFs.mkdirSync(path, mode),
-    (done) => NodeFs.mkdir(path, mode, (error) => done(error ?? null))
+    () => void NodeFs.mkdirSync(path, mode),
+    call<void>(path, (done) => NodeFs.mkdir(path, mode, (error) => done(error ?? null)))
   )
   return make.pipe(Effect.catch((error) => {
     const parent = NodePath.dirname(path)
@@ -664,7 +661,9 @@ const makeDirectory = (path: string, mode: number): Effect.Effect<void, DiskErro
     }
     // Also where it may not be written, or is a whole disk, it may be there.
     return Effect.flatMap(
-      Effect.option(named(path, () => NodeFs.statSync(path), (done) => NodeFs.stat(path, done))),
+      Effect.option(
+        named(path, () => NodeFs.statSync(path), call<NodeFs.Stats>(path, (done) => NodeFs.stat(path, done)))
+      ),
       (found) =>
         found._tag === "Some" && found.value.isDirectory()
           ? Effect.void
@@ -712,10 +711,15 @@ const disk = Disk.of({
       : withDescriptor(path, "directory", 0, (descriptor) => syncDescriptor(path, descriptor)),
   freeBytes: (path) =>
     Effect.map(
-      named(path, () => NodeFs.statfsSync(path), (done) => NodeFs.statfs(path, done)),
+      named(path, () => NodeFs.statfsSync(path), call<NodeFs.StatsFs>(path, (done) => NodeFs.statfs(path, done))),
       ({ bavail, bsize }) => bavail * bsize
     ),
-  realPath: (path) => named(path, () => NodeFs.realpathSync.native(path), (done) => NodeFs.realpath.native(path, done)),
+  realPath: (path) =>
+    named(
+      path,
+      () => NodeFs.realpathSync.native(path),
+      call<string>(path, (done) => NodeFs.realpath.native(path, done))
+    ),
   lock
 })
 
