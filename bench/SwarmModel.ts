@@ -398,7 +398,8 @@ export const simulate = (room: Room): Result => {
       manifestChunkSizeBytes: manifestChunkSizeFor(manifestBytes),
       have: device.have,
       manifestKnown: device === teacher,
-      origin: device === teacher
+      origin: device === teacher,
+      quiet: false
     })
     const tick = () => {
       input(device, { _tag: "Tick" })

@@ -7,7 +7,8 @@
  * On the wire: a device sends its `Bitfield` of a share, also an empty one, to every neighbor when it opens the share and
  * for every open share to every new neighbor, and `Have` to all of them from then on. What comes for a share that is not
  * open here is remembered, so either side may open first. A device tells the source of a chunk at once that it has
- * it: that is the acknowledgement by which the source paces its uploads.
+ * it: that is the acknowledgement by which the source paces its uploads. Where a cast brings a share to everybody
+ * neighbors have nothing to tell each other: until that is over only who sends its `Bitfield` is sent one.
  *
  * Invariants, checked by `test/protocol/Swarm.test.ts`:
  *
@@ -19,6 +20,7 @@
  * 6. **Verifiable:** content is not asked for before the manifest is known.
  * 7. **Spread first:** the origin serves no content chunk twice before each is out once, unless a receiver fails it.
  * 8. **Everybody finishes:** who can reach every chunk over honest links gets them all, under any interleaving.
+ * 9. **Quiet ends:** while a share is cast, or for {@link Spread.quietMs} if it is not, it may be quiet; then everybody is told.
  */
 import { Result } from "effect"
 import { Base64Url } from "effect/encoding"
@@ -67,6 +69,8 @@ export type Input =
     readonly manifestKnown: boolean
     /** This device is where the share comes from: it hands every chunk out once before it repeats one. */
     readonly origin: boolean
+    /** A cast is likely to bring it in a moment: until then its neighbors are told only if they tell. */
+    readonly quiet: boolean
   }
   /** The share is withdrawn or forgotten. */
   | { readonly _tag: "ShareClosed"; readonly root: Root }
@@ -293,6 +297,7 @@ const takeOfShare = (
       return
     case "CastOver":
       share.cast = false
+      Spread.speak(swarm, share)
       swarm.allHungry = true
       swarm.revealing.add(share)
       share.freshRare ||= share.fresh.length > 0
@@ -328,10 +333,7 @@ const peerUp = (swarm: Swarm, peer: PeerId): void => {
     proven: false
   }
   swarm.links.set(peer, link)
-  for (const share of swarm.shares.values()) {
-    openView(link, share)
-    Spread.sendBitfield(swarm, link, share)
-  }
+  for (const share of swarm.shares.values()) Spread.tell(swarm, openView(link, share))
 }
 
 const openView = (link: Link, share: Share): View => {
@@ -370,6 +372,13 @@ const disconnect = (swarm: Swarm, peer: PeerId, code: GoodbyeCode, detail: strin
 
 const smallShareBytes = 1024 * 1024
 
+/** Whether a share is over in a moment, so that it goes ahead of others. */
+export const isSmall = ({ chunkSizeBytes, chunksCount }: {
+  readonly chunkSizeBytes: number
+  /** Of the content. */
+  readonly chunksCount: number
+}): boolean => chunksCount * chunkSizeBytes <= smallShareBytes
+
 const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "ShareOpened" }>): void => {
   if (swarm.shares.has(input.root)) return
   const { chunksCount, manifestChunksCount } = input
@@ -379,7 +388,7 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
     chunksCount,
     chunkSizeBytes: input.chunkSizeBytes,
     manifestChunkSizeBytes: input.manifestChunkSizeBytes,
-    small: (chunksCount - manifestChunksCount) * input.chunkSizeBytes <= smallShareBytes,
+    small: isSmall({ chunkSizeBytes: input.chunkSizeBytes, chunksCount: chunksCount - manifestChunksCount }),
     origin: input.origin,
     openedAtMs: swarm.nowMs,
     have: input.have.slice(),
@@ -387,6 +396,7 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
     manifestKnown: input.manifestKnown,
     paused: false,
     cast: false,
+    quiet: input.quiet,
     views: new Map(),
     picker: Picker.make(chunksCount),
     flights: new Map(),
@@ -413,7 +423,7 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
     link.rememberedBytes -= bits.length
     bitfield(swarm, view, bits)
   }
-  for (const link of swarm.links.values()) Spread.sendBitfield(swarm, link, share)
+  for (const view of share.views.values()) Spread.tell(swarm, view)
   if (!input.origin) completed(swarm, share)
 }
 
@@ -523,6 +533,7 @@ const bitfield = (swarm: Swarm, view: View, bits: Uint8Array): void => {
     return disconnect(swarm, view.link.peer, "protocol", "a bitfield has another length than its share")
   }
   view.opened = true
+  Spread.tell(swarm, view)
   view.avoidUntilMs = 0
   swarm.revealing.add(share)
   for (let index = 0; index < share.chunksCount; index++) {

@@ -25,8 +25,26 @@ const believedPart = 1 / 4
 const revealAvoidMinMs = 10_000
 const revealAvoidMaxMs = 60_000
 
+/** For so long at most a share is quiet whose cast does not begin. */
+export const quietMs = 1_000
+
+/** Tells a neighbor once what is here, and from then on what comes; while the share is quiet, only one that tells. */
+export const tell = (swarm: Swarm, view: View): void => {
+  if (view.told || (view.share.quiet && !view.opened)) return
+  view.told = true
+  sendBitfield(swarm, view)
+}
+
+/** The quiet is over: all are told, and who was told already is told the rest. */
+export const speak = (swarm: Swarm, share: Share): void => {
+  if (!share.quiet) return
+  share.quiet = false
+  announceFresh(swarm, share)
+  for (const view of share.views.values()) tell(swarm, view)
+}
+
 /** What this device serves of a share: while it hands it out, the manifest. */
-export const sendBitfield = (swarm: Swarm, link: Link, share: Share): void => {
+const sendBitfield = (swarm: Swarm, { link, share }: View): void => {
   let bits = share.have
   if (share.handout !== undefined) {
     bits = Bitfield.make(share.chunksCount)
@@ -56,19 +74,20 @@ export const gained = (swarm: Swarm, share: Share, index: number): void => {
  */
 export const announce = (swarm: Swarm): void => {
   for (const share of swarm.announcing) {
-    if (swarm.nowMs < announcedNextMs(swarm, share)) continue
-    swarm.announcing.delete(share)
-    share.announcedAtMs = swarm.nowMs
-    const { fresh, freshRare } = share
-    share.fresh = []
-    share.freshRare = false
-    for (const link of swarm.links.values()) {
-      const view = share.views.get(link.peer)
-      const news = view === undefined || swarm.policy.announceToHolders ?
-        fresh :
-        fresh.filter((index) => !Bitfield.has(view.bits, index))
-      if (news.length > 0) sendHave(swarm, link, share, news, !freshRare)
-    }
+    if (swarm.nowMs >= announcedNextMs(swarm, share)) announceFresh(swarm, share)
+  }
+}
+
+const announceFresh = (swarm: Swarm, share: Share): void => {
+  swarm.announcing.delete(share)
+  share.announcedAtMs = swarm.nowMs
+  const { fresh, freshRare } = share
+  share.fresh = []
+  share.freshRare = false
+  for (const { bits, link, told } of share.views.values()) {
+    if (!told) continue
+    const news = swarm.policy.announceToHolders ? fresh : fresh.filter((index) => !Bitfield.has(bits, index))
+    if (news.length > 0) sendHave(swarm, link, share, news, !freshRare)
   }
 }
 
@@ -190,20 +209,25 @@ const hide = (handout: Handout, index: number): boolean => {
   return true
 }
 
-/** Reveals what can leave soon. When everything is out, everything is offered to everyone. */
+/** Reveals what can leave soon. When everything is out that can be, everything is offered to everyone. */
 export const reveal = (swarm: Swarm): void => {
   for (const share of swarm.revealing) {
     const { cast, handout } = share
     if (handout === undefined || cast) continue
-    if (handout.waiting.size + handout.doubted.size + handout.revealed.size === 0) {
+    if (isHandedOut(swarm, share, handout)) {
       share.handout = undefined
-      for (const link of swarm.links.values()) sendBitfield(swarm, link, share)
+      for (const view of share.views.values()) sendBitfield(swarm, view)
       continue
     }
     revealSome(swarm, share, handout)
   }
   swarm.revealing.clear()
 }
+
+/** What is left is elsewhere, and those to whom it is revealed leave it unfetched: they hold up nobody. */
+const isHandedOut = ({ nowMs }: Swarm, { picker }: Share, { doubted, revealed, waiting }: Handout): boolean =>
+  waiting.size + doubted.size === 0 &&
+  Array.from(revealed).every(([index, { view }]) => picker.claims[index]! > 0 && view.avoidUntilMs > nowMs)
 
 const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
   let pending = 0
@@ -257,10 +281,11 @@ const compareNeed = (a: View, b: View): number => a.revealed - b.revealed || a.u
 
 const isFetching = (view: View): boolean => view.queue.size > 0 || view.uploadsCount > 0
 
-/** Gives chunks that were left unfetched to someone else. */
+/** Ends a quiet that is in vain, and gives chunks that were left unfetched to someone else. */
 export const watch = (swarm: Swarm): void => {
   for (const share of swarm.shares.values()) {
     const { handout } = share
+    if (share.quiet && !share.cast && swarm.nowMs >= share.openedAtMs + quietMs) speak(swarm, share)
     if (handout === undefined) continue
     swarm.revealing.add(share)
     for (const [index, reveal] of handout.revealed) {

@@ -154,6 +154,8 @@ export interface View {
   count: number
   /** The peer has opened the share: its bitfield came. */
   opened: boolean
+  /** This device's bitfield went to it, and announcements go since. */
+  told: boolean
   /** Requests that the peer has not answered. */
   readonly asks: Map<number, Ask>
   /** Requests of the peer that wait here, oldest first, and how many chunks are on their way to it. */
@@ -199,6 +201,8 @@ export interface Share {
   paused: boolean
   /** Its content comes by a cast, or leaves by one. */
   cast: boolean
+  /** A cast brings it or is about to: whoever says nothing of the share is told nothing of it. */
+  quiet: boolean
   readonly views: Map<PeerId, View>
   /** Wanted and not in flight, by the number of claims. */
   readonly picker: Picker.Picker
@@ -313,6 +317,7 @@ export const makeView = (link: Link, share: Share): View => ({
   bits: Bitfield.make(share.chunksCount),
   count: 0,
   opened: false,
+  told: false,
   asks: link.leftovers.get(share.root) ?? new Map(),
   queue: new Set(),
   uploadsCount: 0,

@@ -50,6 +50,8 @@ export interface Casting {
   readonly peerUp: (info: PeerInfo) => void
   readonly peerDown: (peer: PeerId) => void
   readonly hear: (peer: PeerId, message: CastMessage) => void
+  /** Whether the host's casts come here. */
+  readonly hears: () => boolean
   /** This device hands the chunks `firstIndex` to before `endIndex` of a share out. */
   readonly offer: (root: Root, firstIndex: number, endIndex: number) => void
   /** The share is closed, or cannot be read. */
@@ -255,6 +257,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
       if (!Array.from(linked.values()).some(({ address }) => isNeighbor(network, address.host))) leave(false)
     },
     hear: (peer, message) => advance({ _tag: "Message", peer, message }),
+    hears: () => false,
     offer: (root, firstIndex, endIndex) =>
       advance({
         _tag: "ShareOpened",
@@ -354,6 +357,7 @@ const makeListener = Effect.fnUntraced(function*(user: CastUser) {
       if (message._tag === "Multicast") return listen(host, message)
       advance({ _tag: "Message", message })
     },
+    hears: () => machine.hears,
     offer: () => {},
     withdraw: () => {},
     manifestKnown: (root) => advance({ _tag: "ManifestKnown", root }),

@@ -68,6 +68,8 @@ const patientMs = 50
 const progressIntervalMs = 500
 /** Where nothing has moved for so long nothing moves: a mean that fades has traces of a quick transfer for ten seconds. */
 const stillMs = 2_000
+/** So many bytes for each of the manifest, and the host can give the manifest to a whole room: hashes of 64 KiB are half as long. */
+const contentPerManifestMin = 1_024
 /** A paused share is tried again after this, then after twice as long each time, up to the second figure. */
 const retryMsMin = 2_000
 const retryMsMax = 30_000
@@ -432,6 +434,7 @@ const make = Effect.fnUntraced(function*() {
           Effect.gen(function*() {
             const { share } = work
             const manifestChunksCount = share.manifest.hashes.length
+            const isWhole = Bitfield.size(opened.have) === manifestChunksCount + share.chunksCount
             work.verifiedBytes = contentBytes(share, opened.have)
             advance({
               _tag: "ShareOpened",
@@ -442,13 +445,15 @@ const make = Effect.fnUntraced(function*() {
               manifestChunkSizeBytes: share.manifest.chunkSizeBytes,
               have: opened.have,
               manifestKnown: opened.manifestKnown,
-              origin: opened.isSource
+              origin: opened.isSource,
+              quiet: !opened.isSource && !isWhole && awaitsCast(share)
             })
-            if (opened.isSource) offer(share.root, manifestChunksCount, manifestChunksCount + share.chunksCount)
+            if (opened.isSource && isCastable(share)) {
+              casting.offer(share.root, manifestChunksCount, manifestChunksCount + share.chunksCount)
+            }
             if (cast.has(share.root)) advance({ _tag: "CastBegun", root: share.root })
             if (opened.manifestKnown) casting.manifestKnown(share.root)
             // What was whole before, a source or a download of an earlier run, has no last chunk to wait for.
-            const isWhole = Bitfield.size(opened.have) === manifestChunksCount + share.chunksCount
             if (isWhole) fork(publish(share.root))
             // What a person has changed or deleted since it appeared is theirs: the rest is served, nothing is fetched.
             else if (opened.path !== undefined) {
@@ -461,11 +466,13 @@ const make = Effect.fnUntraced(function*() {
       })
     )
 
-  /** Casts what is worth it: not what has left before the room is ready, nor chunks of which a piece is always lost. */
-  const offer = (root: Root, firstIndex: number, endIndex: number): void => {
-    const share = swarm.shares.get(root)!
-    if (!share.small && share.chunkSizeBytes <= Limits.castChunkBytesMax) casting.offer(root, firstIndex, endIndex)
-  }
+  /** Whether it is worth a cast: not what has left before the room is ready, nor chunks of which a piece is always lost. */
+  const isCastable = (share: Share): boolean =>
+    !Swarm.isSmall(share) && share.chunkSizeBytes <= Limits.castChunkBytesMax
+
+  /** Whether a cast is likely to bring it, and all can have its manifest from the host before. */
+  const awaitsCast = (share: Share): boolean =>
+    casting.hears() && isCastable(share) && share.manifest.sizeBytes * contentPerManifestMin <= share.sizeBytes
 
   const publish = (root: Root): Effect.Effect<void> =>
     store.publish(root).pipe(

@@ -246,7 +246,8 @@ const swarmOf = (opened: boolean) => {
       manifestChunkSizeBytes: Limits.chunkBytesMin,
       have: Bitfield.full(count),
       manifestKnown: true,
-      origin: false
+      origin: false,
+      quiet: false
     }, 0)
   if (opened) open()
   const say = (message: SwarmMessage) => Swarm.step(swarm, { _tag: "Message", peer, message }, 0)

@@ -34,12 +34,13 @@ const share = (name: string, chunksCount: number, chunkSizeBytes = 64 * KiB): Si
   chunkSizeBytes
 })
 
-/** A connected mesh: a random tree and some more links. */
-const mesh = (peersCount: number, seed: number, shares: ReadonlyArray<SimulatedShare>) => {
+/** A connected mesh: a random tree and some more links. So large a part of the devices may expect a cast. */
+const mesh = (peersCount: number, seed: number, shares: ReadonlyArray<SimulatedShare>, quietPart = 0) => {
   const random = draws(seed)
   const below = (count: number) => Math.floor(random() * count)
   const simulator = new SwarmSimulator(peersCount, shares, random)
   const { devices } = simulator
+  for (const device of devices) device.quiet = !device.origin && random() < quietPart
   const connect = () => {
     for (let i = 1; i < peersCount; i++) simulator.connect(devices[i]!, devices[below(i)]!)
     for (let i = 0; i < peersCount; i++) simulator.connect(devices[i]!, devices[below(peersCount)]!)
@@ -83,6 +84,35 @@ describe("Swarm", () => {
     finishes(world)
     for (const device of world.devices) assert.strictEqual(device.completed, device.origin ? 0 : 3)
   }, { arbitrary: { runs: 50 } })
+
+  it.prop("finishes what a cast leaves, that some wait for, some in vain, and some do not (invariants 8 and 9)", {
+    seed: Seed
+  }, ({ seed }) => {
+    const shares = [share("a", 30)]
+    const world = mesh(10, seed, shares, 0.7)
+    const { simulator, devices, random, below } = world
+    simulator.disturbed = true
+    const [cast] = shares
+    const hearing = devices.filter(({ origin, quiet }) => origin || (quiet && random() < 0.8))
+    const some = (count: number) => {
+      let events = below(count)
+      simulator.run(below, 600_000, () => events-- === 0)
+    }
+    for (const device of hearing) {
+      some(50)
+      simulator.beginCast(device, cast!)
+    }
+    for (let index = 2; index < 30; index++) {
+      some(50)
+      for (const device of hearing) if (!device.origin && random() < 0.9) simulator.castTo(device, cast!, index)
+    }
+    for (const device of hearing) {
+      some(50)
+      simulator.endCast(device, cast!)
+    }
+    finishes(world)
+    assert.deepStrictEqual(simulator.disconnects, [])
+  }, { arbitrary: { runs: 100 } })
 
   it.prop("finishes while links end and come back (invariants 1 to 6 and 8)", { seed: Seed }, ({ seed }) => {
     const world = mesh(8, seed, [share("a", 30)])
@@ -203,7 +233,8 @@ describe("Swarm", () => {
           manifestChunkSizeBytes: KiB,
           have,
           manifestKnown: true,
-          origin: true
+          origin: true,
+          quiet: false
         },
         { _tag: "PeerUp", peer },
         { _tag: "Message", peer, message: { _tag: "Bitfield", share: root, bits: manifest } }

@@ -21,6 +21,7 @@ interface Opening {
   readonly have?: ReadonlyArray<number>
   readonly manifestKnown?: boolean
   readonly origin?: boolean
+  readonly quiet?: boolean
 }
 
 /** One machine with a clock; every step gives its outputs, and the messages among them by receiver. */
@@ -38,7 +39,8 @@ class Device {
     chunkSizeBytes = 64 * KiB,
     have = [0],
     manifestKnown = true,
-    origin = false
+    origin = false,
+    quiet = false
   }: Opening = {}): ReadonlyArray<Swarm.Output> {
     return this.step({
       _tag: "ShareOpened",
@@ -49,7 +51,8 @@ class Device {
       manifestChunkSizeBytes: 4 * KiB,
       have: bits(chunksCount, have),
       manifestKnown,
-      origin
+      origin,
+      quiet
     })
   }
 
@@ -923,5 +926,67 @@ describe("Swarm, spreading", () => {
     device.claim(b, [], 2)
     const outputs = upTo(25).flatMap(() => device.tick(100))
     assert.deepStrictEqual(sent(outputs, "Have").map(({ to }) => to), [b])
+  })
+
+  it("offers everything although a chunk is left unfetched, when its receiver is the only one without it", () => {
+    const device = new Device()
+    device.open({ chunksCount: 3, have: upTo(3), origin: true })
+    device.up(a)
+    const [left, fetched] = revealedIn(device.claim(a, [], 3)).map(({ index }) => index)
+    device.fetch(a, fetched!)
+    // The other has what is left from elsewhere, and lacks what is out.
+    device.up(b)
+    device.claim(b, [0, left!], 3)
+    assert.deepStrictEqual(bitfieldsIn(upTo(19).flatMap(() => device.tick(100))), [])
+    assert.strictEqual(sent(device.request(b, fetched!), "Reject").length, 1)
+    const outputs = upTo(5).flatMap(() => device.tick(100))
+    assert.sameMembers(sent(outputs, "Bitfield").map(({ to }) => to), [a, b])
+    assert.deepInclude(served(device.request(b, fetched!)), { to: b, root: bulk, index: fetched! })
+  })
+})
+
+describe("Swarm, quiet while a cast brings a share (invariant 9)", () => {
+  const quietDevice = () => {
+    const device = new Device()
+    device.up(a, b)
+    assert.deepStrictEqual(device.open({ have: [], manifestKnown: false, quiet: true }), [])
+    return device
+  }
+  const told = (outputs: ReadonlyArray<Swarm.Output>) => sent(outputs, "Bitfield").map(({ to }) => to)
+
+  it("tells only neighbors that tell, those that came meanwhile included, and all when the cast is over", () => {
+    const device = quietDevice()
+    assert.deepStrictEqual(told(device.claim(a, [0])), [a])
+    assert.deepStrictEqual(told(device.claim(a, [0, 1])), [], "nobody twice")
+    device.step({ _tag: "CastBegun", root: bulk })
+    device.up(c, d)
+    assert.deepStrictEqual(told(device.claim(c, [])), [c])
+    assert.sameMembers(sent(device.deliver(a, 0), "Have").map(({ to }) => to), [a, c], "and from then on what comes")
+    device.step({ _tag: "ManifestKnown", root: bulk, have: bits(41, [0]) })
+    device.step({ _tag: "ChunkFound", root: bulk, index: 1 })
+    device.step({ _tag: "ChunkFound", root: bulk, index: 2 })
+    const outputs = device.step({ _tag: "CastOver", root: bulk })
+    assert.sameMembers(told(outputs), [b, d])
+    assert.sameMembers(bitfieldsIn(outputs), Array(2).fill(Base64Url.encode(bits(41, [0, 1, 2]))))
+    assert.sameMembers(sent(outputs, "Have").map(({ to }) => to), [a, c], "who was told hears of the rest alone")
+    assert.strictEqual(Swarm.wakeAtMs(device.swarm), Infinity)
+  })
+
+  it("ends after a second if no cast begins, and goes on while one does", () => {
+    const vain = quietDevice()
+    assert.deepStrictEqual(told(vain.tick(999)), [])
+    assert.sameMembers(told(vain.tick(1)), [a, b])
+    const cast = quietDevice()
+    cast.tick(900)
+    cast.step({ _tag: "CastBegun", root: bulk })
+    assert.deepStrictEqual(told(upTo(100).flatMap(() => cast.tick(250))), [])
+    assert.sameMembers(told(cast.step({ _tag: "CastOver", root: bulk })), [a, b])
+  })
+
+  it("tells whoever told before it had opened the share", () => {
+    const device = new Device()
+    device.up(a, b)
+    device.claim(b, [0])
+    assert.deepStrictEqual(told(device.open({ have: [], manifestKnown: false, quiet: true })), [b])
   })
 })

@@ -66,6 +66,17 @@ describe("casts", () => {
       assert.strictEqual(lab.network.connectionsCount, 0)
     }).pipe(lesson("calm")))
 
+  it.effect("are waited for quietly: until one is over nobody tells a neighbor of the share", () =>
+    Effect.gen(function*() {
+      const lab = yield* room({ ...lan, bytesPerSecond: 1_000_000 }, 12)
+      yield* share(lab)
+      yield* until(() => sent(lab.teacher) > 0.05, 20_000, 50)
+      // A bitfield to each neighbor alone would be more, and each of the host's entries that is passed on.
+      for (const { port } of lab.students) assert.isAtMost(port.sentBytes, 1_000)
+      yield* until(() => lab.students.every(isComplete), 20_000)
+      yield* stop(lab)
+    }).pipe(lesson("quiet")))
+
   it.effect("leave what is lost to the neighbors", () =>
     Effect.gen(function*() {
       const lab = yield* room({ ...lan, multicastLoss: 0.01 }, 11)

@@ -37,6 +37,8 @@ interface Device {
   /** Content chunks this device has served, by index. */
   readonly served: Map<string, number>
   readonly paused: Set<Root>
+  /** It opens shares quietly: a cast may come. */
+  quiet: boolean
   completed: number
   behaviour: Behaviour
 }
@@ -73,6 +75,7 @@ export class SwarmSimulator {
       storing: new Set(),
       served: new Map(),
       paused: new Set(),
+      quiet: false,
       completed: 0,
       behaviour: "honest"
     }))
@@ -91,7 +94,8 @@ export class SwarmSimulator {
       manifestChunkSizeBytes: share.chunkSizeBytes,
       have,
       manifestKnown: this.manifestKnown(device, share),
-      origin: device.origin
+      origin: device.origin,
+      quiet: device.quiet
     })
   }
 
@@ -110,6 +114,21 @@ export class SwarmSimulator {
   resume(device: Device, share: SimulatedShare): void {
     device.paused.delete(share.root)
     this.#input(device, { _tag: "ShareResumed", root: share.root })
+  }
+
+  beginCast(device: Device, share: SimulatedShare): void {
+    this.#input(device, { _tag: "CastBegun", root: share.root })
+  }
+
+  endCast(device: Device, share: SimulatedShare): void {
+    this.#input(device, { _tag: "CastOver", root: share.root })
+  }
+
+  /** A chunk comes by the cast, if it can be verified. */
+  castTo(device: Device, share: SimulatedShare, index: number): void {
+    if (!Swarm.isMissing(device.machine, share.root, index)) return
+    Bitfield.add(device.have.get(share.root)!, index)
+    this.#input(device, { _tag: "ChunkFound", root: share.root, index })
   }
 
   connect(a: Device, b: Device): void {
