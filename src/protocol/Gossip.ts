@@ -58,6 +58,11 @@ const relaysAtOnceMax = 3
 const relaysLaterMs = 100
 /** The same while chunks move: what comes directly may be stuck behind some, and another way round may be free. */
 const relaysBesideBulkMs = 10
+/**
+ * What came from the host goes so late to those it has a link to: it has sent it to them as well, but what is under way may
+ * be stuck.
+ */
+const relaysSpareMs = 2_000
 /** How long own entries that another device claims to have are waited for: a claim is no proof. */
 const ownClaimMs = 3_000
 
@@ -94,6 +99,8 @@ interface Link {
   readonly peer: PeerId
   readonly isHost: boolean
   readonly dialled: boolean
+  /** The other side says that it has a link to the host. */
+  nearHost: boolean
   readonly upMs: number
   /** Whether the other side's first heads are here; nothing is sent before. */
   ready: boolean
@@ -153,6 +160,8 @@ export interface Item {
 export type Input =
   | { readonly _tag: "NeighborUp"; readonly peer: PeerId; readonly isHost: boolean; readonly dialled: boolean }
   | { readonly _tag: "NeighborDown"; readonly peer: PeerId }
+  /** The neighbor has a link to the host, as it says, or has none any more. None at first. */
+  | { readonly _tag: "NeighborNearHost"; readonly peer: PeerId; readonly near: boolean }
   | { readonly _tag: "Heads"; readonly peer: PeerId; readonly heads: Heads }
   /** `besideBulk`: chunks are moving over this device's links. */
   | {
@@ -274,6 +283,11 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
     case "NeighborDown":
       state.links.delete(input.peer)
       break
+    case "NeighborNearHost": {
+      const link = state.links.get(input.peer)
+      if (link !== undefined) link.nearHost = input.near
+      break
+    }
     case "Heads": {
       const link = state.links.get(input.peer)
       if (link !== undefined) takeHeads(state, link, input.heads, nowMs)
@@ -324,6 +338,7 @@ const neighborUp = (
     peer,
     isHost,
     dialled,
+    nearHost: false,
     upMs: nowMs,
     ready: false,
     cursors: new Map(),
@@ -647,8 +662,10 @@ const relayDelayMs = (state: State, link: Link, log: Log, from: Link | undefined
   const isNewToHost = link.isHost && !state.hosts.has(log.author)
   if (isAuthor || isNewToHost || state.hosts.has(state.self) || state.links.size <= relaysAtOnceMax) return 0
   // What comes from the host comes to the others at the same time.
-  if (from?.isHost !== true && place < relaysAtOnceMax) return 0
-  const laterMs = state.besideBulk ? relaysBesideBulkMs : relaysLaterMs
+  const isFromHost = from?.isHost === true
+  if (!isFromHost && place < relaysAtOnceMax) return 0
+  const isSpare = isFromHost && link.nearHost
+  const laterMs = state.besideBulk ? relaysBesideBulkMs : isSpare ? relaysSpareMs : relaysLaterMs
   return link.dialled ? laterMs : 2 * laterMs
 }
 

@@ -82,9 +82,10 @@ export type GoodbyeCode = typeof GoodbyeCode.Type
 /** The last message of a side, if there is time for one. */
 export const Goodbye = Schema.TaggedStruct("Goodbye", { code: GoodbyeCode, detail: shortText(256) })
 
-/** Addresses worth dialling, and how many links the sender has. */
+/** Addresses worth dialling, how many links the sender has, and whether one of them is to the host. */
 export const Peers = Schema.TaggedStruct("Peers", {
   links: Schema.Natural,
+  host: Schema.optionalKey(Schema.Boolean),
   peers: Schema.Array(Schema.Struct({
     peer: PeerId,
     addresses: Schema.Array(Address).check(Schema.isMaxLength(Limits.addressesPerPeerMax))

@@ -12,7 +12,7 @@ import type { LogMessage } from "../protocol/Wire.ts"
 import { Crypto } from "./Crypto.ts"
 import type { DiskError } from "./Disk.ts"
 import { type LogRecord, LogStore, type SessionLog } from "./LogStore.ts"
-import { type PeerEvent, PeerManager } from "./PeerManager.ts"
+import { type LogEvent, PeerManager } from "./PeerManager.ts"
 import { SessionContext } from "./SessionContext.ts"
 
 /** The entry was not written: nobody has seen it and nobody will. */
@@ -376,7 +376,7 @@ const make = Effect.fnUntraced(function*() {
     }
   })
 
-  const onEvent = Effect.fnUntraced(function*(event: PeerEvent<LogMessage>) {
+  const onEvent = Effect.fnUntraced(function*(event: LogEvent) {
     yield* refreshAuthority(undefined)
     switch (event._tag) {
       case "PeerUp": {
@@ -389,6 +389,8 @@ const make = Effect.fnUntraced(function*() {
       }
       case "PeerDown":
         return yield* down(event.peer)
+      case "PeerNearHost":
+        return yield* stepGossip({ _tag: "NeighborNearHost", peer: event.peer, near: event.near })
       case "PeerMessage":
         return yield* onMessage(event.peer, event.message)
     }

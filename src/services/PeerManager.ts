@@ -42,6 +42,11 @@ export type PeerEvent<Message> =
   | { readonly _tag: "PeerDown"; readonly peer: PeerId }
   | { readonly _tag: "PeerMessage"; readonly peer: PeerId; readonly message: Message }
 
+export type LogEvent =
+  | PeerEvent<LogMessage>
+  /** The peer has a link to the host, as it says, or has none any more. None at first. */
+  | { readonly _tag: "PeerNearHost"; readonly peer: PeerId; readonly near: boolean }
+
 export type SwarmEvent =
   | PeerEvent<SwarmMessage | CastMessage>
   /** All bytes of one data frame are in the place that was given for them. */
@@ -71,7 +76,7 @@ export interface SwarmUser {
 
 export class PeerManager extends Context.Service<PeerManager, {
   /** Events of the links with `log` messages. One consumer; bounded, a consumer that lags slows the links it lags for. */
-  readonly logEvents: Queue.Dequeue<PeerEvent<LogMessage>>
+  readonly logEvents: Queue.Dequeue<LogEvent>
   /** Set once, by the one who moves chunks. No link is up before. */
   readonly setSwarmUser: (user: SwarmUser) => Effect.Effect<void>
   /**
@@ -142,11 +147,17 @@ const make = Effect.fnUntraced(function*(
     readonly user: SwarmUser
     /** Open until `PeerDown` has been said. */
     readonly gone: Deferred.Deferred<void>
-    /** When addresses were last told to the peer, whose, and how many links. Nobody is told of twice over one link. */
+    /**
+     * When addresses were last told to the peer, whose, how many links, and whether to the host. Nobody is told of twice over
+     * one link.
+     */
     toldMs: number
     readonly told: Set<PeerId>
     toldLinks: number
+    toldHost: boolean
+    /** The same that the peer has told. */
     heardAddressesMs: number
+    heardHost: boolean
   }
   const live = new Map<PeerId, Live>()
   const membership = Membership.make(context.peer, context.isHost, () => random.nextDoubleUnsafe(), context.hostPeer)
@@ -155,7 +166,7 @@ const make = Effect.fnUntraced(function*(
   /** The host that did not take the code: it is asked again only after it has started anew. */
   let refusedBy: PublicKey | undefined
 
-  const logEvents = yield* Queue.bounded<PeerEvent<LogMessage>>(Limits.logEventsMax)
+  const logEvents = yield* Queue.bounded<LogEvent>(Limits.logEventsMax)
   const linkChanges = yield* PubSub.sliding<LinkChange>(256)
   const notices = yield* PubSub.sliding<PeerNotice>(64)
   const swarmUser = Deferred.makeUnsafe<SwarmUser>()
@@ -378,7 +389,9 @@ const make = Effect.fnUntraced(function*(
       toldMs: -Infinity,
       told: new Set(),
       toldLinks: 0,
-      heardAddressesMs: -Infinity
+      toldHost: false,
+      heardAddressesMs: -Infinity,
+      heardHost: false
     }
     live.set(peer, me)
     let goodbye: GoodbyeCode | undefined
@@ -455,7 +468,8 @@ const make = Effect.fnUntraced(function*(
         // An honest peer tells them every other second at most; a flood of them must not become a flood of work.
         if (nowMs() - me.heardAddressesMs < careIntervalMs) return none
         me.heardAddressesMs = nowMs()
-        return advance({ _tag: "PeerLinks", peer, links: message.links }).pipe(
+        return noteHost(me, message.host === true).pipe(
+          Effect.andThen(advance({ _tag: "PeerLinks", peer, links: message.links })),
           Effect.andThen(advance({
             _tag: "Heard",
             announced: false,
@@ -482,14 +496,23 @@ const make = Effect.fnUntraced(function*(
     }
   }
 
+  /** The host knows that all who are linked here are. */
+  const noteHost = (me: Live, near: boolean): Effect.Effect<unknown> => {
+    if (near === me.heardHost || context.isHost) return Effect.void
+    me.heardHost = near
+    return Queue.offer(logEvents, { _tag: "PeerNearHost", peer: me.info.peer, near })
+  }
+
   /** Tells what is new: in a crowd that has just met everything changes all the time, and nobody can listen to all of it. */
   const tellAddresses = (to: Live): void => {
     const news = Membership.toTell(membership, to.info.peer, to.told)
+    const host = live.has(context.hostPeer())
     to.toldMs = nowMs()
-    if (news.length === 0 && Math.abs(live.size - to.toldLinks) < linksWorthTelling) return
+    if (news.length === 0 && host === to.toldHost && Math.abs(live.size - to.toldLinks) < linksWorthTelling) return
     to.toldLinks = live.size
+    to.toldHost = host
     for (const { peer } of news) to.told.add(peer)
-    to.link.post("link", Frame.encodeControl({ _tag: "Peers", links: live.size, peers: news }))
+    to.link.post("link", Frame.encodeControl({ _tag: "Peers", links: live.size, host, peers: news }))
   }
 
   const care = Effect.gen(function*() {

@@ -123,6 +123,28 @@ describe("Gossip", () => {
     assert.isAtMost(simulator.nowMs - startedMs, 250)
   })
 
+  it("is spared those who have it from the host too, for two seconds, and not those who have no link to the host", () => {
+    // Five students linked with the host and each other, and one who is linked with one of them alone.
+    const near = [1, 2, 3, 4, 5]
+    const between = near.flatMap((i) => near.filter((far) => far > i).map((far): Edge => [i, far]))
+    const simulator = new GossipSimulator(7, [...near.map((i): Edge => [i, 0]), ...between, [1, 6]])
+    simulator.tellNearHost()
+    simulator.runToQuiet(() => 0, 1_000)
+    simulator.write(0, text("good morning"))
+    const expectCrossed = (count: number) => {
+      while (simulator.move(0)) { /* no time passes */ }
+      assert.strictEqual(simulator.entriesCrossed, count)
+    }
+    expectCrossed(5)
+    simulator.tick(100)
+    expectCrossed(6)
+    assert.strictEqual(simulator.delivered[6]!.length, 1)
+    simulator.tick(1_899)
+    expectCrossed(6)
+    simulator.tick(1)
+    expectCrossed(16)
+  })
+
   it("is relayed ten times as soon while chunks move, because what comes directly may be stuck behind some", () => {
     for (const [besideBulk, laterMs] of [[false, 100], [true, 10]] as const) {
       const simulator = new GossipSimulator(6, [[1, 0], [1, 2], [1, 3], [1, 4], [5, 1]])

@@ -8,7 +8,7 @@ import * as Limits from "../../src/protocol/Limits.ts"
 import type { LogMessage, SwarmMessage } from "../../src/protocol/Wire.ts"
 import { Crypto } from "../../src/services/Crypto.ts"
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
-import { type PeerEvent, PeerManager, type SwarmEvent, type SwarmUser } from "../../src/services/PeerManager.ts"
+import { type LogEvent, PeerManager, type SwarmEvent, type SwarmUser } from "../../src/services/PeerManager.ts"
 import { SessionContext } from "../../src/services/SessionContext.ts"
 import { VirtualNetwork } from "../../src/simulator/VirtualNetwork.ts"
 import { certify, seed } from "../support/Certified.ts"
@@ -52,7 +52,10 @@ const device = Effect.fnUntraced(function*(...args: Parameters<typeof deafDevice
   const { context, peers } = yield* deafDevice(...args)
   const log: Array<string> = []
   const swarm: Array<SwarmEvent> = []
-  const note = (event: PeerEvent<unknown>) => event._tag === "PeerUp" ? `up ${event.info.name}` : event._tag
+  const note = (event: LogEvent) => {
+    if (event._tag === "PeerNearHost") return event.near ? "near host" : "near host no more"
+    return event._tag === "PeerUp" ? `up ${event.info.name}` : event._tag
+  }
   yield* Effect.forkScoped(Effect.forever(Effect.map(Queue.take(peers.logEvents), (event) => log.push(note(event)))))
   const places: { placeFor: SwarmUser["placeFor"] } = { placeFor: () => undefined }
   yield* peers.setSwarmUser({
@@ -127,6 +130,23 @@ describe("PeerManager", () => {
       }).pipe(onNetwork),
     60_000
   )
+
+  it.effect("says to its neighbors within some seconds whether it has a link to the host", () =>
+    Effect.gen(function*() {
+      const network = yield* VirtualNetwork.make(lan)
+      const [, b, c] = yield* room(3, network)
+      const nearHost = (events: ReadonlyArray<string>) => events.filter((event) => event.startsWith("near host"))
+      yield* c!.peers.connect({ host: "10.0.0.1", port: 9_000 })
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual([...nearHost(b!.log), ...nearHost(c!.log)], [], "none has any")
+      yield* b!.peers.connect({ host: "10.0.0.0", port: 9_000 })
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual([nearHost(b!.log), nearHost(c!.log)], [["near host"], ["near host"]])
+      yield* network.unplug("10.0.0.0")
+      yield* TestClock.adjust("1 minute")
+      const lost = ["near host", "near host no more"]
+      assert.deepStrictEqual([nearHost(b!.log), nearHost(c!.log)], [lost, lost])
+    }).pipe(onNetwork))
 
   it.effect("hands over messages and chunks in order, says up first and down last, and stops at the end of its scope", () =>
     Effect.gen(function*() {

@@ -169,6 +169,7 @@ export const messages: ReadonlyArray<Message> = [
   {
     _tag: "Peers",
     links: 9,
+    host: true,
     peers: [{
       peer: crypto.peerId(student.publicKey),
       addresses: [{ host: "192.168.1.20", port: 40_124 }, { host: "fe80::1", port: 40_125 }]

@@ -121,6 +121,17 @@ export class GossipSimulator {
     this.input(index, { _tag: "Restored", items })
   }
 
+  /** Each says to its neighbors whether it has a link to a host. */
+  tellNearHost(): void {
+    const hosts = Array.from(this.#authority.hosts)
+    for (const { from, to } of this.#wires.values()) {
+      const near = hosts.some((host) =>
+        this.#wires.has(`${from}>${this.machines.findIndex(({ self }) => self === host)}`)
+      )
+      this.input(to, { _tag: "NeighborNearHost", peer: peerOf(from), near })
+    }
+  }
+
   connect([a, b]: Edge): void {
     if (this.#wires.has(`${a}>${b}`)) return
     for (const [from, to] of [[a, b], [b, a]] as const) {
