@@ -49,20 +49,22 @@ const reportAgeMs = 800
 /** Of a listener's datagrams, lost: congested, and flooded. */
 const congestedLoss = 0.03
 const floodedLoss = 0.3
-/** And of its way: how much longer than usual a datagram takes. */
+/** And of its way: how much longer than usual a datagram takes, and behind how many others, which may be in the host's own queue. */
 const congestedDelayMs = 150
+const congestedDelayDatagrams = 4
 /** A listener that is flooded for so long while others are not has a narrower way than they. */
 const floodedMs = 600
-/** A rate that fell to this part of the best one is not the network's. */
-const collapsedPart = 1 / 2
+/** But for so long it bears it: its links live on, and the others have what they wait for. */
+const bearableMs = 8_000
 /** After a cast was given up none is tried for a while, twice as long each time. */
 const tiredMsMin = 60_000
 const tiredMsMax = 600_000
 
 interface Listener {
   hears: boolean
-  /** What it reported last, and when. */
+  /** What it reported last, and before, and when. */
   sequence: number
+  sequenceBefore: number
   received: number
   reportedMs: number
   congested: boolean
@@ -73,6 +75,7 @@ interface Listener {
 const notHeard: Listener = {
   hears: false,
   sequence: 0,
+  sequenceBefore: 0,
   received: 0,
   reportedMs: -Infinity,
   congested: false,
@@ -113,6 +116,8 @@ export interface CastSender {
   held: number
   aliveMs: number
   sending: boolean
+  /** What left last before the rate was cut. */
+  cutSequence: number
   /** When the last `Tick` came: the rate is looked at a period later, however often {@link wakeAtMs} is asked meanwhile. */
   watchedMs: number
   probes: Array<number>
@@ -170,6 +175,7 @@ export const make = (
   held: 0,
   aliveMs: nowMs,
   sending: false,
+  cutSequence: 0,
   watchedMs: nowMs,
   probes: [],
   tiredUntilMs: -Infinity,
@@ -241,13 +247,15 @@ const report = (
   const sent = sequence - listener.sequence
   const got = received - listener.received
   if (!listener.hears || sequence > sender.sequence || sent <= 0 || got < 0 || got > sent) return
+  listener.sequenceBefore = listener.sequence
   listener.sequence = sequence
   listener.received = received
   listener.reportedMs = nowMs
   // What had left before it listened, it has not lost.
   if (isFirst) return
   const loss = 1 - got / sent
-  listener.congested = (loss > congestedLoss && sent - got > 1) || delayMs > congestedDelayMs
+  const lateMs = Math.max(congestedDelayMs, congestedDelayDatagrams * sender.pieceBytes / sender.pace.bytesPerMs)
+  listener.congested = (loss > congestedLoss && sent - got > 1) || delayMs > lateMs
   if (loss < floodedLoss || sent < 4) listener.floodedSinceMs = Infinity
   else if (listener.floodedSinceMs === Infinity) listener.floodedSinceMs = nowMs
 }
@@ -336,23 +344,28 @@ const watch = (sender: CastSender, nowMs: number): void => {
   if (sender.held > 0) Pace.block(pace)
   let congested = 0
   let reporting = 0
+  let answering = 0
   for (const listener of sender.neighbors.values()) {
     if (!listener.hears || nowMs > listener.reportedMs + reportAgeMs) continue
     reporting++
     if (listener.congested) congested++
+    if (listener.sequenceBefore >= sender.cutSequence) answering++
   }
   const part = reporting === 0 ? 0 : congested / reporting
-  Pace.judge(pace, part, nowMs)
+  // Most have reported on nothing but what left after the last cut, or they do not report any more.
+  const isAnswered = answering >= reporting / 2 || nowMs >= pace.cutAtMs + reportAgeMs
+  Pace.judge(pace, isAnswered ? part : undefined, nowMs)
+  if (pace.cutAtMs === nowMs) sender.cutSequence = sender.sequence
   for (const { floodedSinceMs, hears } of sender.neighbors.values()) {
     // Also when it says nothing more: what it says is drowned as well.
-    if (hears && nowMs >= floodedSinceMs + floodedMs && part <= Pace.congestedPart) return giveUp(sender, nowMs)
+    if (!hears || nowMs < floodedSinceMs + floodedMs || part > Pace.congestedPart) continue
+    if (remainingMs(sender) > bearableMs) return giveUp(sender, nowMs)
   }
   if (pace.bytesPerMs >= Pace.tooFastBytesPerMs) {
     sender.tiredMs = tiredMsMax
     return giveUp(sender, nowMs)
   }
-  const leastBytesPerMs = Math.max(collapsedPart * pace.bestBytesPerMs, Pace.worthBytesPerMs)
-  if (pace.bytesPerMs < leastBytesPerMs || !isHeard(sender)) giveUp(sender, nowMs)
+  if (pace.exhausted || pace.bytesPerMs < Pace.leastBytesPerMs(pace) || !isHeard(sender)) giveUp(sender, nowMs)
 }
 
 /** The swarm takes over, and for a while nothing is cast. */
@@ -450,6 +463,13 @@ const nextCast = (sender: CastSender): Cast | undefined => {
     else if (best === undefined || leftBytes(cast) < leftBytes(best)) best = cast
   }
   return best
+}
+
+/** How long casts will go on at this rate. */
+const remainingMs = ({ casts, pace }: CastSender): number => {
+  let bytes = 0
+  for (const cast of casts.values()) if (cast.running) bytes += leftBytes(cast)
+  return bytes / pace.bytesPerMs
 }
 
 const leftBytes = (cast: Cast): number => (cast.endIndex - cast.index) * cast.chunkBytes(cast.firstIndex)

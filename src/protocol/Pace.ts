@@ -40,6 +40,8 @@ export const congestedPart = 1 / 4
 /** The way out is the limit when it carries less than this of the rate; then the rate is a little less, so that the queue stays short. */
 const limitedShare = 0.95
 const carriedShare = 0.985
+/** A rate that fell to this part of the best one is not the network's. */
+const collapsedPart = 1 / 2
 /** A rate that was used less was not tried: there was nothing to send. */
 const usedShare = 0.7
 /** Over how long it is measured what leaves. */
@@ -60,6 +62,8 @@ export interface Pace {
   cutAtMs: number
   /** The best that was carried without complaint. */
   bestBytesPerMs: number
+  /** Listeners are congested at the least rate that is worth it. */
+  exhausted: boolean
 }
 
 export const make = (nowMs: number): Pace => ({
@@ -73,8 +77,13 @@ export const make = (nowMs: number): Pace => ({
   leftSinceMs: nowMs,
   blocked: false,
   cutAtMs: -Infinity,
-  bestBytesPerMs: 0
+  bestBytesPerMs: 0,
+  exhausted: false
 })
+
+/** No cut goes below this: what is to say that it is too fast, too, has to be heard at this rate. */
+export const leastBytesPerMs = ({ bestBytesPerMs }: Pace): number =>
+  Math.max(collapsedPart * bestBytesPerMs, worthBytesPerMs)
 
 /** Sending begins, or goes on after a rest: nothing that was not sent meanwhile is made up for or counted. */
 export const resume = (pace: Pace, nowMs: number): void => {
@@ -109,18 +118,25 @@ export const block = (pace: Pace): void => {
   pace.blocked = true
 }
 
-/** Looks at the rate, once a period: `congested` is the part of the listeners that lose datagrams or get them late. */
-export const judge = (pace: Pace, congested: number, nowMs: number): void => {
+/**
+ * Looks at the rate, once a period: `congested` is the part of the listeners that lose datagrams or get them late, or nothing
+ * while what they say is of a rate before the last cut.
+ */
+export const judge = (pace: Pace, congested: number | undefined, nowMs: number): void => {
   if (nowMs < pace.periodAtMs + periodMs) return
   // This process had not its turn: what did not leave meanwhile says nothing of the way out.
   const isLate = nowMs > pace.periodAtMs + lateMs
   pace.periodAtMs = nowMs
   if (isLate) return measureAnew(pace, nowMs)
+  if (congested === undefined) return
   if (congested > congestedPart) {
     if (pace.phase === "growing") pace.phase = "settling"
     if (nowMs < pace.cutAtMs + holdMs) return
     pace.cutAtMs = nowMs
-    setRate(pace, pace.bytesPerMs * (pace.phase === "settling" ? settleFactor : shrinkFactor))
+    const least = leastBytesPerMs(pace)
+    pace.exhausted = pace.bytesPerMs <= least
+    const lowered = pace.bytesPerMs * (pace.phase === "settling" ? settleFactor : shrinkFactor)
+    setRate(pace, Math.min(pace.bytesPerMs, Math.max(least, lowered)))
     return measureAnew(pace, nowMs)
   }
   if (pace.phase === "settling" && nowMs >= pace.cutAtMs + holdMs) pace.phase = "steady"

@@ -619,17 +619,39 @@ describe("CastSender", () => {
     }
   })
 
-  it("ends a cast that floods one listener while the others are fine (invariant 4)", () => {
-    for (const [loses, ends] of [[half, true], [(n: number) => n % 4 === 0, false]] as const) {
+  it("ends a cast that floods one listener while the others are fine, unless it is over in a moment (invariant 4)", () => {
+    const long = share(200)
+    const short = share(100)
+    for (
+      const [loses, what, ends] of [
+        [half, long, true],
+        [half, short, false],
+        [(n: number) => n % 4 === 0, long, false]
+      ] as const
+    ) {
       const room = new Room(slow)
       room.tune(7)
       room.tune(1, { loses })
-      room.cast(1, share(200))
+      room.cast(1, what)
       const fromMs = room.nowMs
       room.run(3_000, () => room.isOver(1))
       assert.strictEqual(room.isOver(1), ends)
       if (ends) assert.isAbove(room.nowMs - fromMs, floodedMs)
     }
+  })
+
+  // The rate goes up and down by a tenth meanwhile.
+  it.each([[10_000, true], [7_500, false]])("ends it with %i ms to go: %s (invariant 4)", (remainingMs, ends) => {
+    const room = new Room(slow)
+    let isBad = false
+    room.tune(7)
+    room.tune(1, { loses: (n) => isBad && half(n) })
+    room.cast(1, share(300))
+    const leftMs = () => (300 - (room.pieces.at(-1)?.index ?? 0)) * 64 * KiB / room.sender.pace.bytesPerMs
+    room.run(20_000, () => room.nowMs > 1_000 && leftMs() < remainingMs)
+    isBad = true
+    room.run(1_000)
+    assert.strictEqual(room.isOver(1), ends)
   })
 
   it("goes on when a listener was flooded for a moment, or when many are (invariant 4)", () => {
@@ -676,6 +698,47 @@ describe("CastSender", () => {
     assert.isBelow(0.9 * last, best / 2)
     assert.isAtLeast(last, best / 2)
   })
+
+  it.each([[100, 200, 300], [300, 300, 700]])(
+    "cuts the rate again when most have reported twice since, every %i ms: after %i to %i ms",
+    (reportMs, leastMs, mostMs) => {
+      const room = new Room()
+      room.tune(8, { delayMs: 1_000 })
+      room.cast(1, share(1_000))
+      for (const student of room.students.values()) student.reportMs = reportMs
+      const cuts: Array<number> = []
+      let before = 0
+      room.run(10_000, () => {
+        if (room.sender.pace.bytesPerMs < before) cuts.push(room.nowMs)
+        before = room.sender.pace.bytesPerMs
+        return cuts.length > 2
+      })
+      for (const i of [1, 2]) {
+        assert.isAtLeast(cuts[i]! - cuts[i - 1]!, leastMs)
+        assert.isAtMost(cuts[i]! - cuts[i - 1]!, mostMs + tickMs)
+      }
+    }
+  )
+
+  it.each([[0.9, 0], [1.1, 8]])(
+    "takes who hears a fragment late by %d times what four need for congested: %i of 8",
+    (part, count) => {
+      const room = new Room({ bytesPerMs: 500 })
+      room.tune(8)
+      room.sender.pieceBytes = Limits.pieceBytesMax
+      room.cast(1, share(200))
+      room.run(3_000)
+      assert.isBelow(room.sender.pace.bytesPerMs, 700)
+      for (const student of room.students.values()) {
+        Object.defineProperty(student, "delayMs", {
+          get: () => Math.round(part * 4 * Limits.pieceBytesMax / room.sender.pace.bytesPerMs)
+        })
+      }
+      const congested = () => Array.from(room.sender.neighbors.values()).filter(({ congested }) => congested).length
+      room.run(600, () => congested() === 8)
+      assert.strictEqual(congested(), count)
+    }
+  )
 
   it("looks for the rate anew after it was given up: by then it may be another network", () => {
     const room = new Room(slow)

@@ -155,6 +155,35 @@ describe("Pace", () => {
     assert.isBelow(rates.at(-1)!, rates[0]!)
   })
 
+  it("goes no lower than what is worth it, or half of the best, and says so when that is too fast as well", () => {
+    for (const best of [0, 2_000]) {
+      const pace = after(3, 0)
+      pace.bestBytesPerMs = best
+      const least = Pace.leastBytesPerMs(pace)
+      assert.strictEqual(least, best === 0 ? Pace.worthBytesPerMs : 1_000)
+      const fromMs = pace.periodAtMs
+      let exhaustedAt = Infinity
+      let lowestAt = Infinity
+      for (let t = Pace.periodMs; t <= 10_000; t += Pace.periodMs) {
+        Pace.judge(pace, 1, fromMs + t)
+        assert.isAtLeast(pace.bytesPerMs, least)
+        if (pace.bytesPerMs === least) lowestAt = Math.min(lowestAt, t)
+        if (pace.exhausted) exhaustedAt = Math.min(exhaustedAt, t)
+      }
+      assert.strictEqual(exhaustedAt - lowestAt, holdMs, "not before that rate was tried")
+    }
+  })
+
+  it("leaves the rate as it is while nobody has said anything about it", () => {
+    const pace = after(3, 0)
+    const before = pace.bytesPerMs
+    for (let i = 1; i <= 20; i++) {
+      Pace.left(pace, before * Pace.periodMs)
+      Pace.judge(pace, undefined, 150 + i * Pace.periodMs)
+    }
+    assert.strictEqual(pace.bytesPerMs, before)
+  })
+
   for (const mbitPerSecond of [5, 10, 40, 100]) {
     for (const pieceBytes of [8 * 1_024, 32 * 1_024]) {
       it(`finds what a way out of ${mbitPerSecond} Mbit/s carries, in pieces of ${pieceBytes} bytes (invariant 3)`, () => {
