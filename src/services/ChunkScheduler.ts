@@ -145,6 +145,8 @@ const make = Effect.fnUntraced(function*() {
 
   /** Shares whose content is cast, from here or to here. */
   const cast = new Set<Root>()
+  /** The last one brought most of its share: one that was given up is not followed by another for a while. */
+  let castsWork = true
   const casting: Casting.Casting = yield* Casting.make({
     send: (peer, message) => peers.send(peer, message),
     begun: (root) => {
@@ -154,6 +156,8 @@ const make = Effect.fnUntraced(function*() {
     },
     over: (root) => {
       cast.delete(root)
+      const work = works.get(root)
+      if (work !== undefined) castsWork = 2 * work.verifiedBytes >= work.share.sizeBytes
       advance({ _tag: "CastOver", root })
     },
     chunkBytes: store.chunkBytes,
@@ -472,7 +476,8 @@ const make = Effect.fnUntraced(function*() {
 
   /** Whether a cast is likely to bring it, and all can have its manifest from the host before. */
   const awaitsCast = (share: Share): boolean =>
-    casting.hears() && isCastable(share) && share.manifest.sizeBytes * contentPerManifestMin <= share.sizeBytes
+    castsWork && casting.hears() && isCastable(share) &&
+    share.manifest.sizeBytes * contentPerManifestMin <= share.sizeBytes
 
   const publish = (root: Root): Effect.Effect<void> =>
     store.publish(root).pipe(

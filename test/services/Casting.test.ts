@@ -95,6 +95,12 @@ describe("casts", () => {
       yield* until(() => lab.students.every(isComplete), 20_000)
       assertIdentical(lab)
       assert.isAbove(sentByStudents(lab), 0.3)
+      // Nobody waits quietly for the next, which is not cast.
+      lab.teacher.disk.put("/lesson/next.bin", content(sizeBytes, 2))
+      yield* inTime(lab.teacher.session.share("/lesson/next.bin"), 100)
+      for (const { port } of lab.devices) port.sentBytes = 0
+      yield* TestClock.adjust(300)
+      for (const { port } of lab.students) assert.isAbove(port.sentBytes, 1_000)
       yield* stop(lab)
     }).pipe(lesson("much loss")))
 
