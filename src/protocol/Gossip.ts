@@ -2,8 +2,9 @@
  * The session's log as an IO-less state machine: one numbered log an author, spread over whatever mesh there is.
  *
  * An entry goes on as soon as it is seen first: to every link at once from its author and from the host, whom most devices
- * are linked to; from anybody else to a few, and to the rest a moment later, if they have not sent it by then. Links compare
- * how far their logs go (`Heads`) when they come up and now and then after; each side then sends what the other lacks.
+ * are linked to; from anybody else to a few, and to the rest a moment later, or some seconds later what the host has sent them
+ * itself, if they have not sent it by then. Links compare how far their logs go (`Heads`) when they come up and now and then
+ * after; each side then sends what the other lacks.
  * Signatures are checked outside: {@link sight} says beforehand whether an entry is worth it, so a duplicate costs a lookup.
  * State is changed in place; time comes in with every input.
  *

@@ -155,7 +155,7 @@ const make = Effect.fnUntraced(function*(
     readonly told: Set<PeerId>
     toldLinks: number
     toldHost: boolean
-    /** The same that the peer has told. */
+    /** When the peer last told of addresses, and whether it said that it has a link to the host. */
     heardAddressesMs: number
     heardHost: boolean
   }
