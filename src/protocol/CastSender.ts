@@ -380,9 +380,9 @@ const giveUp = (sender: CastSender, nowMs: number): void => {
 // ---- Fragments -----------------------------------------------------------------------------------------------------
 
 /** The system has taken a datagram, or could not: its interface is gone. */
-export const left = (sender: CastSender, { bytes }: Fragment, taken: boolean): void => {
+export const left = (sender: CastSender, { bytes }: Fragment, taken: boolean, nowMs: number): void => {
   sender.held--
-  if (taken) Pace.left(sender.pace, cableBytes(bytes))
+  if (taken) Pace.left(sender.pace, cableBytes(bytes), nowMs)
 }
 
 /** What {@link next} has to know of the moment. */

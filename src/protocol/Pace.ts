@@ -46,6 +46,8 @@ const collapsedPart = 1 / 2
 const usedShare = 0.7
 /** Over how long it is measured what leaves. */
 const measureMs = 200
+/** The way out carries the most of so many measures (as in BBR): who had not its turn measures too little, and never too much. */
+const measuresKept = 4
 
 export interface Pace {
   bytesPerMs: number
@@ -59,6 +61,12 @@ export interface Pace {
   datagramBytes: number
   leftSinceMs: number
   blocked: boolean
+  /** From one departure to another, so that a part of a datagram's time counts for none: bytes, and when these two were. */
+  carriedBytes: number
+  carriedSinceMs: number
+  carriedAtMs: number
+  /** What was carried in the last measures, bytes a millisecond, the latest last. */
+  measures: ReadonlyArray<number>
   cutAtMs: number
   /** The best that was carried without complaint. */
   bestBytesPerMs: number
@@ -76,6 +84,10 @@ export const make = (nowMs: number): Pace => ({
   datagramBytes: 0,
   leftSinceMs: nowMs,
   blocked: false,
+  carriedBytes: 0,
+  carriedSinceMs: Infinity,
+  carriedAtMs: -Infinity,
+  measures: [],
   cutAtMs: -Infinity,
   bestBytesPerMs: 0,
   exhausted: false
@@ -108,9 +120,12 @@ export const nextMs = (pace: Pace, bytes: number): number =>
   pace.creditAtMs + Math.max(0, bytes - pace.creditBytes) / pace.bytesPerMs
 
 /** The system has taken so many bytes. */
-export const left = (pace: Pace, bytes: number): void => {
+export const left = (pace: Pace, bytes: number, nowMs: number): void => {
   pace.leftBytes += bytes
   pace.datagramBytes = bytes
+  pace.carriedAtMs = nowMs
+  if (nowMs > pace.carriedSinceMs) pace.carriedBytes += bytes
+  else pace.carriedSinceMs = nowMs
 }
 
 /** The system holds as much as it may: nothing is given to it although the rate allows it. */
@@ -141,28 +156,36 @@ export const judge = (pace: Pace, congested: number | undefined, nowMs: number):
   }
   if (pace.phase === "settling" && nowMs >= pace.cutAtMs + holdMs) pace.phase = "steady"
   const isGrowing = pace.phase === "growing"
-  const measuredMs = nowMs - pace.leftSinceMs
-  const carried = pace.leftBytes / measuredMs
-  if (pace.blocked && carried < limitedShare * pace.bytesPerMs) {
-    if (pace.leftBytes === 0) return
+  if (pace.blocked && isGrowing) {
     // The system's own queue fills first: that looks like more than what leaves.
-    if (!isGrowing && measuredMs < measureMs) return
     pace.phase = "steady"
-    setRate(pace, carried * carriedShare)
+    return measureAnew(pace, nowMs)
+  }
+  const measuredMs = nowMs - pace.leftSinceMs
+  const carried = pace.carriedBytes / (pace.carriedAtMs - pace.carriedSinceMs)
+  const isMeasured = measuredMs >= measureMs && pace.carriedBytes > 0
+  if (pace.blocked && !isMeasured) return
+  if (pace.blocked && carried < limitedShare * pace.bytesPerMs) {
+    setRate(pace, Math.min(pace.bytesPerMs, Math.max(carried, ...pace.measures) * carriedShare))
   } else if (pace.leftBytes + 2 * pace.datagramBytes >= usedShare * pace.bytesPerMs * measuredMs) {
     setRate(pace, pace.bytesPerMs * (isGrowing ? startFactor : growFactor))
   }
   if (!isGrowing && measuredMs < measureMs) return
-  if (measuredMs >= measureMs && pace.phase === "steady") {
+  const sinceMs = pace.carriedAtMs
+  if (isMeasured && pace.phase === "steady") {
+    pace.measures = [...pace.measures, carried].slice(-(measuresKept - 1))
     pace.bestBytesPerMs = Math.max(pace.bestBytesPerMs, carried)
   }
   measureAnew(pace, nowMs)
+  pace.carriedSinceMs = sinceMs
 }
 
 const measureAnew = (pace: Pace, nowMs: number): void => {
   pace.leftBytes = 0
   pace.leftSinceMs = nowMs
   pace.blocked = false
+  pace.carriedBytes = 0
+  pace.carriedSinceMs = Infinity
 }
 
 const setRate = (pace: Pace, bytesPerMs: number): void => {

@@ -194,7 +194,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
     const plain = Fragment.encodeClear(clear)
     const sealed = crypto.seal(channel.key, Fragment.nonce(clear.sequence), plain, [Fragment.encodeHead(head), piece])
     to.send([plain, ...sealed], (left) => {
-      CastSender.left(machine, fragment, left)
+      CastSender.left(machine, fragment, left, nowMs())
       // Not at once: what the system takes at once is told at once, and other things have their turn too.
       alarm.at(CastSender.wakeAtMs(machine, moment()))
     })

@@ -225,7 +225,7 @@ class Room {
   }
 
   private leaves(fragment: CastSender.Fragment): void {
-    CastSender.left(this.sender, fragment, true)
+    CastSender.left(this.sender, fragment, true, this.nowMs)
     for (const student of this.students.values()) {
       if (!student.hears || student.loses(fragment.clear.sequence)) continue
       student.sequence = fragment.clear.sequence

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import * as Pace from "../../src/protocol/Pace.ts"
+import { chance } from "../../src/simulator/Scenario.ts"
 
 const burstMs = 20
 const holdMs = 200
@@ -10,7 +11,7 @@ const mostMs = 2 * Pace.periodMs
 
 /** Sends what the rate allows in one more period, and looks at it. */
 const look = (pace: Pace.Pace, congested: number) => {
-  Pace.left(pace, pace.bytesPerMs * Pace.periodMs)
+  Pace.left(pace, pace.bytesPerMs * Pace.periodMs, pace.periodAtMs + Pace.periodMs)
   Pace.judge(pace, congested, pace.periodAtMs + Pace.periodMs)
 }
 
@@ -38,9 +39,25 @@ const Step = Schema.Struct({
 })
 const Steps = Schema.Array(Step).check(Schema.isMaxLength(200))
 
+/** Whether a process has its turn in a millisecond: always, or by spells of up to 60 ms without it, 4 parts of 10. */
+const spells = (random: (() => number) | undefined) => {
+  let hasTurn = true
+  let left = 0
+  return () => {
+    if (random === undefined) return true
+    if (left <= 0) {
+      hasTurn = !hasTurn
+      left = random() * (hasTurn ? 90 : 60)
+    }
+    left--
+    return hasTurn
+  }
+}
+
 /** A sender that always has something to send, in front of a way out that carries so much and refuses the rest. */
-const throughNarrow = (mbitPerSecond: number, pieceBytes: number, durationMs: number) => {
+const throughNarrow = (mbitPerSecond: number, pieceBytes: number, durationMs: number, random?: () => number) => {
   const capacity = mbitPerSecond * 125
+  const hasTurn = spells(random)
   const pace = Pace.make(0)
   Pace.resume(pace, 0)
   const rates: Array<number> = []
@@ -54,15 +71,16 @@ const throughNarrow = (mbitPerSecond: number, pieceBytes: number, durationMs: nu
       while (held > 0 && queued + pieceBytes <= Math.max(2 * pieceBytes, pace.bytesPerMs * queueMs)) {
         held--
         queued += pieceBytes
-        Pace.left(pace, pieceBytes)
+        Pace.left(pace, pieceBytes, nowMs)
       }
     }
+    if (nowMs % Pace.periodMs === 0) rates.push(pace.bytesPerMs / capacity)
+    if (!hasTurn()) continue
     hand()
     if (held > 0) Pace.block(pace)
     Pace.judge(pace, 0, nowMs)
     while ((held < 2 || held * pieceBytes < pace.bytesPerMs * burstMs) && Pace.take(pace, pieceBytes, nowMs)) held++
     hand()
-    if (nowMs % Pace.periodMs === 0) rates.push(pace.bytesPerMs / capacity)
   }
   return { rates, carried: carried / capacity / durationMs }
 }
@@ -82,7 +100,7 @@ describe("Pace", () => {
         Pace.judge(pace, congested, nowMs)
         const taken = takeAll(pace, bytes, nowMs) + takeAll(pace, Math.ceil(bytes / 7), nowMs)
         assert.isAtMost(taken, Math.max(bytes, burstMs * pace.bytesPerMs) + bytes / 7)
-        Pace.left(pace, taken * leftPart)
+        Pace.left(pace, taken * leftPart, nowMs)
       }
     }
   )
@@ -116,7 +134,7 @@ describe("Pace", () => {
         const before = pace.bytesPerMs
         Pace.judge(pace, congested, nowMs)
         if (congested > Pace.congestedPart) assert.isAtMost(pace.bytesPerMs, before)
-        Pace.left(pace, takeAll(pace, bytes, nowMs) * leftPart)
+        Pace.left(pace, takeAll(pace, bytes, nowMs) * leftPart, nowMs)
       }
     }
   )
@@ -178,7 +196,7 @@ describe("Pace", () => {
     const pace = after(3, 0)
     const before = pace.bytesPerMs
     for (let i = 1; i <= 20; i++) {
-      Pace.left(pace, before * Pace.periodMs)
+      Pace.left(pace, before * Pace.periodMs, 150 + i * Pace.periodMs)
       Pace.judge(pace, undefined, 150 + i * Pace.periodMs)
     }
     assert.strictEqual(pace.bytesPerMs, before)
@@ -197,6 +215,16 @@ describe("Pace", () => {
     }
   }
 
+  for (const mbitPerSecond of [5, 40, 100]) {
+    it(`takes a sender that has its turn six parts of ten for no narrow way out, at ${mbitPerSecond} Mbit/s (invariant 3)`, () => {
+      for (let seed = 1; seed <= 20; seed++) {
+        const { rates } = throughNarrow(mbitPerSecond, 32 * 1_024, 10_000, chance(seed))
+        assert.isAbove(Math.min(...rates.slice(10)), 0.65)
+        assert.isAbove(meanOf(rates.slice(10)), 0.85)
+      }
+    })
+  }
+
   it("comes to it within a second from a way out of 100 Mbit/s (invariant 3)", () => {
     const { rates } = throughNarrow(100, 8 * 1_024, 1_000)
     assert.isAbove(Math.max(...rates), 0.8)
@@ -207,11 +235,11 @@ describe("Pace", () => {
     for (const congested of [0, 1]) {
       const look = (lateMs: number) => {
         const pace = after(3, 0)
-        const before = pace.bytesPerMs
-        Pace.left(pace, 100)
+        const { bytesPerMs, phase } = pace
+        Pace.left(pace, 100, pace.periodAtMs)
         Pace.block(pace)
         Pace.judge(pace, congested, pace.periodAtMs + lateMs)
-        return { isSame: pace.bytesPerMs === before, pace }
+        return { isSame: pace.bytesPerMs === bytesPerMs && pace.phase === phase, pace }
       }
       assert.isFalse(look(mostMs).isSame)
       const { isSame, pace } = look(mostMs + 1)
@@ -234,7 +262,7 @@ describe("Pace", () => {
   it("forgets after a rest what it might have sent, and what it measured before", () => {
     const pace = Pace.make(0)
     assert.isTrue(Pace.take(pace, 1_000, 1_000))
-    Pace.left(pace, 1_000)
+    Pace.left(pace, 1_000, 1_000)
     Pace.block(pace)
     Pace.resume(pace, 60_000)
     assert.isFalse(Pace.take(pace, 1_000, 60_000))
@@ -264,22 +292,43 @@ describe("Pace", () => {
     const pace = after(2, 0)
     const before = pace.bytesPerMs
     for (let i = 0; i < 40; i++) {
-      Pace.left(pace, before * Pace.periodMs / 10)
+      Pace.left(pace, before * Pace.periodMs / 10, pace.periodAtMs + Pace.periodMs)
       Pace.judge(pace, 0, pace.periodAtMs + Pace.periodMs)
     }
     assert.isAtMost(pace.bytesPerMs, 1.5 * before)
   })
 
-  it("waits for something to leave before it says how much that is", () => {
+  it("waits for two departures before it says how much leaves", () => {
     const pace = Pace.make(0)
     Pace.resume(pace, 0)
-    for (let period = 1; period <= 3; period++) {
+    const look = (period: number, bytes: number) => {
+      if (bytes > 0) Pace.left(pace, bytes, period * Pace.periodMs)
       Pace.block(pace)
       Pace.judge(pace, 0, period * Pace.periodMs)
+      return pace.bytesPerMs
     }
-    assert.strictEqual(pace.bytesPerMs, Pace.make(0).bytesPerMs)
-    Pace.left(pace, 80_000)
-    Pace.judge(pace, 0, 4 * Pace.periodMs)
-    assert.isTrue(pace.bytesPerMs > 350 && pace.bytesPerMs < 400)
+    const before = pace.bytesPerMs
+    for (let period = 1; period <= 8; period++) assert.strictEqual(look(period, 0), before)
+    assert.strictEqual(look(9, 20_000), before)
+    // 20,000 bytes in 50 ms.
+    assert.closeTo(look(10, 20_000), 400 * 0.985, 1)
+  })
+
+  it("takes the most of the last four measures for what is carried, and forgets the fifth", () => {
+    const pace = Pace.make(0)
+    Pace.resume(pace, 0)
+    let period = 0
+    const measure = (bytes: number) => {
+      for (let i = 0; i < 4; i++) {
+        period++
+        Pace.left(pace, bytes, period * Pace.periodMs)
+        Pace.block(pace)
+        Pace.judge(pace, 0, period * Pace.periodMs)
+      }
+      return pace.bytesPerMs
+    }
+    while (pace.phase === "growing" || pace.measures.length < 4) measure(100_000)
+    for (let i = 1; i <= 3; i++) assert.isAtLeast(measure(40_000), 2_000 * 0.985, `the most is ${i} measures old`)
+    assert.closeTo(measure(40_000), 800 * 0.985, 1)
   })
 })
