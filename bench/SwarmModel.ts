@@ -3,17 +3,21 @@
  *
  * Each device has one way out and one way in. A link is a first-in-first-out queue with a kernel buffer, as a TCP
  * connection is: control messages go ahead of chunk frames that the kernel has not taken, and behind those it has. The
- * way out is shared between links in turns of one segment; at the far end segments wait for the receiver's way in. What
- * is not modelled: loss, slow start, and processors that have more to do than they can.
+ * way out is shared between links in turns of one segment; at the far end segments wait for the receiver's way in. A cast
+ * is one more queue of the teacher's, and what leaves it goes to the way in of everybody. What is not modelled: loss, slow
+ * start, headers of packets, and processors that have more to do than they can.
  */
 import { Base64Url } from "effect/encoding"
 import * as Bitfield from "../src/protocol/Bitfield.ts"
+import * as CastReceiver from "../src/protocol/CastReceiver.ts"
+import * as CastSender from "../src/protocol/CastSender.ts"
 import type { PeerId, Root } from "../src/protocol/Ids.ts"
 import * as Limits from "../src/protocol/Limits.ts"
 import { manifestChunkSizeFor } from "../src/protocol/Manifest.ts"
 import * as Swarm from "../src/protocol/Swarm.ts"
 import { defaultPolicy, type Policy } from "../src/protocol/SwarmState.ts"
-import type { SwarmMessage } from "../src/protocol/Wire.ts"
+import { type CastMessage, isCastMessage, type SwarmMessage } from "../src/protocol/Wire.ts"
+import { chance } from "../src/simulator/Scenario.ts"
 
 export interface Room {
   readonly students: number
@@ -29,6 +33,8 @@ export interface Room {
    * as many as anybody: the room whose bounds the tests hold.
    */
   readonly teacherLinked: boolean
+  /** Whether the network carries a multicast, with which the teacher casts the share to those who are linked to it. */
+  readonly cast: boolean
   /** From one device to another, one way. */
   readonly latencyMs: number
   /** To verify and store a chunk, and to read one. */
@@ -61,6 +67,7 @@ export const defaultRoom: Room = {
   down: 1,
   links: 10,
   teacherLinked: false,
+  cast: false,
   latencyMs: 0.5,
   diskMs: 1,
   kernelBytes: 128 * 1024,
@@ -97,6 +104,12 @@ export interface Result {
 /** Framing, TLS, TCP and IP around a message that is sent alone; and around a 64 KiB frame, which is several records. */
 const messageOverheadBytes = 110
 const frameOverheadBytes = 230
+/** Sealing, UDP and IP around a piece that is cast. */
+const fragmentOverheadBytes = 100
+/** How much the system holds of what is cast, as `Casting` allows it: what leaves in this time, or two pieces. */
+const castQueueMs = 25
+/** When the share is opened in a room that has had the time to find out who hears the teacher. */
+const tunedMs = 2_000
 
 interface Frame {
   readonly index: number
@@ -106,17 +119,23 @@ interface Frame {
 
 /** A message or a frame in the kernel, and a part of one under way. */
 interface Item {
-  readonly message: SwarmMessage | undefined
+  readonly message: SwarmMessage | CastMessage | undefined
   readonly frame: Frame | undefined
   remaining: number
   /** Whether the part that is sent with this is the last. */
   last: boolean
 }
 
+/** What is under way, and what it brings about when it is in. */
 interface Segment {
-  readonly link: Link
-  readonly items: Array<Item>
   readonly bytes: number
+  readonly arrive: () => void
+}
+
+/** A datagram that the teacher's system has taken, and how much of it has not left. */
+interface Datagram {
+  readonly fragment: CastSender.Fragment
+  remaining: number
 }
 
 interface Link {
@@ -145,6 +164,10 @@ interface Device {
   finishedMs: number
   /** Links with something in the kernel that may be sent, in turn. */
   readonly turns: Array<Link>
+  /** What is cast, in turn with all links together. */
+  readonly datagrams: Array<Datagram>
+  datagramTurn: boolean
+  readonly receiver: CastReceiver.CastReceiver | undefined
   sending: boolean
   readonly arriving: Array<Segment>
   receiving: boolean
@@ -160,7 +183,7 @@ const manifestChunks = 1
 export const boundOf = (students: number, chunks: number): number => 1 + Math.floor(Math.log2(students)) / chunks
 
 export const simulate = (room: Room): Result => {
-  const random = generator(room.seed)
+  const random = chance(room.seed)
   const below = (count: number) => Math.floor(random() * count)
   const root = "r".repeat(43) as Root
   const chunksCount = room.chunks + manifestChunks
@@ -178,14 +201,15 @@ export const simulate = (room: Room): Result => {
     const isBad = id > room.students - room.bad
     const rate = room.bytesPerSecond / 1_000 *
       (id > 0 && id <= room.slow ? 0.1 : room.unequal ? 0.5 * 4 ** ((id % 11) / 10) : 1)
+    const machine = isBad ? undefined : Swarm.make({ random: chance(room.seed * 1_000 + id) }, {
+      ...defaultPolicy,
+      ...room.policy
+    })
     return {
       id,
       mute: id > 0 && id <= room.mute,
       peer: String(id).padStart(43, "p") as PeerId,
-      machine: isBad ? undefined : Swarm.make({ random: generator(room.seed * 1_000 + id) }, {
-        ...defaultPolicy,
-        ...room.policy
-      }),
+      machine,
       upPerMs: rate,
       downPerMs: rate * room.down,
       links: new Map(),
@@ -193,6 +217,12 @@ export const simulate = (room: Room): Result => {
       haveCount: 0,
       finishedMs: id === 0 || isBad ? 0 : Infinity,
       turns: [],
+      datagrams: [],
+      datagramTurn: false,
+      receiver: !room.cast || id === 0 || machine === undefined ? undefined : CastReceiver.make({
+        chunkBytes: (_, index) => Swarm.isVerifiable(machine, root, index) ? bytesOf(index) : 0,
+        isMissing: (_, index) => Swarm.isMissing(machine, root, index)
+      }, 0),
       sending: false,
       arriving: [],
       receiving: false,
@@ -217,6 +247,8 @@ export const simulate = (room: Room): Result => {
 
   const send = (device: Device) => {
     if (device.sending) return
+    device.datagramTurn = device.datagrams.length > 0 && (!device.datagramTurn || device.turns.length === 0)
+    if (device.datagramTurn) return sendDatagram(device, device.datagrams[0]!)
     const link = device.turns.shift()
     if (link === undefined) return
     link.waiting = false
@@ -236,16 +268,38 @@ export const simulate = (room: Room): Result => {
     device.sending = true
     after(bytes / device.upPerMs, () => {
       device.sending = false
-      if (link.up) after(room.latencyMs, () => reach({ link, items, bytes }))
+      const arrive = () => {
+        link.underWayBytes -= bytes
+        offer(link)
+        if (link.up) { for (const item of items) take(link, item) }
+      }
+      if (link.up) after(room.latencyMs, () => reach(link.to, { bytes, arrive }))
       feed(link)
       offer(link)
       send(device)
     })
   }
 
-  const reach = (segment: Segment) => {
-    segment.link.to.arriving.push(segment)
-    receive(segment.link.to)
+  const sendDatagram = (device: Device, datagram: Datagram) => {
+    const bytes = Math.min(datagram.remaining, room.segmentBytes)
+    device.sending = true
+    after(bytes / device.upPerMs, () => {
+      device.sending = false
+      datagram.remaining -= bytes
+      const isOut = datagram.remaining === 0
+      if (isOut) device.datagrams.shift()
+      for (const to of devices) {
+        const arrive = () => isOut && hear(to, datagram.fragment)
+        if (to !== device) after(room.latencyMs, () => reach(to, { bytes, arrive }))
+      }
+      if (isOut) handDatagrams()
+      send(device)
+    })
+  }
+
+  const reach = (to: Device, segment: Segment) => {
+    to.arriving.push(segment)
+    receive(to)
   }
 
   const receive = (device: Device) => {
@@ -254,17 +308,14 @@ export const simulate = (room: Room): Result => {
     device.receiving = true
     after(segment.bytes / device.downPerMs, () => {
       device.receiving = false
-      const { link } = segment
-      link.underWayBytes -= segment.bytes
-      offer(link)
-      if (link.up) { for (const item of segment.items) take(link, item) }
+      segment.arrive()
       receive(device)
     })
   }
 
   const take = (link: Link, item: Item) => {
     const { from, to } = link
-    if (item.message !== undefined && item.last) input(to, { _tag: "Message", peer: from.peer, message: item.message })
+    if (item.message !== undefined && item.last) hearMessage(from, to, item.message)
     if (item.frame === undefined || !item.last) return
     const { frame } = item
     const { index, bytes, last } = frame
@@ -275,14 +326,25 @@ export const simulate = (room: Room): Result => {
     if (last && wanted) after(room.diskMs, () => store(from, to, index))
   }
 
+  const hearMessage = (from: Device, to: Device, message: SwarmMessage | CastMessage) => {
+    if (!isCastMessage(message)) return input(to, { _tag: "Message", peer: from.peer, message })
+    if (to === teacher) return stepSender({ _tag: "Message", peer: from.peer, message })
+    stepReceiver(to, { _tag: "Message", message })
+  }
+
   const isAsked = (device: Device, index: number) => device.machine!.shares.get(root)!.flights.has(index)
 
-  const store = (from: Device, to: Device, index: number) => {
+  /** From a link, or from nobody by a cast. */
+  const store = (from: Device | undefined, to: Device, index: number) => {
     if (Bitfield.has(to.have, index)) return
     Bitfield.add(to.have, index)
     usefulBytes += bytesOf(index)
-    input(to, { _tag: "ChunkStored", peer: from.peer, root, index })
-    if (index < manifestChunks) return input(to, { _tag: "ManifestKnown", root, have: to.have })
+    if (from === undefined) input(to, { _tag: "ChunkFound", root, index })
+    else input(to, { _tag: "ChunkStored", peer: from.peer, root, index })
+    if (index < manifestChunks) {
+      input(to, { _tag: "ManifestKnown", root, have: to.have })
+      return stepReceiver(to, { _tag: "ManifestKnown", root })
+    }
     to.haveCount++
     watch()
     if (to.haveCount === room.chunks) to.finishedMs = nowMs
@@ -308,7 +370,7 @@ export const simulate = (room: Room): Result => {
     offer(link)
   }
 
-  const say = (link: Link, message: SwarmMessage) => {
+  const say = (link: Link, message: SwarmMessage | CastMessage) => {
     const bytes = JSON.stringify(message).length + messageOverheadBytes
     link.kernel.push({ message, frame: undefined, remaining: bytes, last: false })
     link.kernelBytes += bytes
@@ -330,6 +392,7 @@ export const simulate = (room: Room): Result => {
         up: true
       })
     }
+    if (a === teacher || b === teacher) tune(a === teacher ? b : a)
     for (const [from, to] of [[a, b], [b, a]] as const) {
       if (from.machine !== undefined) input(from, { _tag: "PeerUp", peer: to.peer })
       else {say(from.links.get(to.peer)!, {
@@ -347,6 +410,99 @@ export const simulate = (room: Room): Result => {
       from.links.delete(to.peer)
     }
     for (const [from, to] of [[a, b], [b, a]] as const) input(from, { _tag: "PeerDown", peer: to.peer })
+    const student = a === teacher ? b : a
+    if (!room.cast || (a !== teacher && b !== teacher)) return
+    stepSender({ _tag: "NeighborDown", peer: student.peer })
+    stepReceiver(student, { _tag: "HostDown" })
+  }
+
+  // ---- The cast, as `Casting` drives it ----------------------------------------------------------------------------
+
+  const sender = CastSender.make((_, index) => Swarm.lackingCount(teacher.machine!, root, index), 0)
+  sender.pieceBytes = Limits.pieceBytesMax
+  /** Datagrams that the system has not taken. */
+  const held: Array<CastSender.Fragment> = []
+  let senderWakeMs = Infinity
+
+  const tune = (student: Device) => {
+    if (!room.cast) return
+    stepReceiver(student, { _tag: "Listening", pieceBytes: sender.pieceBytes })
+    stepSender({ _tag: "NeighborUp", peer: student.peer })
+  }
+
+  const stepSender = (value: CastSender.Input) => {
+    for (const output of CastSender.step(sender, value, nowMs)) {
+      if (output._tag === "Begun") input(teacher, { _tag: "CastBegun", root, manifest: true })
+      else if (output._tag === "Over") input(teacher, { _tag: "CastOver", root })
+      else {
+        const link = teacher.links.get(output.peer)
+        if (link !== undefined) say(link, output.message)
+      }
+    }
+    pump()
+  }
+
+  const pump = () => {
+    for (;;) {
+      const hushed = Swarm.isHushed(teacher.machine!, nowMs)
+      const fragment = CastSender.next(sender, { hushed, isHere: () => true, nowMs })
+      if (fragment === undefined) break
+      held.push(fragment)
+      after(0, handDatagrams)
+    }
+    const wakeMs = Math.max(CastSender.wakeAtMs(sender, { hushed: false, isHere: () => true }), nowMs + 0.1)
+    if (wakeMs >= senderWakeMs) return
+    senderWakeMs = wakeMs
+    after(wakeMs - nowMs, () => {
+      senderWakeMs = Infinity
+      stepSender({ _tag: "Tick" })
+    })
+  }
+
+  /** Gives the system as much as it takes. */
+  const handDatagrams = () => {
+    const { datagrams } = teacher
+    const mostBytes = Math.max(2 * sender.pieceBytes, sender.pace.bytesPerMs * castQueueMs)
+    const queuedBytes = () => datagrams.reduce((sum, { remaining }) => sum + remaining, 0)
+    while (held.length > 0 && queuedBytes() + held[0]!.bytes <= mostBytes) {
+      const fragment = held.shift()!
+      datagrams.push({ fragment, remaining: fragment.bytes + fragmentOverheadBytes })
+      teacher.sentChunkBytes += fragment.bytes
+      teacher.sentControlBytes += fragmentOverheadBytes
+      CastSender.left(sender, fragment, true, nowMs)
+      send(teacher)
+    }
+    pump()
+  }
+
+  const stepReceiver = (device: Device, value: CastReceiver.Input) => {
+    if (device.receiver !== undefined) perform(device, CastReceiver.step(device.receiver, value, nowMs))
+  }
+
+  const perform = (device: Device, outputs: ReadonlyArray<CastReceiver.Output>) => {
+    for (const output of outputs) {
+      const link = device.links.get(teacher.peer)
+      if (output._tag === "Send" && link !== undefined) say(link, output.message)
+      else if (output._tag === "Await") {
+        input(device, { _tag: "CastBegun", root, manifest: true })
+        const outline = { manifestChunksCount: manifestChunks, chunkSizeBytes: room.chunkBytes }
+        stepReceiver(device, { _tag: "ShareOpened", root, outline, patient: false })
+      } else if (output._tag === "Release") input(device, { _tag: "CastOver", root })
+      else if (output._tag === "AskManifest") input(device, { _tag: "CastMissed", root })
+      else if (output._tag === "Whole") after(room.diskMs, () => store(undefined, device, output.assembly.index))
+    }
+    const wakeMs = device.receiver === undefined ? Infinity : CastReceiver.wakeAtMs(device.receiver)
+    if (wakeMs < Infinity) after(Math.max(wakeMs - nowMs, 1), () => stepReceiver(device, { _tag: "Tick" }))
+  }
+
+  const hear = (device: Device, { bytes, clear, head }: CastSender.Fragment) => {
+    const { receiver } = device
+    if (receiver === undefined || !device.links.has(teacher.peer)) return
+    perform(device, CastReceiver.hear(receiver, clear, nowMs))
+    const assembly = CastReceiver.place(receiver, head, bytes)
+    if (assembly === undefined) return
+    device.receivedChunkBytes += bytes
+    perform(device, CastReceiver.placed(receiver, assembly, head, bytes))
   }
 
   // ---- Devices -----------------------------------------------------------------------------------------------------
@@ -399,8 +555,12 @@ export const simulate = (room: Room): Result => {
       have: device.have,
       manifestKnown: device === teacher,
       origin: device === teacher,
-      quiet: false
+      cast: device.receiver?.hears === true ? { begun: false, manifest: true } : undefined
     })
+    if (device === teacher && room.cast) {
+      const bytes = manifestBytes + room.chunks * room.chunkBytes
+      stepSender({ _tag: "ShareOpened", root, firstIndex: 0, endIndex: chunksCount, bytes, chunkBytes: bytesOf })
+    }
     const tick = () => {
       input(device, { _tag: "Tick" })
       after(250, tick)
@@ -428,13 +588,15 @@ export const simulate = (room: Room): Result => {
       if (other.links.size < wanted + 2) connect(device, other)
     }
   }
-  for (const device of early) open(device)
+  const startMs = room.cast ? tunedMs : 0
+  if (!room.cast) { for (const device of early) open(device) }
   if (early.length <= Limits.fullMeshPeersMax) { for (const a of early) for (const b of early) connect(a, b) }
   else {
     for (let i = 1; i < early.length; i++) connect(early[i]!, early[below(i)]!)
     for (const device of early) join(device, early, room.links)
   }
-  after(oneCopyMs / 2, () => {
+  if (room.cast) after(startMs, () => early.forEach(open))
+  after(startMs + oneCopyMs / 2, () => {
     for (const device of devices) {
       if (!isLate(device)) continue
       open(device)
@@ -442,7 +604,7 @@ export const simulate = (room: Room): Result => {
     }
   })
   if (room.orphanAt > 0) {
-    after(oneCopyMs * room.orphanAt, () => {
+    after(startMs + oneCopyMs * room.orphanAt, () => {
       for (const peer of Array.from(teacher.links.keys())) cut(teacher, byPeer.get(peer)!)
     })
   }
@@ -475,7 +637,10 @@ export const simulate = (room: Room): Result => {
   const copy = room.chunks * room.chunkBytes
   const sum = (of: (device: Device) => number) => devices.reduce((sum, device) => sum + of(device), 0)
   return {
-    finished: good.map(({ finishedMs }) => finishedMs / oneCopyMs).filter(Number.isFinite).toSorted((a, b) => a - b),
+    finished: good.map(({ finishedMs }) => (finishedMs - startMs) / oneCopyMs).filter(Number.isFinite).toSorted((
+      a,
+      b
+    ) => a - b),
     expected: good.length,
     bound: boundOf(room.students, room.chunks),
     teacherCopies: teacher.sentChunkBytes / copy,
@@ -484,17 +649,6 @@ export const simulate = (room: Room): Result => {
     control: sum(({ sentControlBytes }) => sentControlBytes) / sum(({ sentChunkBytes }) => sentChunkBytes),
     jain,
     inputs
-  }
-}
-
-/** A small generator of numbers in [0, 1) (mulberry32). */
-export const generator = (seed: number) => {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
 }
 

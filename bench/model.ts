@@ -2,7 +2,7 @@
  * Prints how the swarm machine does in a model of a room: `node bench/model.ts --peers 50 --chunks 200 --ablation`.
  *
  * Every student has a link to the teacher, as in real rooms; with `teacher-unlinked` the teacher has as many links as anybody.
- * Rates are in Mbit/s, times in ms, sizes in bytes; `down` is a device's way in as a multiple of its way out. `slow`, `bad`,
+ * With `cast` the network carries a multicast as well. Rates are in Mbit/s, times in ms, sizes in bytes; `down` is a device's way in as a multiple of its way out. `slow`, `bad`,
  * `mute` and `late` are numbers of students, `orphan` is when the teacher leaves in copies, `churn` is in links cut a second, and
  * `policy` is JSON that switches rules of the machine. A row is the mean over `runs` seeds: when the last student finished
  * in multiples of one copy's time, that over the bound 1 + floor(log2 N) / M, the median student, copies that the teacher
@@ -21,6 +21,7 @@ const { values } = parseArgs({
     down: { type: "string", default: "1" },
     links: { type: "string", default: "10" },
     "teacher-unlinked": { type: "boolean", default: false },
+    cast: { type: "boolean", default: false },
     latency: { type: "string", default: "0.5" },
     disk: { type: "string", default: "1" },
     kernel: { type: "string", default: "131072" },
@@ -50,6 +51,7 @@ const room: Room = {
   down: Number(values.down),
   links: Number(values.links),
   teacherLinked: !values["teacher-unlinked"],
+  cast: values.cast,
   latencyMs: Number(values.latency),
   diskMs: Number(values.disk),
   kernelBytes: Number(values.kernel),

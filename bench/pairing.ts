@@ -8,7 +8,8 @@
  * the bound 1 + floor(log2 N) / M, for each of the seeds.
  */
 import { parseArgs } from "node:util"
-import { boundOf, generator, makeHeap } from "./SwarmModel.ts"
+import { chance } from "../src/simulator/Scenario.ts"
+import { boundOf, makeHeap } from "./SwarmModel.ts"
 
 const { values } = parseArgs({
   options: {
@@ -45,7 +46,7 @@ interface Device {
 
 /** When the last student has everything, in slots. */
 const spread = (seed: number): number => {
-  const random = generator(seed)
+  const random = chance(seed)
   const below = (count: number) => Math.floor(random() * count)
   const events = makeHeap()
   const devices = Array.from({ length: peers + 1 }, (): Device => ({

@@ -5,14 +5,18 @@
  * Nothing here is believed: a fragment may be lost, repeated, late, or made up by somebody in the room. A chunk counts when
  * its hash is right, and a device that hears nothing, or false chunks, asks its neighbors as if there were no multicast.
  *
+ * The manifest comes first, and nobody waits for it: until it is known chunks are put together as far as their pieces tell,
+ * and held. What it says of their sizes then decides which are whole.
+ *
  * State is changed in place; inputs carry the time. Fragments are not inputs but calls of {@link hear}: this is a hot path.
  *
  * Invariants, checked by `test/protocol/CastReceiver.test.ts`:
  *
  * 1. **Whole:** a chunk is complete when each of its bytes has come once, in whatever order and however often.
- * 2. **Bounded:** chunks under way stay within `Limits.castBytesMax`.
+ * 2. **Bounded:** chunks under way, and those that wait for their manifest, stay within `Limits.castBytesMax`.
  * 3. **Let go:** a share that is waited for is let go when its cast is over, its host gone, or nothing came for {@link silentMs}.
  * 4. **Distrust:** after `Limits.castChunksFalseMax` false chunks nothing is heard any more.
+ * 5. **Asked for:** a manifest that the cast did not bring is asked for once content comes.
  */
 import { type Clear, type Head, lengthAt } from "./Fragment.ts"
 import type { Root } from "./Ids.ts"
@@ -31,11 +35,22 @@ const windowLength = 4_096
 export interface Assembly {
   readonly root: Root
   readonly index: number
+  /** The chunk's bytes, or the most that it can have. */
   readonly bytes: number
   /** Which pieces are here. */
   readonly pieces: Uint8Array
+  /** How many are not; `Infinity` until the chunk's size is known. */
   missingCount: number
+  /** Where the last piece that is here ends; what is shorter than a piece ends its chunk. */
+  endBytes: number
   buffer: Uint8Array | undefined
+}
+
+/** What is known of an open share without its manifest. */
+export interface Outline {
+  readonly manifestChunksCount: number
+  /** Of a full chunk of content. */
+  readonly chunkSizeBytes: number
 }
 
 interface Cast {
@@ -44,9 +59,24 @@ interface Cast {
   readonly sinceMs: number
   awaited: boolean
   ready: boolean
+  /** The share is open here. */
+  outline: Outline | undefined
+  /** Chunks of the manifest that this cast has brought. */
+  readonly manifestWhole: Set<number>
+  /** Content has come, after which there is no more of the manifest. */
+  passed: boolean
+}
+
+/** What the machine asks of whoever has the shares. */
+export interface Shares {
+  /** The size of a chunk in bytes; 0 while it is not known. */
+  readonly chunkBytes: (root: Root, index: number) => number
+  /** Whether a chunk would be taken and is not here. */
+  readonly isMissing: (root: Root, index: number) => boolean
 }
 
 export interface CastReceiver {
+  readonly shares: Shares
   /** There is a host that casts, and it is listened to. */
   listening: boolean
   pieceBytes: number
@@ -77,7 +107,9 @@ export type Input =
   /** The host's link is down. */
   | { readonly _tag: "HostDown" }
   | { readonly _tag: "Message"; readonly message: CastMessage }
-  /** The share is open here and its manifest is known; chunks can be verified. */
+  /** The share is open here: its chunks can be taken, before its manifest is known unless `patient`. */
+  | { readonly _tag: "ShareOpened"; readonly root: Root; readonly outline: Outline; readonly patient: boolean }
+  /** The manifest of a share that is open is known: its chunks can be verified. */
   | { readonly _tag: "ManifestKnown"; readonly root: Root }
   /** A chunk that was put together was not what was signed. */
   | { readonly _tag: "ChunkFalse" }
@@ -89,12 +121,17 @@ export type Output =
   /** Chunks of the share come by themselves: do not ask for them; and do. */
   | { readonly _tag: "Await"; readonly root: Root }
   | { readonly _tag: "Release"; readonly root: Root }
+  /** The manifest did not come with the cast: ask for it. */
+  | { readonly _tag: "AskManifest"; readonly root: Root }
+  /** A chunk is whole: verify and keep it. */
+  | { readonly _tag: "Whole"; readonly assembly: Assembly }
   /** Give the buffers of these back: they are not going to be whole. */
   | { readonly _tag: "Drop"; readonly assembly: Assembly }
   /** Close the socket. */
   | { readonly _tag: "Deafen" }
 
-export const make = (nowMs: number): CastReceiver => ({
+export const make = (shares: Shares, nowMs: number): CastReceiver => ({
+  shares,
   listening: false,
   pieceBytes: Limits.pieceBytesMax,
   hears: false,
@@ -133,10 +170,22 @@ export const step = (receiver: CastReceiver, input: Input, nowMs: number): Reado
     case "Message":
       if (input.message._tag === "Cast") cast(receiver, input.message, nowMs)
       break
+    case "ShareOpened":
+      for (const cast of receiver.casts.values()) {
+        if (cast.root !== input.root) continue
+        cast.outline = input.outline
+        if (!input.patient) ready(receiver, cast)
+      }
+      break
     case "ManifestKnown":
       for (const cast of receiver.casts.values()) if (cast.root === input.root) ready(receiver, cast)
+      for (const [key, assembly] of receiver.assemblies) {
+        if (assembly.root === input.root) settle(receiver, key, assembly)
+      }
       break
     case "ChunkFalse":
+      // It may have been the manifest's.
+      for (const cast of receiver.casts.values()) askManifest(receiver, cast, () => false)
       if (++receiver.falseCount >= Limits.castChunksFalseMax) distrust(receiver)
       break
     case "Tick":
@@ -168,7 +217,16 @@ const cast = (
     release(receiver, oldest)
     receiver.casts.delete(oldest.number)
   }
-  receiver.casts.set(number, { root, number, sinceMs: nowMs, awaited: true, ready: false })
+  receiver.casts.set(number, {
+    root,
+    number,
+    sinceMs: nowMs,
+    awaited: true,
+    ready: false,
+    outline: undefined,
+    manifestWhole: new Set(),
+    passed: false
+  })
   receiver.outputs.push({ _tag: "Await", root })
 }
 
@@ -176,6 +234,18 @@ const ready = (receiver: CastReceiver, cast: Cast): void => {
   if (cast.ready || !cast.awaited) return
   cast.ready = true
   send(receiver, { _tag: "Ready", cast: cast.number })
+}
+
+/** Has the manifest asked for if some of it is neither here nor on its way to the disk. */
+const askManifest = (
+  { outputs, shares }: CastReceiver,
+  { awaited, outline, root }: Cast,
+  isOnItsWay: (index: number) => boolean
+): void => {
+  if (!awaited || outline === undefined) return
+  for (let index = 0; index < outline.manifestChunksCount; index++) {
+    if (shares.isMissing(root, index) && !isOnItsWay(index)) return void outputs.push({ _tag: "AskManifest", root })
+  }
 }
 
 const release = (receiver: CastReceiver, cast: Cast): void => {
@@ -296,47 +366,95 @@ const count = (receiver: CastReceiver, sequence: number): boolean => {
   return true
 }
 
-/** Which share a fragment is of, if it is cast. */
-export const rootOf = (receiver: CastReceiver, cast: number): Root | undefined => receiver.casts.get(cast)?.root
-
 /**
- * Where a piece goes: the chunk it is of, which lacks it, and which has `chunkBytes`; or nothing for one that nobody needs.
- * Whoever puts it there says so with {@link placed}.
+ * Where a piece goes: the chunk it is of, and which lacks it; or nothing for one that nobody needs. Whoever puts it there says
+ * so with {@link placed}.
  */
 export const place = (
   receiver: CastReceiver,
-  { cast, index, offset }: Head,
-  bytes: number,
-  chunkBytes: number
+  { cast: number, index, offset }: Head,
+  bytes: number
 ): Assembly | undefined => {
-  const root = rootOf(receiver, cast)
-  const { pieceBytes } = receiver
-  if (root === undefined || bytes === 0 || bytes !== lengthAt(pieceBytes, chunkBytes, offset)) return undefined
-  const key = `${cast} ${index}`
+  const { pieceBytes, shares } = receiver
+  const cast = receiver.casts.get(number)
+  if (cast?.outline === undefined || bytes === 0 || !shares.isMissing(cast.root, index)) return undefined
+  const knownBytes = shares.chunkBytes(cast.root, index)
+  const mostBytes = knownBytes === 0 ? cast.outline.chunkSizeBytes : knownBytes
+  if (mostBytes > Limits.castChunkBytesMax || offset % pieceBytes !== 0 || offset + bytes > mostBytes) return undefined
+  const key = `${number} ${index}`
   const known = receiver.assemblies.get(key)
+  const isFitting = knownBytes > 0
+    ? bytes === lengthAt(pieceBytes, knownBytes, offset)
+    : bytes === pieceBytes
+    ? known === undefined || known.endBytes % pieceBytes === 0 || offset < known.endBytes
+    : bytes < pieceBytes && (known === undefined || offset >= known.endBytes)
+  if (!isFitting) return undefined
   if (known !== undefined) return known.pieces[offset / pieceBytes] === 0 ? known : undefined
-  if (chunkBytes > Limits.castChunkBytesMax) return undefined
-  const count = Math.ceil(chunkBytes / pieceBytes)
+  const count = Math.ceil(mostBytes / pieceBytes)
   const assembly: Assembly = {
-    root,
+    root: cast.root,
     index,
-    bytes: chunkBytes,
+    bytes: mostBytes,
     pieces: new Uint8Array(count),
-    missingCount: count,
+    missingCount: knownBytes > 0 ? count : Infinity,
+    endBytes: 0,
     buffer: undefined
   }
   receiver.assemblies.set(key, assembly)
-  receiver.assembledBytes += chunkBytes
+  receiver.assembledBytes += mostBytes
   return assembly
 }
 
-/** The piece is in its place. Says whether the chunk is whole now: then it is no concern of this machine any more. */
-export const placed = (receiver: CastReceiver, assembly: Assembly, { cast, index, offset }: Head): boolean => {
+/** The piece is in its place. Says what has to be done at once. */
+export const placed = (
+  receiver: CastReceiver,
+  assembly: Assembly,
+  { cast: number, index, offset }: Head,
+  bytes: number
+): ReadonlyArray<Output> => {
+  receiver.outputs = []
   assembly.pieces[offset / receiver.pieceBytes] = 1
-  if (--assembly.missingCount > 0) return false
-  receiver.assemblies.delete(`${cast} ${index}`)
+  assembly.endBytes = Math.max(assembly.endBytes, offset + bytes)
+  const cast = receiver.casts.get(number)!
+  const isContent = index >= cast.outline!.manifestChunksCount
+  if (isContent && !cast.passed) {
+    cast.passed = true
+    askManifest(receiver, cast, (manifestIndex) => cast.manifestWhole.has(manifestIndex))
+  }
+  if (--assembly.missingCount > 0) return receiver.outputs
+  if (!isContent) cast.manifestWhole.add(index)
+  whole(receiver, `${number} ${index}`, assembly)
+  return receiver.outputs
+}
+
+const whole = (receiver: CastReceiver, key: string, assembly: Assembly): void => {
+  receiver.assemblies.delete(key)
   receiver.assembledBytes -= assembly.bytes
-  return true
+  receiver.outputs.push({ _tag: "Whole", assembly })
+}
+
+/** The size of a chunk is known now: it is whole, or lacks so many pieces, or is not what it seemed to be. */
+const settle = (receiver: CastReceiver, key: string, assembly: Assembly): void => {
+  if (assembly.missingCount < Infinity) return
+  const { pieceBytes, shares } = receiver
+  const bytes = shares.chunkBytes(assembly.root, assembly.index)
+  const count = Math.ceil(bytes / pieceBytes)
+  const isMissing = bytes > 0 && shares.isMissing(assembly.root, assembly.index)
+  const isAtEnd = assembly.endBytes % pieceBytes !== 0 || assembly.pieces[count - 1] === 1
+  if (!isMissing || (isAtEnd ? assembly.endBytes !== bytes : assembly.endBytes > bytes)) {
+    return drop(receiver, key, assembly)
+  }
+  const settled: Assembly = {
+    ...assembly,
+    bytes,
+    pieces: assembly.pieces.subarray(0, count),
+    missingCount: count,
+    buffer: assembly.buffer?.subarray(0, bytes)
+  }
+  for (const piece of settled.pieces) settled.missingCount -= piece
+  receiver.assemblies.set(key, settled)
+  receiver.assembledBytes += bytes - assembly.bytes
+  if (settled.missingCount === 0) whole(receiver, key, settled)
 }
 
 /** When the machine wants a `Tick`. */

@@ -27,6 +27,8 @@ const hearingPart = 3 / 4
 /** A chunk that fewer lack is not cast: they ask for it. */
 const lackingPart = 1 / 4
 const lackingMin = 3
+/** A share that was opened while too few heard is cast all the same if so much later enough do: the room was just coming in. */
+const arrivingMs = 10_000
 /** So many listeners must be ready; after that the last ones are waited for a little, and all in all not for ever. */
 const readyPart = 3 / 4
 const readyWaitMs = 200
@@ -87,6 +89,7 @@ interface Cast {
   readonly number: number
   readonly firstIndex: number
   readonly endIndex: number
+  readonly bytes: number
   readonly chunkBytes: (index: number) => number
   readonly ready: Set<PeerId>
   readonly begunMs: number
@@ -101,9 +104,13 @@ interface Cast {
   overMs: number
 }
 
+type Opened = Extract<Input, { readonly _tag: "ShareOpened" }>
+
 export interface CastSender {
   readonly neighbors: Map<PeerId, Listener>
   readonly casts: Map<Root, Cast>
+  /** Shares that too few hear yet, and until when they are worth a cast. */
+  readonly waiting: Map<Root, { readonly opened: Opened; readonly untilMs: number }>
   pace: Pace.Pace
   pieceBytes: number
   /** How many neighbors lack a chunk. */
@@ -131,12 +138,13 @@ export type Input =
   | { readonly _tag: "NeighborUp"; readonly peer: PeerId }
   | { readonly _tag: "NeighborDown"; readonly peer: PeerId }
   | { readonly _tag: "Message"; readonly peer: PeerId; readonly message: CastMessage }
-  /** A share of this device is to be handed out: chunks `firstIndex` to before `endIndex`. */
+  /** A share of this device is to be handed out: chunks `firstIndex` to before `endIndex`, about so many bytes together. */
   | {
     readonly _tag: "ShareOpened"
     readonly root: Root
     readonly firstIndex: number
     readonly endIndex: number
+    readonly bytes: number
     readonly chunkBytes: (index: number) => number
   }
   /** It is not handed out any more, or cannot be read. */
@@ -166,6 +174,7 @@ export const make = (
 ): CastSender => ({
   neighbors: new Map(),
   casts: new Map(),
+  waiting: new Map(),
   pace: Pace.make(nowMs),
   pieceBytes: Limits.pieceBytesMin,
   lacking,
@@ -187,6 +196,10 @@ export const step = (sender: CastSender, input: Input, nowMs: number): ReadonlyA
   const outputs: Array<Output> = []
   sender.outputs = outputs
   take(sender, input, nowMs)
+  for (const [root, { opened, untilMs }] of sender.waiting) {
+    if (nowMs >= untilMs || nowMs < sender.tiredUntilMs) sender.waiting.delete(root)
+    else if (isHeard(sender)) begin(sender, opened, nowMs)
+  }
   for (const cast of Array.from(sender.casts.values())) advance(sender, cast, nowMs)
   return outputs
 }
@@ -204,8 +217,10 @@ const take = (sender: CastSender, input: Input, nowMs: number): void => {
     case "Message":
       return message(sender, input.peer, input.message, nowMs)
     case "ShareOpened":
-      return opened(sender, input, nowMs)
+      if (!sender.casts.has(input.root)) sender.waiting.set(input.root, { opened: input, untilMs: nowMs + arrivingMs })
+      return
     case "ShareClosed": {
+      sender.waiting.delete(input.root)
       const cast = sender.casts.get(input.root)
       if (cast !== undefined) end(sender, cast, nowMs)
       return
@@ -271,17 +286,18 @@ const isHeard = (sender: CastSender): boolean => {
   return count >= sender.listenersMin && count >= hearingPart * sender.neighbors.size
 }
 
-const opened = (
+const begin = (
   sender: CastSender,
-  { chunkBytes, endIndex, firstIndex, root }: Extract<Input, { readonly _tag: "ShareOpened" }>,
+  { bytes, chunkBytes, endIndex, firstIndex, root }: Opened,
   nowMs: number
 ): void => {
-  if (sender.casts.has(root) || nowMs < sender.tiredUntilMs || !isHeard(sender)) return
+  sender.waiting.delete(root)
   const cast: Cast = {
     root,
     number: ++sender.castsCount,
     firstIndex,
     endIndex,
+    bytes,
     chunkBytes,
     ready: new Set(),
     begunMs: nowMs,
@@ -472,7 +488,8 @@ const remainingMs = ({ casts, pace }: CastSender): number => {
   return bytes / pace.bytesPerMs
 }
 
-const leftBytes = (cast: Cast): number => (cast.endIndex - cast.index) * cast.chunkBytes(cast.firstIndex)
+const leftBytes = ({ bytes, endIndex, firstIndex, index }: Cast): number =>
+  bytes * (endIndex - index) / (endIndex - firstIndex)
 
 /** The first chunk from there on that enough lack; the others are left to be asked for. */
 const lackingFrom = (sender: CastSender, { endIndex, root }: Cast, index: number): number => {

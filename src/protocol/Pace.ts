@@ -61,7 +61,7 @@ export interface Pace {
   datagramBytes: number
   leftSinceMs: number
   blocked: boolean
-  /** From one departure to another, so that a part of a datagram's time counts for none: bytes, and when these two were. */
+  /** From one departure to another, so that a part of a datagram's time counts for none: bytes, and when these two were; `Infinity` for none. */
   carriedBytes: number
   carriedSinceMs: number
   carriedAtMs: number
@@ -86,7 +86,7 @@ export const make = (nowMs: number): Pace => ({
   blocked: false,
   carriedBytes: 0,
   carriedSinceMs: Infinity,
-  carriedAtMs: -Infinity,
+  carriedAtMs: Infinity,
   measures: [],
   cutAtMs: -Infinity,
   bestBytesPerMs: 0,
@@ -156,23 +156,20 @@ export const judge = (pace: Pace, congested: number | undefined, nowMs: number):
   }
   if (pace.phase === "settling" && nowMs >= pace.cutAtMs + holdMs) pace.phase = "steady"
   const isGrowing = pace.phase === "growing"
-  if (pace.blocked && isGrowing) {
-    // The system's own queue fills first: that looks like more than what leaves.
-    pace.phase = "steady"
-    return measureAnew(pace, nowMs)
-  }
   const measuredMs = nowMs - pace.leftSinceMs
-  const carried = pace.carriedBytes / (pace.carriedAtMs - pace.carriedSinceMs)
-  const isMeasured = measuredMs >= measureMs && pace.carriedBytes > 0
-  if (pace.blocked && !isMeasured) return
+  const isMeasured = measuredMs >= measureMs
+  const carried = pace.carriedBytes === 0 ? 0 : pace.carriedBytes / (pace.carriedAtMs - pace.carriedSinceMs)
   if (pace.blocked && carried < limitedShare * pace.bytesPerMs) {
-    setRate(pace, Math.min(pace.bytesPerMs, Math.max(carried, ...pace.measures) * carriedShare))
+    if (carried === 0 || !isMeasured) return
+    // The first measure is of a queue that fills.
+    if (isGrowing) pace.phase = "steady"
+    else setRate(pace, Math.min(pace.bytesPerMs, Math.max(carried, ...pace.measures) * carriedShare))
   } else if (pace.leftBytes + 2 * pace.datagramBytes >= usedShare * pace.bytesPerMs * measuredMs) {
     setRate(pace, pace.bytesPerMs * (isGrowing ? startFactor : growFactor))
   }
-  if (!isGrowing && measuredMs < measureMs) return
+  if (!isGrowing && !isMeasured) return
   const sinceMs = pace.carriedAtMs
-  if (isMeasured && pace.phase === "steady") {
+  if (isMeasured && carried > 0 && !isGrowing) {
     pace.measures = [...pace.measures, carried].slice(-(measuresKept - 1))
     pace.bestBytesPerMs = Math.max(pace.bestBytesPerMs, carried)
   }
@@ -186,6 +183,7 @@ const measureAnew = (pace: Pace, nowMs: number): void => {
   pace.blocked = false
   pace.carriedBytes = 0
   pace.carriedSinceMs = Infinity
+  pace.carriedAtMs = Infinity
 }
 
 const setRate = (pace: Pace, bytesPerMs: number): void => {

@@ -21,6 +21,7 @@
  * 7. **Spread first:** the origin serves no content chunk twice before each is out once, unless a receiver fails it.
  * 8. **Everybody finishes:** who can reach every chunk over honest links gets them all, under any interleaving.
  * 9. **Quiet ends:** while a share is cast, or for {@link Spread.quietMs} if it is not, it may be quiet; then everybody is told.
+ *    Nobody waits longer for a manifest than until content comes by a cast, or for {@link Spread.manifestQuietMs} if none begins.
  */
 import { Result } from "effect"
 import { Base64Url } from "effect/encoding"
@@ -69,8 +70,11 @@ export type Input =
     readonly manifestKnown: boolean
     /** This device is where the share comes from: it hands every chunk out once before it repeats one. */
     readonly origin: boolean
-    /** A cast is likely to bring it in a moment: until then its neighbors are told only if they tell. */
-    readonly quiet: boolean
+    /**
+     * A cast brings it, or is likely to in a moment, and with it the manifest or not. Until that is over its neighbors are told
+     * only if they tell, and the manifest is left to it.
+     */
+    readonly cast: { readonly begun: boolean; readonly manifest: boolean } | undefined
   }
   /** The share is withdrawn or forgotten. */
   | { readonly _tag: "ShareClosed"; readonly root: Root }
@@ -98,10 +102,12 @@ export type Input =
   | { readonly _tag: "SharePaused"; readonly root: Root }
   | { readonly _tag: "ShareResumed"; readonly root: Root }
   /**
-   * The content comes to everybody at once by another way, so it is neither asked for nor handed out, and seldom announced,
-   * until that is over; what came by it is told by `ChunkFound`.
+   * The content comes to everybody at once by another way, and the manifest before it or not, so it is neither asked for nor
+   * handed out, and seldom announced, until that is over; what came by it is told by `ChunkFound`.
    */
-  | { readonly _tag: "CastBegun"; readonly root: Root }
+  | { readonly _tag: "CastBegun"; readonly root: Root; readonly manifest: boolean }
+  /** The manifest does not come by it. */
+  | { readonly _tag: "CastMissed"; readonly root: Root }
   | { readonly _tag: "CastOver"; readonly root: Root }
   /** An output `Serve` is done: all bytes, that many, are with the system, or the link ended first. */
   | {
@@ -185,11 +191,16 @@ export const lackingCount = (swarm: Swarm, root: Root, index: number): number =>
   return share === undefined ? 0 : share.views.size - share.picker.claims[index]!
 }
 
-/** Whether a chunk could be verified if it came, and is not here. */
+/** Whether a chunk is wanted, by whatever way it comes. */
 export const isMissing = (swarm: Swarm, root: Root, index: number): boolean => {
   const share = swarm.shares.get(root)
-  return share !== undefined && share.manifestKnown && !share.paused && index < share.chunksCount &&
-    !isManifest(share, index) && !Bitfield.has(share.have, index)
+  return share !== undefined && !share.paused && index < share.chunksCount && !Bitfield.has(share.have, index)
+}
+
+/** Whether a chunk can be verified: one of a manifest by what the entry says, one of content by the manifest. */
+export const isVerifiable = (swarm: Swarm, root: Root, index: number): boolean => {
+  const share = swarm.shares.get(root)
+  return share !== undefined && (share.manifestKnown || isManifest(share, index))
 }
 
 /** Whether bulk waits for a small share. */
@@ -252,6 +263,7 @@ const takeOfShare = (
         | "SharePaused"
         | "ShareResumed"
         | "CastBegun"
+        | "CastMissed"
         | "CastOver"
     }
   >
@@ -293,10 +305,15 @@ const takeOfShare = (
       swarm.allHungry = true
       return
     case "CastBegun":
-      share.cast = true
+      share.cast = input
+      return
+    case "CastMissed":
+      if (share.cast !== undefined) share.cast = { manifest: false }
+      swarm.allHungry = true
       return
     case "CastOver":
-      share.cast = false
+      share.cast = undefined
+      share.manifestAskedFromMs = -Infinity
       Spread.speak(swarm, share)
       swarm.allHungry = true
       swarm.revealing.add(share)
@@ -395,8 +412,9 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
     haveCount: Bitfield.size(input.have),
     manifestKnown: input.manifestKnown,
     paused: false,
-    cast: false,
-    quiet: input.quiet,
+    cast: input.cast?.begun === true ? input.cast : undefined,
+    quiet: input.cast !== undefined,
+    manifestAskedFromMs: input.cast?.manifest === true ? swarm.nowMs + Spread.manifestQuietMs : -Infinity,
     views: new Map(),
     picker: Picker.make(chunksCount),
     flights: new Map(),

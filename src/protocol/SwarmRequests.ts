@@ -63,7 +63,7 @@ const askOne = (swarm: Swarm, link: Link): boolean => {
   if (link.avoidUntilMs > swarm.nowMs || link.asksCount >= asksPerLinkMax) return false
   const views: Array<View> = []
   for (const view of link.views.values()) {
-    if (view.count > 0 && isWanting(view.share) && hasRoom(swarm, view)) views.push(view)
+    if (view.count > 0 && isWanting(view.share, swarm.nowMs) && hasRoom(swarm, view)) views.push(view)
   }
   views.sort((a, b) => urgency(a.share) - urgency(b.share) || a.share.flights.size - b.share.flights.size)
   return views.some((view) => askOneOf(swarm, view))
@@ -85,8 +85,12 @@ const askOneOf = (swarm: Swarm, view: View): boolean => {
 
 const urgency = (share: Share): number => share.small || !share.manifestKnown ? 0 : 1
 
-const isWanting = ({ cast, flights, manifestKnown, paused, picker }: Share): boolean =>
-  !paused && !(cast && manifestKnown) && (picker.size > 0 || flights.size > 0)
+const isWanting = (
+  { cast, flights, manifestAskedFromMs, manifestKnown, paused, picker }: Share,
+  nowMs: number
+): boolean =>
+  !paused && (picker.size > 0 || flights.size > 0) &&
+  (cast !== undefined ? !manifestKnown && !cast.manifest : manifestKnown || nowMs >= manifestAskedFromMs)
 
 const hasRoom = (swarm: Swarm, view: View): boolean => {
   if (!view.link.proven && unprovenCount(view.link) >= unprovenChunksMax) return false

@@ -27,6 +27,8 @@ const revealAvoidMaxMs = 60_000
 
 /** For so long at most a share is quiet whose cast does not begin. */
 export const quietMs = 1_000
+/** And for so long the manifest is left to it. */
+export const manifestQuietMs = 300
 
 /** Tells a neighbor once what is here, and from then on what comes; while the share is quiet, only one that tells. */
 export const tell = (swarm: Swarm, view: View): void => {
@@ -99,7 +101,11 @@ export const nextAnnouncementMs = (swarm: Swarm): number => {
 }
 
 const announcedNextMs = ({ policy }: Swarm, { announcedAtMs, cast, freshRare }: Share): number =>
-  cast ? announcedAtMs + policy.announceCastEveryMs : freshRare ? -Infinity : announcedAtMs + policy.announceEveryMs
+  cast !== undefined
+    ? announcedAtMs + policy.announceCastEveryMs
+    : freshRare
+    ? -Infinity
+    : announcedAtMs + policy.announceEveryMs
 
 const sendHave = (
   swarm: Swarm,
@@ -213,7 +219,7 @@ const hide = (handout: Handout, index: number): boolean => {
 export const reveal = (swarm: Swarm): void => {
   for (const share of swarm.revealing) {
     const { cast, handout } = share
-    if (handout === undefined || cast) continue
+    if (handout === undefined || cast !== undefined) continue
     if (isHandedOut(swarm, share, handout)) {
       share.handout = undefined
       for (const view of share.views.values()) sendBitfield(swarm, view)
@@ -285,7 +291,7 @@ const isFetching = (view: View): boolean => view.queue.size > 0 || view.uploadsC
 export const watch = (swarm: Swarm): void => {
   for (const share of swarm.shares.values()) {
     const { handout } = share
-    if (share.quiet && !share.cast && swarm.nowMs >= share.openedAtMs + quietMs) speak(swarm, share)
+    if (share.quiet && share.cast === undefined && swarm.nowMs >= share.openedAtMs + quietMs) speak(swarm, share)
     if (handout === undefined) continue
     swarm.revealing.add(share)
     for (const [index, reveal] of handout.revealed) {

@@ -199,10 +199,12 @@ export interface Share {
   haveCount: number
   manifestKnown: boolean
   paused: boolean
-  /** Its content comes by a cast, or leaves by one. */
-  cast: boolean
+  /** Its content comes by a cast, or leaves by one, and its manifest before it or not. */
+  cast: { readonly manifest: boolean } | undefined
   /** A cast brings it or is about to: whoever says nothing of the share is told nothing of it. */
   quiet: boolean
+  /** A cast that has not begun may bring the manifest until then. */
+  manifestAskedFromMs: number
   readonly views: Map<PeerId, View>
   /** Wanted and not in flight, by the number of claims. */
   readonly picker: Picker.Picker

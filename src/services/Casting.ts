@@ -23,8 +23,11 @@ export interface CastUser {
   /** The share is cast, from here or to here; and not any more. */
   readonly begun: (root: Root) => void
   readonly over: (root: Root) => void
+  /** The manifest did not come with the share's cast: it is to be asked for. */
+  readonly manifestMissed: (root: Root) => void
+  /** The size of a chunk in bytes; 0 for one of content whose manifest is not known. */
   readonly chunkBytes: (root: Root, index: number) => number
-  /** Whether a chunk could be verified and is not here. */
+  /** Whether a chunk would be taken and is not here. */
   readonly isMissing: (root: Root, index: number) => boolean
   /** How many neighbors lack a chunk, as far as they have said. */
   readonly lacking: (root: Root, index: number) => number
@@ -52,11 +55,12 @@ export interface Casting {
   readonly hear: (peer: PeerId, message: CastMessage) => void
   /** Whether the host's casts come here. */
   readonly hears: () => boolean
-  /** This device hands the chunks `firstIndex` to before `endIndex` of a share out. */
-  readonly offer: (root: Root, firstIndex: number, endIndex: number) => void
+  /** This device hands the chunks `firstIndex` to before `endIndex` of a share of so many bytes out. */
+  readonly offer: (root: Root, firstIndex: number, endIndex: number, bytes: number) => void
   /** The share is closed, or cannot be read. */
   readonly withdraw: (root: Root) => void
-  /** Chunks of the share can be verified here. */
+  /** Chunks of the share can be taken here, before they can be verified unless `patient`; and can be verified. */
+  readonly opened: (root: Root, outline: CastReceiver.Outline, patient: boolean) => void
   readonly manifestKnown: (root: Root) => void
   /** A chunk that was kept was not what was signed. */
   readonly chunkFalse: () => void
@@ -258,15 +262,17 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
     },
     hear: (peer, message) => advance({ _tag: "Message", peer, message }),
     hears: () => false,
-    offer: (root, firstIndex, endIndex) =>
+    offer: (root, firstIndex, endIndex, bytes) =>
       advance({
         _tag: "ShareOpened",
         root,
         firstIndex,
         endIndex,
+        bytes,
         chunkBytes: (index) => user.chunkBytes(root, index)
       }),
     withdraw: (root) => advance({ _tag: "ShareClosed", root }),
+    opened: () => {},
     manifestKnown: () => {},
     chunkFalse: () => {}
   }
@@ -281,7 +287,7 @@ const makeListener = Effect.fnUntraced(function*(user: CastUser) {
   const scope = yield* Effect.scope
   const { nowMs } = user
 
-  const machine = CastReceiver.make(nowMs())
+  const machine = CastReceiver.make(user, nowMs())
   const socket = slot(user, scope)
   let host: PeerInfo | undefined
   let key: Uint8Array | undefined
@@ -298,6 +304,14 @@ const makeListener = Effect.fnUntraced(function*(user: CastUser) {
         case "Release":
           user.over(output.root)
           break
+        case "AskManifest":
+          user.manifestMissed(output.root)
+          break
+        case "Whole": {
+          const { buffer, index, root } = output.assembly
+          user.keep(host!.peer, root, index, buffer!)
+          break
+        }
         case "Drop":
           if (output.assembly.buffer !== undefined) user.release(output.assembly.buffer)
           break
@@ -321,14 +335,12 @@ const makeListener = Effect.fnUntraced(function*(user: CastUser) {
     if (clear === undefined || opened === undefined) return perform(CastReceiver.stray(machine, nowMs()))
     perform(CastReceiver.hear(machine, clear, nowMs()))
     const head = Fragment.decodeHead(opened)
-    const root = CastReceiver.rootOf(machine, head.cast)
-    if (root === undefined || !user.isMissing(root, head.index)) return
     const piece = opened.subarray(Fragment.headBytes)
-    const assembly = CastReceiver.place(machine, head, piece.length, user.chunkBytes(root, head.index))
+    const assembly = CastReceiver.place(machine, head, piece.length)
     if (assembly === undefined) return
     assembly.buffer ??= user.acquire(assembly.bytes)
     assembly.buffer.set(piece, head.offset)
-    if (CastReceiver.placed(machine, assembly, head)) user.keep(host!.peer, root, head.index, assembly.buffer)
+    perform(CastReceiver.placed(machine, assembly, head, piece.length))
   }
 
   /** Only the host is believed: who else would send a room away from its neighbors? */
@@ -360,6 +372,7 @@ const makeListener = Effect.fnUntraced(function*(user: CastUser) {
     hears: () => machine.hears,
     offer: () => {},
     withdraw: () => {},
+    opened: (root, outline, patient) => advance({ _tag: "ShareOpened", root, outline, patient }),
     manifestKnown: (root) => advance({ _tag: "ManifestKnown", root }),
     chunkFalse: () => advance({ _tag: "ChunkFalse" })
   }

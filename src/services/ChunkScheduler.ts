@@ -68,8 +68,6 @@ const patientMs = 50
 const progressIntervalMs = 500
 /** Where nothing has moved for so long nothing moves: a mean that fades has traces of a quick transfer for ten seconds. */
 const stillMs = 2_000
-/** So many bytes for each of the manifest, and the host can give the manifest to a whole room: hashes of 64 KiB are half as long. */
-const contentPerManifestMin = 1_024
 /** A paused share is tried again after this, then after twice as long each time, up to the second figure. */
 const retryMsMin = 2_000
 const retryMsMax = 30_000
@@ -89,6 +87,8 @@ interface Incoming {
 interface Work {
   readonly share: Share
   verifiedBytes: number
+  /** Something of its name is here, perhaps an earlier version. */
+  hasNamesake: boolean
   receiveBytes: number
   sendBytes: number
   receiveBytesPerSecond: number
@@ -151,16 +151,19 @@ const make = Effect.fnUntraced(function*() {
     send: (peer, message) => peers.send(peer, message),
     begun: (root) => {
       cast.add(root)
-      advance({ _tag: "CastBegun", root })
-      if (swarm.shares.get(root)?.manifestKnown === true) casting.manifestKnown(root)
+      const work = works.get(root)
+      if (work === undefined || !swarm.shares.has(root)) return
+      advance({ _tag: "CastBegun", root, manifest: comesWithCast(work) })
+      takeCast(work)
     },
+    manifestMissed: (root) => advance({ _tag: "CastMissed", root }),
     over: (root) => {
       cast.delete(root)
       const work = works.get(root)
       if (work !== undefined) castsWork = 2 * work.verifiedBytes >= work.share.sizeBytes
       advance({ _tag: "CastOver", root })
     },
-    chunkBytes: store.chunkBytes,
+    chunkBytes: (root, index) => Swarm.isVerifiable(swarm, root, index) ? store.chunkBytes(root, index) : 0,
     isMissing: (root, index) => Swarm.isMissing(swarm, root, index),
     lacking: (root, index) => Swarm.lackingCount(swarm, root, index),
     isHushed: () => Swarm.isHushed(swarm, nowMs()),
@@ -413,6 +416,7 @@ const make = Effect.fnUntraced(function*() {
     const work: Work = {
       share,
       verifiedBytes: 0,
+      hasNamesake: false,
       receiveBytes: 0,
       sendBytes: 0,
       receiveBytesPerSecond: 0,
@@ -440,6 +444,7 @@ const make = Effect.fnUntraced(function*() {
             const manifestChunksCount = share.manifest.hashes.length
             const isWhole = Bitfield.size(opened.have) === manifestChunksCount + share.chunksCount
             work.verifiedBytes = contentBytes(share, opened.have)
+            work.hasNamesake = opened.hasNamesake
             advance({
               _tag: "ShareOpened",
               root: share.root,
@@ -450,13 +455,17 @@ const make = Effect.fnUntraced(function*() {
               have: opened.have,
               manifestKnown: opened.manifestKnown,
               origin: opened.isSource,
-              quiet: !opened.isSource && !isWhole && awaitsCast(share)
+              cast: cast.has(share.root) || (!opened.isSource && !isWhole && awaitsCast(share))
+                ? { begun: cast.has(share.root), manifest: comesWithCast(work) }
+                : undefined
             })
             if (opened.isSource && isCastable(share)) {
-              casting.offer(share.root, manifestChunksCount, manifestChunksCount + share.chunksCount)
+              const { manifest, sizeBytes } = share
+              const firstIndex = isManifestCast(share) ? 0 : manifestChunksCount
+              const bytes = sizeBytes + (isManifestCast(share) ? manifest.sizeBytes : 0)
+              casting.offer(share.root, firstIndex, manifestChunksCount + share.chunksCount, bytes)
             }
-            if (cast.has(share.root)) advance({ _tag: "CastBegun", root: share.root })
-            if (opened.manifestKnown) casting.manifestKnown(share.root)
+            takeCast(work)
             // What was whole before, a source or a download of an earlier run, has no last chunk to wait for.
             if (isWhole) fork(publish(share.root))
             // What a person has changed or deleted since it appeared is theirs: the rest is served, nothing is fetched.
@@ -474,10 +483,20 @@ const make = Effect.fnUntraced(function*() {
   const isCastable = (share: Share): boolean =>
     !Swarm.isSmall(share) && share.chunkSizeBytes <= Limits.castChunkBytesMax
 
-  /** Whether a cast is likely to bring it, and all can have its manifest from the host before. */
-  const awaitsCast = (share: Share): boolean =>
-    castsWork && casting.hears() && isCastable(share) &&
-    share.manifest.sizeBytes * contentPerManifestMin <= share.sizeBytes
+  const awaitsCast = (share: Share): boolean => castsWork && casting.hears() && isCastable(share)
+
+  const isManifestCast = ({ manifest }: Share): boolean => manifest.chunkSizeBytes <= Limits.castChunkBytesMax
+
+  /** Whether this device leaves the manifest to a cast. What may be here of an earlier version is to be said before that. */
+  const comesWithCast = ({ hasNamesake, share }: Work): boolean => isManifestCast(share) && !hasNamesake
+
+  /** Lets the share's cast begin as far as this device is concerned. */
+  const takeCast = (work: Work): void => {
+    const { chunkSizeBytes, manifest, root } = work.share
+    const outline = { manifestChunksCount: manifest.hashes.length, chunkSizeBytes }
+    casting.opened(root, outline, !comesWithCast(work))
+    if (swarm.shares.get(root)?.manifestKnown === true) casting.manifestKnown(root)
+  }
 
   const publish = (root: Root): Effect.Effect<void> =>
     store.publish(root).pipe(

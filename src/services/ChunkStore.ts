@@ -98,6 +98,8 @@ export interface Opened {
   readonly path: string | undefined
   /** Whether this device is where the share comes from: imported here, not downloaded. */
   readonly isSource: boolean
+  /** Whether something of the share's name is here, of which it may be another version. */
+  readonly hasNamesake: boolean
 }
 
 export interface Published {
@@ -162,7 +164,8 @@ const openedOf = (holding: Holding): Opened => ({
   have: holding.have.slice(),
   manifestKnown: holding.content !== undefined,
   path: holding.place._tag === "Staging" ? undefined : holding.place.path,
-  isSource: holding.place._tag === "Source"
+  isSource: holding.place._tag === "Source",
+  hasNamesake: holding.hasNamesake
 })
 
 const storeReason = (error: DiskError): StoreError["reason"] => {
@@ -732,6 +735,7 @@ const make = Effect.fnUntraced(function*(
       // Not while what it left is being removed.
       yield* tidying.withPermits(1)(Effect.void)
       yield* touch(holding)
+      holding.hasNamesake = yield* isNamesakeHere(holding.share)
       yield* load(holding, yield* readRecord(holding.share.root))
       holding.loaded = true
       if (holding.content !== undefined) yield* takeFromOthers(holding)
@@ -746,6 +750,15 @@ const make = Effect.fnUntraced(function*(
     // That it can be written to is found out now, and not when chunks have travelled for nothing.
     yield* writeJournal(holding).pipe(Effect.mapError(storeError(holding)))
   })
+
+  const isNamesakeHere = (share: Share): Effect.Effect<boolean> => {
+    const { root, title } = share
+    for (const other of holdings.values()) {
+      if (other.share.root !== root && other.share.title === title) return Effect.succeed(true)
+    }
+    if (downloadFolder === undefined) return Effect.succeed(false)
+    return Effect.isSuccess(disk.stat(`${downloadFolder}/${Names.freeName(Names.safeTitle(title), 1, share.kind)}`))
+  }
 
   // ---- Content that is here already --------------------------------------------------------------------------------
 

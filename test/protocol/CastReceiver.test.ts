@@ -24,11 +24,20 @@ class Device {
   readonly awaited: Array<Root> = []
   readonly said: Array<CastMessage & { readonly atMs: number }> = []
   readonly dropped: Array<CastReceiver.Assembly> = []
+  readonly whole: Array<CastReceiver.Assembly> = []
+  readonly asked: Array<Root> = []
   deafCount = 0
+  /** Sizes of the chunks that are cast, and where their manifest is known; and what is not wanted. */
+  readonly sizes = new Map<string, number>()
+  readonly unknown = new Set<Root>()
+  readonly here = new Set<string>()
 
   constructor(nowMs = 0) {
     this.nowMs = nowMs
-    this.receiver = CastReceiver.make(nowMs)
+    this.receiver = CastReceiver.make({
+      chunkBytes: (root, index) => this.unknown.has(root) ? 0 : this.sizes.get(`${index} ${root}`) ?? 0,
+      isMissing: (root, index) => !this.here.has(`${index} ${root}`)
+    }, nowMs)
   }
 
   private perform(outputs: ReadonlyArray<CastReceiver.Output>): ReadonlyArray<CastReceiver.Output> {
@@ -46,6 +55,12 @@ class Device {
           break
         case "Drop":
           this.dropped.push(output.assembly)
+          break
+        case "Whole":
+          this.whole.push(output.assembly)
+          break
+        case "AskManifest":
+          this.asked.push(output.root)
           break
         case "Deafen":
           this.deafCount++
@@ -85,17 +100,39 @@ class Device {
     }
   }
 
+  /** The share of a cast is open, and its manifest, of so many chunks, is known or not. */
+  opened(cast: number, { known = true, manifestChunksCount = 0, chunkSizeBytes = castChunkBytesMax } = {}): void {
+    const of = this.rootOf(cast)
+    if (of === undefined) return
+    if (!known) this.unknown.add(of)
+    const outline = { manifestChunksCount, chunkSizeBytes }
+    this.input({ _tag: "ShareOpened", root: of, outline, patient: true })
+  }
+
+  rootOf(cast: number): Root | undefined {
+    return this.receiver.casts.get(cast)?.root
+  }
+
+  /** Whether there is a place for a piece of a chunk of this size. */
+  place(head: { readonly cast: number; readonly index: number; readonly offset: number }, bytes: number, size: number) {
+    const of = this.rootOf(head.cast)
+    if (of !== undefined) this.sizes.set(`${head.index} ${of}`, size)
+    if (this.receiver.casts.get(head.cast)?.outline === undefined) this.opened(head.cast)
+    return CastReceiver.place(this.receiver, head, bytes)
+  }
+
   /** The next datagram brings a piece; gives the chunk once it is whole. */
   piece(cast: number, index: number, offset: number, chunk: Uint8Array): Uint8Array | undefined {
-    const { receiver } = this
     const head = { cast, index, offset }
     this.hear()
-    const bytes = lengthAt(receiver.pieceBytes, chunk.length, offset)
-    const assembly = CastReceiver.place(receiver, head, bytes, chunk.length)
+    const bytes = lengthAt(this.receiver.pieceBytes, chunk.length, offset)
+    const assembly = this.place(head, bytes, chunk.length)
     if (assembly === undefined) return undefined
-    assembly.buffer ??= new Uint8Array(chunk.length)
+    assembly.buffer ??= new Uint8Array(assembly.bytes)
     assembly.buffer.set(chunk.subarray(offset, offset + bytes), offset)
-    return CastReceiver.placed(receiver, assembly, head) ? assembly.buffer : undefined
+    const { length } = this.whole
+    this.perform(CastReceiver.placed(this.receiver, assembly, head, bytes))
+    return this.whole[length]?.buffer
   }
 
   /** What it said of one kind. */
@@ -158,10 +195,11 @@ describe("CastReceiver", () => {
   })
 
   it("finds a place for pieces of their length, at their offset, of a cast that it was told of (invariant 1)", () => {
-    const { receiver } = tuned()
+    const device = tuned()
+    const { receiver } = device
     const chunkBytes = 3 * pieceBytesMin - 100
     const place = (cast: number, offset: number, bytes: number) =>
-      CastReceiver.place(receiver, { cast, index: 5, offset }, bytes, chunkBytes)
+      device.place({ cast, index: 5, offset }, bytes, chunkBytes)
     assert.isUndefined(place(1, 0, pieceBytesMin - 1))
     assert.isUndefined(place(1, 0, pieceBytesMin + 1))
     assert.isUndefined(place(1, 0, 0))
@@ -183,17 +221,17 @@ describe("CastReceiver", () => {
   it("takes still what is on its way when a cast is over, and nothing when its host is gone", () => {
     const device = tuned()
     device.told(1, { over: true })
-    assert.strictEqual(CastReceiver.rootOf(device.receiver, 1), root(1))
+    assert.strictEqual(device.rootOf(1), root(1))
     assert.isDefined(device.piece(1, 0, 0, chunkOf(100)))
     device.input({ _tag: "HostDown" })
-    assert.isUndefined(CastReceiver.rootOf(device.receiver, 1))
+    assert.isUndefined(device.rootOf(1))
     assert.isUndefined(device.piece(1, 1, 0, chunkOf(100)))
   })
 
   it("puts no chunk together that is larger than what is cast (invariant 2)", () => {
-    const { receiver } = tuned()
-    const place = (chunkBytes: number) =>
-      CastReceiver.place(receiver, { cast: 1, index: 0, offset: 0 }, pieceBytesMin, chunkBytes)
+    const device = tuned()
+    const { receiver } = device
+    const place = (chunkBytes: number) => device.place({ cast: 1, index: 0, offset: 0 }, pieceBytesMin, chunkBytes)
     assert.isUndefined(place(castChunkBytesMax + 1))
     assert.strictEqual(receiver.assembledBytes, 0)
     assert.strictEqual(place(castChunkBytesMax)!.bytes, castChunkBytesMax)
@@ -226,16 +264,17 @@ describe("CastReceiver", () => {
         device.hear()
         const chunkBytes = 1 + Math.floor(random() * castChunkBytesMax)
         const head = { cast: 1, index: i, offset: 0 }
-        const assembly = CastReceiver.place(receiver, head, Math.min(chunkBytes, pieceBytesMax), chunkBytes)!
-        if (!CastReceiver.placed(receiver, assembly, head)) begun.add(assembly)
+        const bytes = Math.min(chunkBytes, pieceBytesMax)
+        const assembly = device.place(head, bytes, chunkBytes)!
+        if (CastReceiver.placed(receiver, assembly, head, bytes).length === 0) begun.add(assembly)
         for (const dropped of device.dropped.splice(0)) {
           assert.strictEqual(dropped, begun.values().next().value)
           begun.delete(dropped)
         }
-        const bytes = Array.from(begun).reduce((sum, { bytes }) => sum + bytes, 0)
-        assert.strictEqual(receiver.assembledBytes, bytes)
-        assert.isAtMost(bytes, castBytesMax)
-        if (i > 100) assert.isAtLeast(bytes, castBytesMax - 2 * castChunkBytesMax)
+        const begunBytes = Array.from(begun).reduce((sum, { bytes }) => sum + bytes, 0)
+        assert.strictEqual(receiver.assembledBytes, begunBytes)
+        assert.isAtMost(begunBytes, castBytesMax)
+        if (i > 100) assert.isAtLeast(begunBytes, castBytesMax - 2 * castChunkBytesMax)
       }
       device.input({ _tag: "HostDown" })
       assert.deepStrictEqual(device.dropped, Array.from(begun))
@@ -253,6 +292,18 @@ describe("CastReceiver", () => {
     assert.deepStrictEqual(device.hear(), [])
     assert.deepStrictEqual(device.told(1), [{ _tag: "Await", root: root(1) }])
     assert.deepStrictEqual(device.told(1), [])
+  })
+
+  it("is ready for a cast once its share is open, or if it has to be patient once its manifest is known", () => {
+    const outline = { manifestChunksCount: 1, chunkSizeBytes: 64 * KiB }
+    for (const patient of [false, true]) {
+      const device = tuned()
+      device.input({ _tag: "ShareOpened", root: root(2), outline, patient })
+      device.input({ _tag: "ShareOpened", root: root(1), outline, patient })
+      assert.deepStrictEqual(device.all("Ready").map(({ cast }) => cast), patient ? [] : [1])
+      device.input({ _tag: "ManifestKnown", root: root(1) })
+      assert.deepStrictEqual(device.all("Ready").map(({ cast }) => cast), [1])
+    }
   })
 
   it("is ready for a cast once the manifest is known, if it waits for it", () => {
@@ -546,12 +597,12 @@ describe("CastReceiver", () => {
       device.told(cast, { over: true })
     }
     assert.strictEqual(device.receiver.casts.size, castsMax)
-    assert.strictEqual(CastReceiver.rootOf(device.receiver, 1), root(1))
+    assert.strictEqual(device.rootOf(1), root(1))
     device.told(castsMax + 1)
     assert.strictEqual(device.receiver.casts.size, castsMax)
-    assert.isUndefined(CastReceiver.rootOf(device.receiver, 1))
-    assert.strictEqual(CastReceiver.rootOf(device.receiver, 2), root(2))
-    assert.strictEqual(CastReceiver.rootOf(device.receiver, castsMax + 1), root(castsMax + 1))
+    assert.isUndefined(device.rootOf(1))
+    assert.strictEqual(device.rootOf(2), root(2))
+    assert.strictEqual(device.rootOf(castsMax + 1), root(castsMax + 1))
   })
 
   it("lets go of a share that it forgets, also one that is still cast (invariant 3)", () => {
@@ -590,7 +641,7 @@ describe("CastReceiver", () => {
     const device = tuned(pieceBytesMax)
     for (let index = 0; index < 3 * castBytesMax / castChunkBytesMax; index++) {
       device.hear(7)
-      CastReceiver.place(device.receiver, { cast: 1, index, offset: 0 }, pieceBytesMax, castChunkBytesMax)
+      device.place({ cast: 1, index, offset: 0 }, pieceBytesMax, castChunkBytesMax)
       assert.isAtMost(device.receiver.assembledBytes, castBytesMax)
     }
   })
@@ -616,5 +667,153 @@ describe("CastReceiver", () => {
     device.clockMs -= 180
     device.hear()
     assert.isTrue(delaysOf(device).every((delayMs) => delayMs === 0))
+  })
+
+  // ---- Before the manifest -----------------------------------------------------------------------------------------
+
+  it.prop(
+    "holds what comes before the manifest and finds then what is whole, in any order of pieces (invariants 1 and 2)",
+    {
+      seed: Seed,
+      pieceBytes: Schema.Literals([pieceBytesMin, pieceBytesMax]),
+      fullBytes: Schema.Literals([64 * KiB, 96 * KiB])
+    },
+    ({ fullBytes, pieceBytes, seed }) => {
+      const random = chance(seed)
+      const below = (count: number) => Math.floor(random() * count)
+      const device = tuned(pieceBytes)
+      const { receiver } = device
+      device.opened(1, { known: false, chunkSizeBytes: fullBytes })
+      const chunks = Array.from({ length: 6 }, () => chunkOf(random() < 0.5 ? fullBytes : 1 + below(fullBytes)))
+      const pieces = chunks.flatMap((chunk, index) =>
+        Array.from({ length: Math.ceil(chunk.length / pieceBytes) }, (_, i) => ({ index, offset: i * pieceBytes }))
+      )
+      const inOrder = random() < 0.5
+      const shuffled = pieces.map((piece) => [inOrder ? 0 : random(), piece] as const)
+        .toSorted(([a], [b]) => a - b).map(([, piece]) => piece).filter(() => random() < 0.9)
+      const [before, after] = [shuffled.slice(0, below(shuffled.length + 1)), shuffled]
+      for (const { index, offset } of before) {
+        assert.isUndefined(device.piece(1, index, offset, chunks[index]!), "nothing is whole before")
+      }
+      assert.isAtMost(receiver.assembledBytes, chunks.length * fullBytes)
+      device.unknown.clear()
+      device.input({ _tag: "ManifestKnown", root: root(1) })
+      const isThere = (list: typeof pieces, index: number) =>
+        pieces.filter((piece) => piece.index === index).every(({ offset }) =>
+          list.some((piece) => piece.index === index && piece.offset === offset)
+        )
+      const wholeOf = (list: typeof pieces) => chunks.flatMap((_, index) => isThere(list, index) ? [index] : [])
+      assert.sameMembers(device.whole.map(({ index }) => index), wholeOf(before))
+      for (const { index } of device.whole) device.here.add(`${index} ${root(1)}`)
+      for (const { index, offset } of after) device.piece(1, index, offset, chunks[index]!)
+      assert.sameMembers(device.whole.map(({ index }) => index), wholeOf(after))
+      for (const { buffer, index } of device.whole) assert.deepStrictEqual(buffer, chunks[index])
+      assert.isEmpty(device.dropped)
+      device.input({ _tag: "HostDown" })
+      assert.strictEqual(receiver.assembledBytes, 0)
+    }
+  )
+
+  it("gives up the chunk that it has held longest for one more than fit (invariant 2)", () => {
+    const device = tuned(pieceBytesMax)
+    device.opened(1, { known: false })
+    const chunk = new Uint8Array(castChunkBytesMax)
+    const count = castBytesMax / castChunkBytesMax
+    for (let index = 0; index <= count; index++) {
+      for (let offset = 0; offset < chunk.length; offset += pieceBytesMax) device.piece(1, index, offset, chunk)
+      assert.isAtMost(device.receiver.assembledBytes, castBytesMax)
+    }
+    device.unknown.clear()
+    device.input({ _tag: "ManifestKnown", root: root(1) })
+    // The last made room for itself, and then for one that may come.
+    assert.deepStrictEqual(device.dropped.map(({ index }) => index), [0, 1])
+    assert.deepStrictEqual(device.whole.map(({ index }) => index), Array.from({ length: count - 1 }, (_, i) => i + 2))
+  })
+
+  it("holds no piece that fits no chunk, and gives up those that do not fit theirs (invariant 1)", () => {
+    const held = (size: number, pieces: ReadonlyArray<readonly [offset: number, bytes: number]>) => {
+      const device = tuned()
+      device.opened(1, { known: false, chunkSizeBytes: 4 * pieceBytesMin })
+      const places = pieces.map(([offset, bytes]) => {
+        const head = { cast: 1, index: 0, offset }
+        const assembly = device.place(head, bytes, size)
+        if (assembly !== undefined) CastReceiver.placed(device.receiver, assembly, head, bytes)
+        return assembly !== undefined
+      })
+      device.unknown.clear()
+      device.input({ _tag: "ManifestKnown", root: root(1) })
+      return { places, end: device.whole.length > 0 ? "whole" : device.dropped.length > 0 ? "dropped" : "held" }
+    }
+    const full = [0, 1, 2, 3].map((i) => [i * pieceBytesMin, pieceBytesMin] as const)
+    assert.deepStrictEqual(held(4 * pieceBytesMin, full), { places: [true, true, true, true], end: "whole" })
+    assert.deepStrictEqual(held(4 * pieceBytesMin, full.slice(1)), { places: [true, true, true], end: "held" })
+    const ends = (bytes: number) => [[4 * pieceBytesMin, bytes] as const, [1, bytes] as const]
+    assert.deepStrictEqual(held(4 * pieceBytesMin, ends(pieceBytesMin)).places, [false, false])
+    assert.deepStrictEqual(held(4 * pieceBytesMin, [[0, pieceBytesMin + 1], [0, 0]]).places, [false, false])
+    // After a piece that ends the chunk comes no other, and none that ends it before others.
+    const short = [pieceBytesMin, 100] as const
+    assert.deepStrictEqual(held(pieceBytesMin + 100, [short, full[2]!, full[0]!]), {
+      places: [true, false, true],
+      end: "whole"
+    })
+    assert.deepStrictEqual(held(3 * pieceBytesMin, [full[2]!, short]).places, [true, false])
+    // The manifest knows better.
+    assert.strictEqual(held(pieceBytesMin + 101, [short]).end, "dropped")
+    assert.strictEqual(held(2 * pieceBytesMin, [short]).end, "dropped")
+    assert.strictEqual(held(2 * pieceBytesMin, [full[2]!]).end, "dropped")
+    assert.strictEqual(held(2 * pieceBytesMin - 1, [full[1]!]).end, "dropped")
+    assert.strictEqual(held(2 * pieceBytesMin, [full[1]!]).end, "held")
+  })
+
+  it("gives up what it held of a chunk that came another way, or that is not in the share", () => {
+    const device = tuned()
+    device.opened(1, { known: false })
+    for (const index of [0, 1, 2]) device.piece(1, index, 0, chunkOf(100))
+    device.here.add(`0 ${root(1)}`)
+    device.sizes.delete(`1 ${root(1)}`)
+    device.unknown.clear()
+    device.input({ _tag: "ManifestKnown", root: root(1) })
+    assert.deepStrictEqual(device.dropped.map(({ index }) => index), [0, 1])
+    assert.deepStrictEqual(device.whole.map(({ index }) => index), [2])
+    assert.strictEqual(device.receiver.assembledBytes, 0)
+  })
+
+  it("takes nothing of a share that is not open", () => {
+    const device = tuned()
+    device.sizes.set(`0 ${root(1)}`, 100)
+    assert.isUndefined(CastReceiver.place(device.receiver, { cast: 1, index: 0, offset: 0 }, 100))
+  })
+
+  it("asks once for a manifest of which some has not come when content does (invariant 5)", () => {
+    const chunk = chunkOf(100)
+    for (const comes of [[], [0], [1], [0, 1]]) {
+      const device = tuned()
+      device.opened(1, { known: false, manifestChunksCount: 2 })
+      device.unknown.clear()
+      for (const index of comes) device.piece(1, index, 0, chunk)
+      assert.isEmpty(device.asked)
+      for (const index of [2, 3, 4]) device.piece(1, index, 0, chunk)
+      assert.deepStrictEqual(device.asked, comes.length === 2 ? [] : [root(1)])
+    }
+  })
+
+  it("asks for no manifest that is here, or whose cast is over (invariant 5)", () => {
+    for (const isOver of [false, true]) {
+      const device = tuned()
+      device.opened(1, { manifestChunksCount: 2 })
+      if (isOver) device.told(1, { over: true })
+      else for (const index of [0, 1]) device.here.add(`${index} ${root(1)}`)
+      device.piece(1, 2, 0, chunkOf(100))
+      assert.isEmpty(device.asked)
+    }
+  })
+
+  it("asks for a manifest that may have been false (invariant 5)", () => {
+    const device = tuned()
+    device.opened(1, { manifestChunksCount: 1 })
+    device.piece(1, 0, 0, chunkOf(100))
+    assert.isEmpty(device.asked)
+    device.input({ _tag: "ChunkFalse" })
+    assert.deepStrictEqual(device.asked, [root(1)])
   })
 })

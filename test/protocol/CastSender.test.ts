@@ -21,6 +21,7 @@ const floodedMs = 600
 const lastMs = 60
 const echoMs = 300
 const tiredMs = 60_000
+const arrivingMs = 10_000
 /** A `Tick` comes so late at most. */
 const tickMs = 50
 /** What a piece takes of the cable. */
@@ -181,7 +182,9 @@ class Room {
   }
 
   cast(n: number, share: Share): ReadonlyArray<CastSender.Output> {
-    return this.input({ _tag: "ShareOpened", root: root(n), ...share })
+    let bytes = 0
+    for (let index = share.firstIndex; index < share.endIndex; index++) bytes += share.chunkBytes(index)
+    return this.input({ _tag: "ShareOpened", root: root(n), ...share, bytes })
   }
 
   pump(): void {
@@ -314,6 +317,35 @@ describe("CastSender", () => {
     assert.strictEqual(room.cast(1, share(3)).some(({ _tag }) => _tag === "Begun"), isCast)
     room.run(10_000)
     assert.strictEqual(room.pieces.length, isCast ? 24 : 0)
+  })
+
+  it("begins a cast when enough have come to hear it, up to ten seconds later", () => {
+    for (const [afterMs, isCast] of [[arrivingMs - 1, true], [arrivingMs, false]] as const) {
+      const room = new Room()
+      room.tune(3)
+      const late = [room.enter(3), room.enter(4)]
+      assert.deepStrictEqual(room.cast(1, share(3)), [])
+      room.nowMs += afterMs
+      for (const id of late) room.say(id, { _tag: "Tuned", hears: true })
+      assert.strictEqual(room.begun.length, isCast ? 1 : 0)
+      room.run(5_000)
+      assert.strictEqual(room.pieces.length, isCast ? 24 : 0)
+    }
+  })
+
+  it("begins no cast later of what was closed meanwhile, nor of what was opened while it was tired", () => {
+    const room = new Room(slow)
+    room.tune(2)
+    room.cast(1, share(3))
+    room.input({ _tag: "ShareClosed", root: root(1) })
+    room.tune(6)
+    assert.isEmpty(room.begun)
+    room.tune(1, { loses: half })
+    const gaveUpMs = room.tire(2)
+    assert.deepStrictEqual(room.cast(3, share(3)), [])
+    room.nowMs = gaveUpMs + tiredMs
+    room.input({ _tag: "Tick" })
+    assert.deepStrictEqual(room.begun, [root(2)])
   })
 
   it("tells whoever hears of a cast before anything of it leaves, and nobody else (invariant 1)", () => {

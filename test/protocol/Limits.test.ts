@@ -247,7 +247,7 @@ const swarmOf = (opened: boolean) => {
       have: Bitfield.full(count),
       manifestKnown: true,
       origin: false,
-      quiet: false
+      cast: undefined
     }, 0)
   if (opened) open()
   const say = (message: SwarmMessage) => Swarm.step(swarm, { _tag: "Message", peer, message }, 0)

@@ -221,6 +221,7 @@ describe("Pace", () => {
         const { rates } = throughNarrow(mbitPerSecond, 32 * 1_024, 10_000, chance(seed))
         assert.isAbove(Math.min(...rates.slice(10)), 0.65)
         assert.isAbove(meanOf(rates.slice(10)), 0.85)
+        assert.isBelow(Math.min(...rates.slice(10)), 1.2)
       }
     })
   }
@@ -237,6 +238,7 @@ describe("Pace", () => {
         const pace = after(3, 0)
         const { bytesPerMs, phase } = pace
         Pace.left(pace, 100, pace.periodAtMs)
+        Pace.left(pace, pace.bytesPerMs * mostMs, pace.periodAtMs + mostMs)
         Pace.block(pace)
         Pace.judge(pace, congested, pace.periodAtMs + lateMs)
         return { isSame: pace.bytesPerMs === bytesPerMs && pace.phase === phase, pace }
@@ -310,8 +312,25 @@ describe("Pace", () => {
     const before = pace.bytesPerMs
     for (let period = 1; period <= 8; period++) assert.strictEqual(look(period, 0), before)
     assert.strictEqual(look(9, 20_000), before)
-    // 20,000 bytes in 50 ms.
-    assert.closeTo(look(10, 20_000), 400 * 0.985, 1)
+    assert.strictEqual(pace.phase, "growing")
+    // 20,000 bytes in 50 ms. The first measure ends the growth, the second, of 200 ms more, counts.
+    for (let period = 10; period <= 13; period++) assert.strictEqual(look(period, 20_000), before)
+    assert.strictEqual(pace.phase, "steady")
+    assert.closeTo(look(14, 20_000), 400 * 0.985, 1)
+  })
+
+  it("goes on to grow where the system refuses a datagram now and then and takes what the rate is", () => {
+    for (const isSteady of [false, true]) {
+      const pace = after(3, 0)
+      // Whoever was cut once and is carried since is steady.
+      if (isSteady) { for (let i = 1; i <= 9; i++) look(pace, i === 1 ? 1 : 0) }
+      for (let i = 0; i < 4; i++) {
+        const before = pace.bytesPerMs
+        Pace.block(pace)
+        look(pace, 0)
+        assert.closeTo(pace.bytesPerMs / before, isSteady ? 1.02 : 1.5, 0.001)
+      }
+    }
   })
 
   it("takes the most of the last four measures for what is carried, and forgets the fifth", () => {
@@ -327,7 +346,7 @@ describe("Pace", () => {
       }
       return pace.bytesPerMs
     }
-    while (pace.phase === "growing" || pace.measures.length < 4) measure(100_000)
+    while (pace.phase === "growing" || pace.measures.length < 3) measure(100_000)
     for (let i = 1; i <= 3; i++) assert.isAtLeast(measure(40_000), 2_000 * 0.985, `the most is ${i} measures old`)
     assert.closeTo(measure(40_000), 800 * 0.985, 1)
   })

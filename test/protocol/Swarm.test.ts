@@ -93,6 +93,7 @@ describe("Swarm", () => {
     const { simulator, devices, random, below } = world
     simulator.disturbed = true
     const [cast] = shares
+    for (const device of devices) device.castManifest = random() < 0.5
     const hearing = devices.filter(({ origin, quiet }) => origin || (quiet && random() < 0.8))
     const some = (count: number) => {
       let events = below(count)
@@ -102,8 +103,10 @@ describe("Swarm", () => {
       some(50)
       simulator.beginCast(device, cast!)
     }
-    for (let index = 2; index < 30; index++) {
+    for (let index = 0; index < 30; index++) {
       some(50)
+      // Who lacks some of the manifest then asks for it, or waits until the cast is over.
+      if (index === 2) { for (const device of hearing) if (random() < 0.5) simulator.missManifest(device, cast!) }
       for (const device of hearing) if (!device.origin && random() < 0.9) simulator.castTo(device, cast!, index)
     }
     for (const device of hearing) {
@@ -234,7 +237,7 @@ describe("Swarm", () => {
           have,
           manifestKnown: true,
           origin: true,
-          quiet: false
+          cast: undefined
         },
         { _tag: "PeerUp", peer },
         { _tag: "Message", peer, message: { _tag: "Bitfield", share: root, bits: manifest } }

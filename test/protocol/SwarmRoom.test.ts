@@ -50,3 +50,26 @@ describe("A room of 50", () => {
     assert.deepStrictEqual(room({}), plain)
   })
 })
+
+describe("A room whose network carries a multicast", () => {
+  const castRoom = (options: Partial<Room>): Result =>
+    room({ teacherLinked: true, cast: true, chunks: 200, ...options })
+
+  it.each([
+    { students: 50, bytesPerSecond: 625_000 },
+    { students: 50, bytesPerSecond: 1_250_000 },
+    { students: 16, bytesPerSecond: 5_000_000 },
+    { students: 50, bytesPerSecond: 12_500_000, chunkBytes: 512 * 1024 }
+  ])("has everything within the bound of what links could do, by one copy: %o", (options) => {
+    const calm = castRoom(options)
+    assert.strictEqual(calm.finished.length, options.students)
+    assert.isBelow(last(calm) / calm.bound, 1.03)
+    assert.isBelow(calm.teacherCopies, 1.05)
+    assert.isBelow(calm.busiestCopies, 0.05)
+  })
+
+  it.each([{ orphanAt: 1.1 }, { late: 5 }, { churn: 5 }, { slow: 1 }, { unequal: true }, { teacherLinked: false }])(
+    "finishes whatever else is so: %o",
+    (disturbance) => assert.strictEqual(castRoom(disturbance).finished.length, 50)
+  )
+})

@@ -21,7 +21,7 @@ interface Opening {
   readonly have?: ReadonlyArray<number>
   readonly manifestKnown?: boolean
   readonly origin?: boolean
-  readonly quiet?: boolean
+  readonly cast?: { readonly begun: boolean; readonly manifest: boolean } | undefined
 }
 
 /** One machine with a clock; every step gives its outputs, and the messages among them by receiver. */
@@ -40,7 +40,7 @@ class Device {
     have = [0],
     manifestKnown = true,
     origin = false,
-    quiet = false
+    cast
   }: Opening = {}): ReadonlyArray<Swarm.Output> {
     return this.step({
       _tag: "ShareOpened",
@@ -52,7 +52,7 @@ class Device {
       have: bits(chunksCount, have),
       manifestKnown,
       origin,
-      quiet
+      cast
     })
   }
 
@@ -946,10 +946,11 @@ describe("Swarm, spreading", () => {
 })
 
 describe("Swarm, quiet while a cast brings a share (invariant 9)", () => {
+  const likely = { begun: false, manifest: false }
   const quietDevice = () => {
     const device = new Device()
     device.up(a, b)
-    assert.deepStrictEqual(device.open({ have: [], manifestKnown: false, quiet: true }), [])
+    assert.deepStrictEqual(device.open({ have: [], manifestKnown: false, cast: likely }), [])
     return device
   }
   const told = (outputs: ReadonlyArray<Swarm.Output>) => sent(outputs, "Bitfield").map(({ to }) => to)
@@ -958,7 +959,7 @@ describe("Swarm, quiet while a cast brings a share (invariant 9)", () => {
     const device = quietDevice()
     assert.deepStrictEqual(told(device.claim(a, [0])), [a])
     assert.deepStrictEqual(told(device.claim(a, [0, 1])), [], "nobody twice")
-    device.step({ _tag: "CastBegun", root: bulk })
+    device.step({ _tag: "CastBegun", root: bulk, manifest: false })
     device.up(c, d)
     assert.deepStrictEqual(told(device.claim(c, [])), [c])
     assert.sameMembers(sent(device.deliver(a, 0), "Have").map(({ to }) => to), [a, c], "and from then on what comes")
@@ -978,7 +979,7 @@ describe("Swarm, quiet while a cast brings a share (invariant 9)", () => {
     assert.sameMembers(told(vain.tick(1)), [a, b])
     const cast = quietDevice()
     cast.tick(900)
-    cast.step({ _tag: "CastBegun", root: bulk })
+    cast.step({ _tag: "CastBegun", root: bulk, manifest: false })
     assert.deepStrictEqual(told(upTo(100).flatMap(() => cast.tick(250))), [])
     assert.sameMembers(told(cast.step({ _tag: "CastOver", root: bulk })), [a, b])
   })
@@ -987,6 +988,64 @@ describe("Swarm, quiet while a cast brings a share (invariant 9)", () => {
     const device = new Device()
     device.up(a, b)
     device.claim(b, [0])
-    assert.deepStrictEqual(told(device.open({ have: [], manifestKnown: false, quiet: true })), [b])
+    assert.deepStrictEqual(told(device.open({ have: [], manifestKnown: false, cast: likely })), [b])
+  })
+
+  const found = (index: number): Swarm.Input => ({ _tag: "ChunkFound", root: bulk, index })
+  const manifestAsks = (outputs: ReadonlyArray<Swarm.Output>) =>
+    sent(outputs, "Request").flatMap(({ message }) => message._tag === "Request" ? [Number(message.index)] : [])
+  const waiting = (cast: { readonly begun: boolean; readonly manifest: boolean } | undefined) => {
+    const device = new Device()
+    device.up(a)
+    device.claim(a, upTo(41))
+    return { device, asked: manifestAsks(device.open({ have: [], manifestKnown: false, cast })) }
+  }
+
+  it("asks for the manifest at once unless a cast brings it as well", () => {
+    for (const begun of [false, true]) assert.deepStrictEqual(waiting({ begun, manifest: false }).asked, [0])
+    for (const begun of [false, true]) assert.deepStrictEqual(waiting({ begun, manifest: true }).asked, [])
+    assert.deepStrictEqual(waiting(undefined).asked, [0])
+  })
+
+  it("asks for the manifest after a moment if no cast begins, and not while one does", () => {
+    const vain = waiting({ begun: false, manifest: true }).device
+    assert.deepStrictEqual(manifestAsks(vain.tick(299)), [])
+    assert.deepStrictEqual(manifestAsks(vain.tick(1)), [0])
+    const cast = waiting({ begun: false, manifest: true }).device
+    cast.step({ _tag: "CastBegun", root: bulk, manifest: true })
+    assert.deepStrictEqual(upTo(100).flatMap(() => manifestAsks(cast.tick(250))), [])
+  })
+
+  it("asks for the manifest when the cast has not brought it, and when it is over", () => {
+    for (const end of ["CastMissed", "CastOver"] as const) {
+      const { device } = waiting({ begun: true, manifest: true })
+      assert.deepStrictEqual(manifestAsks(device.step({ _tag: end, root: bulk })), [0])
+    }
+  })
+
+  it("does not ask for content that a cast brings, whether or not it brought the manifest", () => {
+    for (const manifest of [false, true]) {
+      const { device } = waiting({ begun: true, manifest })
+      if (manifest) device.step(found(0))
+      else device.deliver(a, 0)
+      device.step({ _tag: "ManifestKnown", root: bulk, have: bits(41, [0]) })
+      assert.deepStrictEqual(upTo(4).flatMap(() => manifestAsks(device.tick(250))), [])
+      assert.isNotEmpty(manifestAsks(device.step({ _tag: "CastOver", root: bulk })))
+    }
+  })
+
+  it("wants a chunk that is not here and could be kept, and can verify content once the manifest is known", () => {
+    const { device } = waiting({ begun: true, manifest: true })
+    const { swarm } = device
+    const wanted = () => [0, 1, 40, 41].map((index) => Swarm.isMissing(swarm, bulk, index))
+    const verifiable = () => [0, 1].map((index) => Swarm.isVerifiable(swarm, bulk, index))
+    assert.deepStrictEqual([wanted(), verifiable()], [[true, true, true, false], [true, false]])
+    device.step(found(0))
+    device.step({ _tag: "ManifestKnown", root: bulk, have: bits(41, [0, 1]) })
+    assert.deepStrictEqual([wanted(), verifiable()], [[false, false, true, false], [true, true]])
+    device.step({ _tag: "SharePaused", root: bulk })
+    assert.deepStrictEqual(wanted(), [false, false, false, false])
+    device.step({ _tag: "ShareClosed", root: bulk })
+    assert.deepStrictEqual([wanted(), verifiable()], [[false, false, false, false], [false, false]])
   })
 })

@@ -37,8 +37,9 @@ interface Device {
   /** Content chunks this device has served, by index. */
   readonly served: Map<string, number>
   readonly paused: Set<Root>
-  /** It opens shares quietly: a cast may come. */
+  /** It opens shares quietly: a cast may come, and bring the manifest or not. */
   quiet: boolean
+  castManifest: boolean
   completed: number
   behaviour: Behaviour
 }
@@ -76,6 +77,7 @@ export class SwarmSimulator {
       served: new Map(),
       paused: new Set(),
       quiet: false,
+      castManifest: false,
       completed: 0,
       behaviour: "honest"
     }))
@@ -95,7 +97,7 @@ export class SwarmSimulator {
       have,
       manifestKnown: this.manifestKnown(device, share),
       origin: device.origin,
-      quiet: device.quiet
+      cast: device.quiet ? { begun: false, manifest: device.castManifest } : undefined
     })
   }
 
@@ -117,18 +119,29 @@ export class SwarmSimulator {
   }
 
   beginCast(device: Device, share: SimulatedShare): void {
-    this.#input(device, { _tag: "CastBegun", root: share.root })
+    this.#input(device, { _tag: "CastBegun", root: share.root, manifest: device.castManifest })
   }
 
   endCast(device: Device, share: SimulatedShare): void {
     this.#input(device, { _tag: "CastOver", root: share.root })
   }
 
+  /** What a cast brought of the manifest was not all of it. */
+  missManifest(device: Device, share: SimulatedShare): void {
+    this.#input(device, { _tag: "CastMissed", root: share.root })
+  }
+
   /** A chunk comes by the cast, if it can be verified. */
   castTo(device: Device, share: SimulatedShare, index: number): void {
-    if (!Swarm.isMissing(device.machine, share.root, index)) return
-    Bitfield.add(device.have.get(share.root)!, index)
+    const { machine } = device
+    if (!Swarm.isMissing(machine, share.root, index) || !Swarm.isVerifiable(machine, share.root, index)) return
+    const have = device.have.get(share.root)!
+    const knewManifest = this.manifestKnown(device, share)
+    Bitfield.add(have, index)
     this.#input(device, { _tag: "ChunkFound", root: share.root, index })
+    if (!knewManifest && this.manifestKnown(device, share)) {
+      this.#input(device, { _tag: "ManifestKnown", root: share.root, have })
+    }
   }
 
   connect(a: Device, b: Device): void {

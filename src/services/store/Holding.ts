@@ -55,6 +55,8 @@ export class Holding {
   place: Place = { _tag: "Staging" }
   content: Content | undefined
   loaded = false
+  /** Something of its name was here when it was loaded. */
+  hasNamesake = false
   forgotten = false
   /** Whether the disk had room for what is missing when it was last asked. */
   hasRoom = false
