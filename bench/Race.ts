@@ -33,6 +33,8 @@ export interface Result extends Omit<Options, "folder"> {
   readonly lastSeconds: number | null
   /** That, over the time of one copy. */
   readonly lastCopies: number | null
+  /** Where students were killed: the last of those who were not, over the time of one copy. */
+  readonly survivorsCopies: number | null
   /** Of the scenario `late`: the late student's own time, over that of one copy. */
   readonly lateCopies: number | null
   readonly teacherCopies: number
@@ -179,6 +181,7 @@ export const race = async (room: Room, tool: Tool, scenario: Scenario, options: 
 
     let lateAtMs = sharedAtMs
     let traffic = before
+    const killed = new Set<number>()
     const received = () =>
       traffic.slice(1).reduce((sum, each, i) => sum + each.receivedBytes - before[i + 1]!.receivedBytes, 0)
     const disturb = scenario.disturb?.({
@@ -186,7 +189,10 @@ export const race = async (room: Room, tool: Tool, scenario: Scenario, options: 
       arrived: () => received() / ((late === undefined ? students : students - 1) * bytes),
       sentByTeacher: () => (traffic[0]!.sentBytes - before[0]!.sentBytes) / bytes,
       hasAll: (student) => doneAtMs.has(student),
-      kill: room.kill,
+      kill: (machine) => {
+        killed.add(machine)
+        room.kill(machine)
+      },
       start: (student) => {
         if (student === late) lateAtMs = Date.now()
         // One that does not come back is not complete in the end.
@@ -222,8 +228,14 @@ export const race = async (room: Room, tool: Tool, scenario: Scenario, options: 
       return (at - sharedAtMs) / 1_000
     })
     const finished = times.filter((time) => time !== null)
-    const counted = awaited.filter((student) => student !== late).map((student) => times[student - 1]!)
-    const last = counted.includes(null as never) ? null : Math.max(...counted)
+    const lastOf = (students: ReadonlyArray<number>): number | null => {
+      const theirs = students.map((student) => times[student - 1] ?? null)
+      return theirs.includes(null) ? null : Math.max(...theirs.map(Number))
+    }
+    const counted = awaited.filter((student) => student !== late)
+    const last = lastOf(counted)
+    const survivors = counted.filter((student) => !killed.has(student))
+    const lastSurvivor = survivors.length === counted.length ? null : lastOf(survivors)
     const lateTime = late === undefined ? null : times[late - 1]!
     const copies = traffic.map((each, i) => (each.sentBytes - before[i]!.sentBytes) / bytes)
     return {
@@ -240,6 +252,7 @@ export const race = async (room: Room, tool: Tool, scenario: Scenario, options: 
       times,
       lastSeconds: last,
       lastCopies: last === null ? null : last / oneCopy,
+      survivorsCopies: lastSurvivor === null ? null : lastSurvivor / oneCopy,
       lateCopies: lateTime === null ? null : (lateTime - (lateAtMs - sharedAtMs) / 1_000) / oneCopy,
       teacherCopies: copies[0]!,
       busiestStudentCopies: Math.max(...copies.slice(1)),

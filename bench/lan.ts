@@ -78,6 +78,7 @@ limitSeconds(names.length * racing.length * runs * (200 + 4 * students + 2 * Mat
 const columns: ReadonlyArray<readonly [string, (result: Result) => number | null, digits: number]> = [
   ["complete", ({ complete }) => complete, 0],
   ["last/copy", ({ lastCopies }) => lastCopies, 3],
+  ["survivors", ({ survivorsCopies }) => survivorsCopies, 3],
   ["late/copy", ({ lateCopies }) => lateCopies, 3],
   ["teacher sent", ({ teacherCopies }) => teacherCopies, 2],
   ["busiest sent", ({ busiestStudentCopies }) => busiestStudentCopies, 2],
@@ -88,6 +89,9 @@ const columns: ReadonlyArray<readonly [string, (result: Result) => number | null
   ["Jain", ({ jain }) => jain, 3],
   ["load before", ({ load }) => load, 1]
 ]
+
+/** Columns of some scenarios alone: the last of those who were not killed, and the one who came late. */
+const sometimes = new Set(["survivors", "late/copy"])
 
 for (const name of names) {
   const scenario = scenarios[name]!
@@ -124,7 +128,8 @@ for (const name of names) {
     }
   }
   lab.close()
-  const shown = columns.filter(([title]) => title !== "late/copy" || scenario.late === true)
+  const all = Array.from(results.values()).flat()
+  const shown = columns.filter(([title, of]) => !sometimes.has(title) || all.some((result) => of(result) !== null))
   console.log(["".padEnd(12), ...shown.map(([title]) => title.padStart(12))].join(" "))
   for (const [{ name: tool }, each] of results) {
     // A median over those who made it would hide those who did not.
