@@ -175,6 +175,7 @@ interface Device {
   sentControlBytes: number
   receivedChunkBytes: number
   wakeMs: number
+  castWakeMs: number
 }
 
 const manifestChunks = 1
@@ -229,7 +230,8 @@ export const simulate = (room: Room): Result => {
       sentChunkBytes: 0,
       sentControlBytes: 0,
       receivedChunkBytes: 0,
-      wakeMs: Infinity
+      wakeMs: Infinity,
+      castWakeMs: Infinity
     }
   })
   const byPeer = new Map(devices.map((device) => [device.peer, device]))
@@ -491,8 +493,13 @@ export const simulate = (room: Room): Result => {
       else if (output._tag === "AskManifest") input(device, { _tag: "CastMissed", root })
       else if (output._tag === "Whole") after(room.diskMs, () => store(undefined, device, output.assembly.index))
     }
-    const wakeMs = device.receiver === undefined ? Infinity : CastReceiver.wakeAtMs(device.receiver)
-    if (wakeMs < Infinity) after(Math.max(wakeMs - nowMs, 1), () => stepReceiver(device, { _tag: "Tick" }))
+    const wakeMs = Math.max(CastReceiver.wakeAtMs(device.receiver!), nowMs + 1)
+    if (wakeMs >= device.castWakeMs) return
+    device.castWakeMs = wakeMs
+    after(wakeMs - nowMs, () => {
+      device.castWakeMs = Infinity
+      stepReceiver(device, { _tag: "Tick" })
+    })
   }
 
   const hear = (device: Device, { bytes, clear, head }: CastSender.Fragment) => {

@@ -385,9 +385,7 @@ export const place = (
   const known = receiver.assemblies.get(key)
   const isFitting = knownBytes > 0
     ? bytes === lengthAt(pieceBytes, knownBytes, offset)
-    : bytes === pieceBytes
-    ? known === undefined || known.endBytes % pieceBytes === 0 || offset < known.endBytes
-    : bytes < pieceBytes && (known === undefined || offset >= known.endBytes)
+    : fitsSoFar(pieceBytes, offset, bytes, known?.endBytes ?? 0)
   if (!isFitting) return undefined
   if (known !== undefined) return known.pieces[offset / pieceBytes] === 0 ? known : undefined
   const count = Math.ceil(mostBytes / pieceBytes)
@@ -404,6 +402,10 @@ export const place = (
   receiver.assembledBytes += mostBytes
   return assembly
 }
+
+/** Whether a piece may be of a chunk of unknown size that ends at `endBytes` as far as it is here: only its last piece is short. */
+const fitsSoFar = (pieceBytes: number, offset: number, bytes: number, endBytes: number): boolean =>
+  bytes < pieceBytes ? offset >= endBytes : bytes === pieceBytes && (endBytes % pieceBytes === 0 || offset < endBytes)
 
 /** The piece is in its place. Says what has to be done at once. */
 export const placed = (

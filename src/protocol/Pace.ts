@@ -4,8 +4,8 @@
  * TCP's question, without its answers: nobody acknowledges a datagram. The rate grows by half each period until something
  * gives way, then by a fiftieth each period, and shrinks by a tenth when listeners say that datagrams are lost or wait in a
  * queue. What counts is the congested part of the room and not its worst receiver, because one laptop that is busy must not
- * hold up fifty. Where the way out itself is the narrowest, the system does not take more datagrams: then the rate is what
- * left.
+ * hold up fifty. Where the way out itself is the narrowest, the system does not take more datagrams: then the rate is the most
+ * that left lately.
  *
  * State is changed in place; times are milliseconds, rates bytes a millisecond.
  *

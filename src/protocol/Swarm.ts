@@ -305,7 +305,7 @@ const takeOfShare = (
       swarm.allHungry = true
       return
     case "CastBegun":
-      share.cast = input
+      share.cast = { manifest: input.manifest }
       return
     case "CastMissed":
       if (share.cast !== undefined) share.cast = { manifest: false }

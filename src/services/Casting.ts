@@ -340,7 +340,8 @@ const makeListener = Effect.fnUntraced(function*(user: CastUser) {
     if (assembly === undefined) return
     assembly.buffer ??= user.acquire(assembly.bytes)
     assembly.buffer.set(piece, head.offset)
-    perform(CastReceiver.placed(machine, assembly, head, piece.length))
+    const outputs = CastReceiver.placed(machine, assembly, head, piece.length)
+    if (outputs.length > 0) perform(outputs)
   }
 
   /** Only the host is believed: who else would send a room away from its neighbors? */

@@ -87,8 +87,6 @@ interface Incoming {
 interface Work {
   readonly share: Share
   verifiedBytes: number
-  /** Something of its name is here, perhaps an earlier version. */
-  hasNamesake: boolean
   receiveBytes: number
   sendBytes: number
   receiveBytesPerSecond: number
@@ -153,8 +151,8 @@ const make = Effect.fnUntraced(function*() {
       cast.add(root)
       const work = works.get(root)
       if (work === undefined || !swarm.shares.has(root)) return
-      advance({ _tag: "CastBegun", root, manifest: comesWithCast(work) })
-      takeCast(work)
+      advance({ _tag: "CastBegun", root, manifest: comesWithCast(work.share) })
+      takeCast(work.share)
     },
     manifestMissed: (root) => advance({ _tag: "CastMissed", root }),
     over: (root) => {
@@ -416,7 +414,6 @@ const make = Effect.fnUntraced(function*() {
     const work: Work = {
       share,
       verifiedBytes: 0,
-      hasNamesake: false,
       receiveBytes: 0,
       sendBytes: 0,
       receiveBytesPerSecond: 0,
@@ -444,7 +441,6 @@ const make = Effect.fnUntraced(function*() {
             const manifestChunksCount = share.manifest.hashes.length
             const isWhole = Bitfield.size(opened.have) === manifestChunksCount + share.chunksCount
             work.verifiedBytes = contentBytes(share, opened.have)
-            work.hasNamesake = opened.hasNamesake
             advance({
               _tag: "ShareOpened",
               root: share.root,
@@ -456,7 +452,7 @@ const make = Effect.fnUntraced(function*() {
               manifestKnown: opened.manifestKnown,
               origin: opened.isSource,
               cast: cast.has(share.root) || (!opened.isSource && !isWhole && awaitsCast(share))
-                ? { begun: cast.has(share.root), manifest: comesWithCast(work) }
+                ? { begun: cast.has(share.root), manifest: comesWithCast(share) }
                 : undefined
             })
             if (opened.isSource && isCastable(share)) {
@@ -465,7 +461,7 @@ const make = Effect.fnUntraced(function*() {
               const bytes = sizeBytes + (isManifestCast(share) ? manifest.sizeBytes : 0)
               casting.offer(share.root, firstIndex, manifestChunksCount + share.chunksCount, bytes)
             }
-            takeCast(work)
+            takeCast(share)
             // What was whole before, a source or a download of an earlier run, has no last chunk to wait for.
             if (isWhole) fork(publish(share.root))
             // What a person has changed or deleted since it appeared is theirs: the rest is served, nothing is fetched.
@@ -488,13 +484,14 @@ const make = Effect.fnUntraced(function*() {
   const isManifestCast = ({ manifest }: Share): boolean => manifest.chunkSizeBytes <= Limits.castChunkBytesMax
 
   /** Whether this device leaves the manifest to a cast. What may be here of an earlier version is to be said before that. */
-  const comesWithCast = ({ hasNamesake, share }: Work): boolean => isManifestCast(share) && !hasNamesake
+  const comesWithCast = (share: Share): boolean =>
+    isManifestCast(share) && store.opened(share.root)?.hasNamesake === false
 
   /** Lets the share's cast begin as far as this device is concerned. */
-  const takeCast = (work: Work): void => {
-    const { chunkSizeBytes, manifest, root } = work.share
+  const takeCast = (share: Share): void => {
+    const { chunkSizeBytes, manifest, root } = share
     const outline = { manifestChunksCount: manifest.hashes.length, chunkSizeBytes }
-    casting.opened(root, outline, !comesWithCast(work))
+    casting.opened(root, outline, !comesWithCast(share))
     if (swarm.shares.get(root)?.manifestKnown === true) casting.manifestKnown(root)
   }
 
