@@ -46,13 +46,21 @@ type Progress = typeof ShareProgress.Type | typeof SharePreparing.Type
 const pace = Effect.fnUntraced(
   function*(interval: "500 millis" | "5 seconds", print: (event: Progress) => Effect.Effect<void>) {
     const newest = new Map<string, Progress>()
-    yield* Effect.sync(() => {
-      const waiting = [...newest.values()]
-      newest.clear()
-      return waiting
-    }).pipe(
+    const waits = yield* Queue.sliding<void>(1)
+    const keep = (key: string, event: Progress) => {
+      newest.set(key, event)
+      Queue.offerUnsafe(waits, undefined)
+      return true
+    }
+    yield* Queue.take(waits).pipe(
+      Effect.andThen(Effect.sync(() => {
+        const waiting = [...newest.values()]
+        newest.clear()
+        return waiting
+      })),
       Effect.flatMap(Effect.forEach(print, { discard: true })),
-      Effect.repeat(Schedule.spaced(interval)),
+      Effect.andThen(Effect.sleep(interval)),
+      Effect.forever,
       Effect.forkScoped
     )
     return {
@@ -60,11 +68,9 @@ const pace = Effect.fnUntraced(
       take: (event: SessionEvent): boolean => {
         switch (event.event) {
           case "share.progress":
-            newest.set(event.root, event)
-            return true
+            return keep(event.root, event)
           case "share.preparing":
-            newest.set(event.preparation, event)
-            return true
+            return keep(event.preparation, event)
           case "share.completed":
           case "share.failed":
           case "share.withdrawn":

@@ -53,7 +53,7 @@ const congestedLoss = 0.03
 const floodedLoss = 0.3
 /** And of its way: how much longer than usual a datagram takes, and behind how many others, which may be in the host's own queue. */
 const congestedDelayMs = 150
-const congestedDelayDatagrams = 4
+const congestedDelayDatagrams = 6
 /** A listener that is flooded for so long while others are not has a narrower way than they. */
 const floodedMs = 600
 /** But for so long it bears it: its links live on, and the others have what they wait for. */

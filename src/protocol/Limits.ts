@@ -28,8 +28,11 @@ export const sessionsPerAddressMax = 8
 export const sightingsPerSessionMax = 64
 /** A sighting older than this is forgotten: whoever is there has been heard twenty times since. */
 export const sightingAgeMs = 30_000
-/** A peer at one address is reported this often: an announcement comes twice by each interface, a flood a thousand times. */
-export const sightingReportMs = 250
+/**
+ * A peer at one address is reported this often: whoever needs one tries again later than that, and each announcement comes
+ * twice by each interface, a flood a thousand times.
+ */
+export const sightingReportMs = 2_500
 /** Datagrams heard and not yet looked at: a flood costs 2 MiB at most, and the rest of it is dropped. */
 export const datagramsWaitingMax = 1_024
 /** Addresses announced from: a laptop has five, one with many container networks twenty. */
@@ -52,6 +55,11 @@ export const silenceMsMax = 2_400
  */
 export const muteMsMin = 30_000
 export const muteMsMax = 60_000
+/**
+ * What a student's device that stands in a network waits longer on loopback: who runs on its machine hears it in the network
+ * as well, unless a firewall is in the way.
+ */
+export const spareMs = 3_000
 /**
  * How often one machine is dialled, whoever is said to be there: made-up peers must not turn a room into a hammer. A
  * machine with several labfx on it is linked all the same, some seconds later.

@@ -44,8 +44,9 @@ const carriedShare = 0.985
 const collapsedPart = 1 / 2
 /** A rate that was used less was not tried: there was nothing to send. */
 const usedShare = 0.7
-/** Over how long it is measured what leaves. */
+/** Over how long it is measured what leaves; and from the first departure to the last: a queue that has run dry takes two at once. */
 const measureMs = 200
+const measuredMsMin = 100
 /** The way out carries the most of so many measures (as in BBR): who had not its turn measures too little, and never too much. */
 const measuresKept = 4
 
@@ -157,8 +158,10 @@ export const judge = (pace: Pace, congested: number | undefined, nowMs: number):
   if (pace.phase === "settling" && nowMs >= pace.cutAtMs + holdMs) pace.phase = "steady"
   const isGrowing = pace.phase === "growing"
   const measuredMs = nowMs - pace.leftSinceMs
-  const isMeasured = measuredMs >= measureMs
-  const carried = pace.carriedBytes === 0 ? 0 : pace.carriedBytes / (pace.carriedAtMs - pace.carriedSinceMs)
+  const carriedMs = pace.carriedBytes === 0 ? Infinity : pace.carriedAtMs - pace.carriedSinceMs
+  const isMeasured = measuredMs >= measureMs && carriedMs >= measuredMsMin
+  // No more than was to leave: the rest is what a queue took that had run dry.
+  const carried = Math.min(pace.bytesPerMs, pace.carriedBytes / carriedMs)
   if (pace.blocked && carried < limitedShare * pace.bytesPerMs) {
     if (carried === 0 || !isMeasured) return
     // The first measure is of a queue that fills.

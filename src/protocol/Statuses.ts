@@ -7,6 +7,9 @@
  * the host, or else the one by which the host's own newest status came first (reverse path forwarding, Dalal and Metcalfe
  * 1978). So every status of a host points out a short way to it again, and nobody has to be believed about that.
  *
+ * Of two devices that are linked to the host neither tells the other anything: the host has told both. In a usual room that
+ * is everybody, and each hears each status once.
+ *
  * Signatures are checked outside: {@link sight} says beforehand whether a status is worth it. State is changed in place;
  * time comes in with every input.
  *
@@ -14,7 +17,7 @@
  *
  * 1. **Newest wins:** the number kept for a device never falls while it is remembered.
  * 2. **Everybody knows:** while the mesh stays connected, each status for everybody, or a newer one, reaches every device.
- *    Nothing that another device says or withholds on one way keeps it from coming by another.
+ *    Nothing that a student's device says or withholds on one way keeps it from coming by another.
  * 3. **The host knows first:** while the mesh stays connected and passes on what it should, each device's newest status
  *    reaches every host that is heard of.
  * 4. **Nobody else is told:** what is not for everybody reaches only who is on the way to a host.
@@ -24,6 +27,7 @@
  *    does not bring it back.
  * 7. **Without clocks:** a device that starts again goes on from the largest number that its neighbors remember of it.
  * 8. **Nothing twice:** what an honest link brings is `Overhead` only where older and newer news of a device cross.
+ * 9. **Once in a usual room:** where all are linked to the host, a student's device hears of the others from the host alone.
  */
 import type { PeerId, PublicKey, Signature } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
@@ -40,6 +44,8 @@ const statusesOverheadBytes = 64
 const signaturesKept = 4
 /** A host speaks to everybody every `statusRefreshMs`: one that has not for so long is gone, and no way leads there. */
 const hostSilentMs = 1.5 * Limits.statusRefreshMs
+/** So long after a status came here the host has told it to all whom it has a link to. */
+const hostTellsMs = 3 * Limits.statusBatchIntervalMs
 /** How long the number of a forgotten device is remembered, so that old news of it is known as such. */
 const tombstoneMs = 10 * Limits.statusExpiryMs
 /** Messages of one link that are looked at, a second and at once: twice what an honest one sends, and a stall's worth. */
@@ -66,6 +72,8 @@ interface Link {
   readonly known: Map<PublicKey, number>
   /** The number it has brought, of each device. */
   readonly brought: Map<PublicKey, number>
+  /** The other side says that it has a link to the host. */
+  nearHost: boolean
   sentMs: number
   readonly bucket: TokenBucket.TokenBucket
 }
@@ -76,6 +84,8 @@ export interface State {
   readonly links: Map<PeerId, Link>
   /** The keys of those who host the session, or have. */
   hosts: ReadonlySet<PublicKey>
+  /** The one who hosts it now. */
+  host: PublicKey | undefined
   /** The number of this device's newest status, and of the last that was for everybody. */
   number: number
   since: number
@@ -95,8 +105,10 @@ export type Input =
   | { readonly _tag: "NeighborUp"; readonly peer: PeerId; readonly key: PublicKey }
   | { readonly _tag: "NeighborDown"; readonly peer: PeerId }
   | { readonly _tag: "Received"; readonly peer: PeerId; readonly items: ReadonlyArray<Item> }
-  /** Who hosts the session, or has. */
-  | { readonly _tag: "Hosts"; readonly hosts: ReadonlySet<PublicKey> }
+  /** Who hosts the session, or has; and who does now. */
+  | { readonly _tag: "Hosts"; readonly hosts: ReadonlySet<PublicKey>; readonly host: PublicKey }
+  /** Whether a neighbor says that it has a link to the host. */
+  | { readonly _tag: "NeighborNearHost"; readonly peer: PeerId; readonly near: boolean }
   /** This device stands differently now: by figures alone, or in a way that somebody waits for (`matters`). */
   | { readonly _tag: "Changed"; readonly matters: boolean }
   /** The answer to `Sign`. */
@@ -118,6 +130,7 @@ export const make = (self: PublicKey): State => ({
   known: new Map(),
   links: new Map(),
   hosts: new Set(),
+  host: undefined,
   number: 0,
   since: 0,
   floodedMs: -Infinity,
@@ -186,7 +199,9 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
         key: input.key,
         known: new Map(),
         brought: new Map(),
-        sentMs: -Infinity,
+        nearHost: false,
+        // It may be about to say that the host tells it everything.
+        sentMs: input.key !== state.host && isNearHost(state) ? nowMs : -Infinity,
         bucket: TokenBucket.make(messagesPerSecondMax, messagesBurstMax, nowMs)
       })
       break
@@ -199,8 +214,14 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
       if (link !== undefined) receive(state, link, input.items, nowMs, outputs)
       break
     }
+    case "NeighborNearHost": {
+      const link = state.links.get(input.peer)
+      if (link !== undefined) link.nearHost = input.near
+      break
+    }
     case "Hosts":
       state.hosts = input.hosts
+      state.host = input.host
       break
     case "Changed":
       if (state.changed !== "matters") state.changed = input.matters ? "matters" : "figures"
@@ -227,13 +248,20 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
     return outputs
   }
   const ways = waysToHosts(state, nowMs)
+  const near = isNearHost(state)
   for (const link of state.links.values()) {
     const leadsToHost = ways.has(link.peer)
+    const hostTells = near && link.nearHost && !leadsToHost
     // What has just come goes on to a host at once and to others with the next tick: all who were told in one moment would
     // tell each other in the next.
-    if (leadsToHost || input._tag !== "Received") serve(state, link, leadsToHost, nowMs, outputs)
+    if (leadsToHost || input._tag !== "Received") serve(state, link, { leadsToHost, hostTells }, nowMs, outputs)
   }
   return outputs
+}
+
+const isNearHost = (state: State): boolean => {
+  for (const { key } of state.links.values()) if (key === state.host) return true
+  return false
 }
 
 const receive = (
@@ -337,11 +365,17 @@ const waysToHosts = (state: State, nowMs: number): ReadonlySet<PeerId> => {
 /** The number that everybody is to have at least. Who has asked for more than it has said gets no more than that. */
 const sinceOf = ({ number, since }: Status): number => since ?? number
 
+/** How a link stands to the host: it is on the way there, or both of its ends hear from the host itself. */
+interface Way {
+  readonly leadsToHost: boolean
+  readonly hostTells: boolean
+}
+
 /** Whether the other side of a link is to be sent the newest that is known of a device. */
-const isWanted = (state: State, link: Link, leadsToHost: boolean, known: Known, nowMs: number): boolean => {
+const isWanted = (state: State, link: Link, { hostTells, leadsToHost }: Way, known: Known, nowMs: number): boolean => {
   const { heardMs, key, status } = known
   const has = link.known.get(key) ?? -1
-  if (has >= status.number) return false
+  if (has >= status.number || hostTells) return false
   // A device that starts again needs its last number, however long ago that was.
   if (key === link.key) return true
   const ageMs = nowMs - heardMs
@@ -350,12 +384,13 @@ const isWanted = (state: State, link: Link, leadsToHost: boolean, known: Known, 
   return leadsToHost && ageMs < Limits.statusRefreshMs
 }
 
-const serve = (state: State, link: Link, leadsToHost: boolean, nowMs: number, outputs: Array<Output>): void => {
+const serve = (state: State, link: Link, way: Way, nowMs: number, outputs: Array<Output>): void => {
   if (nowMs - link.sentMs < Limits.statusBatchIntervalMs) return
+  if (way.hostTells) noteTold(state, link, nowMs)
   const statuses: Array<Signed> = []
   let bytes = statusesOverheadBytes
   for (const known of state.known.values()) {
-    if (!isWanted(state, link, leadsToHost, known, nowMs)) continue
+    if (!isWanted(state, link, way, known, nowMs)) continue
     if (statuses.length >= Limits.statusesPerMessageMax) break
     if (bytes + known.frameBytes > Limits.controlFrameBytesMax) break
     statuses.push(known.signed)
@@ -365,4 +400,12 @@ const serve = (state: State, link: Link, leadsToHost: boolean, nowMs: number, ou
   if (statuses.length === 0) return
   link.sentMs = nowMs
   outputs.push({ _tag: "Send", peer: link.peer, message: { _tag: "Statuses", statuses } })
+}
+
+/** When the host leaves, what it has told is not told again. */
+const noteTold = (state: State, link: Link, nowMs: number): void => {
+  for (const { heardMs, key, status } of state.known.values()) {
+    if (nowMs - heardMs < hostTellsMs) continue
+    link.known.set(key, Math.max(link.known.get(key) ?? -1, sinceOf(status)))
+  }
 }

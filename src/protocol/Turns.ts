@@ -16,7 +16,8 @@
  * 1. **Host:** the host speaks at once, and again within `Limits.announceIntervalMsMax`, whatever it hears.
  * 2. **Silence:** no other device speaks within `Limits.silenceMsMin` of an announcement heard in that network, except
  *    after `Limits.muteMsMin` of its own silence.
- * 3. **Liveness:** every device speaks after `Limits.silenceMsMax` of silence at most, and once it does, like a host.
+ * 3. **Liveness:** every device speaks after `Limits.silenceMsMax` of silence at most, and once it does, like a host; on
+ *    loopback, while another network is up, `Limits.spareMs` later each time.
  * 4. **Never mute:** every device speaks at least every `Limits.muteMsMax`, whatever it hears.
  */
 import { type Certificate, supersedes } from "./Certificate.ts"
@@ -25,6 +26,8 @@ import * as Limits from "./Limits.ts"
 
 interface Turn {
   readonly from: InterfaceAddress
+  /** What this device waits longer here than in a network that needs it. */
+  readonly spareMs: number
   dueMs: number
   /** When the device speaks whatever it hears. */
   latestMs: number
@@ -62,17 +65,22 @@ export const take = (
   turns.announced = { certificate, isHost }
   const due: Array<InterfaceAddress> = []
   const present = new Set<string>()
+  const isAlone = interfaces.every(({ loopback }) => loopback)
   for (const from of interfaces) {
     const network = `${from.name}/${from.address}/${from.prefixLength}`
     present.add(network)
     const turn = turns.byNetwork.get(network)
-    const dueMs = turn?.dueMs ?? (isHost ? nowMs : nowMs + silenceMs(turns))
-    if (dueMs > nowMs) {
-      if (turn === undefined) turns.byNetwork.set(network, { from, dueMs, latestMs: nowMs + muteMs(turns) })
-      continue
-    }
-    due.push(from)
-    turns.byNetwork.set(network, { from, dueMs: nowMs + intervalMs(turns), latestMs: nowMs + muteMs(turns) })
+    const spareMs = from.loopback && !isHost && !isAlone ? Limits.spareMs : 0
+    const dueMs = turn?.dueMs ?? (isHost ? nowMs : nowMs + silenceMs(turns) + spareMs)
+    const isDue = dueMs <= nowMs
+    if (isDue) due.push(from)
+    if (turn !== undefined && !isDue) continue
+    turns.byNetwork.set(network, {
+      from,
+      spareMs,
+      dueMs: isDue ? nowMs + intervalMs(turns) + spareMs : dueMs,
+      latestMs: nowMs + muteMs(turns)
+    })
   }
   for (const network of turns.byNetwork.keys()) if (!present.has(network)) turns.byNetwork.delete(network)
   return due
@@ -91,13 +99,13 @@ export const heard = (turns: Turns, certificate: Certificate, host: string, nowM
   const near = all.filter((turn) => isNeighbor(turn.from, host))
   // An address of no network of ours has come by some way we cannot tell. Too quiet is cheaper than everybody at once.
   for (const turn of near.length > 0 ? near : all) {
-    turn.dueMs = Math.min(nowMs + silenceMs(turns), Math.max(nowMs, turn.latestMs))
+    turn.dueMs = Math.min(nowMs + silenceMs(turns) + turn.spareMs, Math.max(nowMs, turn.latestMs))
   }
 }
 
 /** How long to wait before the next {@link take}: until a turn may be due, and not longer than a new interface may wait. */
 export const waitMs = (turns: Turns, nowMs: number): number => {
-  let dueMs = nowMs + Limits.announceIntervalMsMin
+  let dueMs = nowMs + (turns.announced?.isHost === false ? Limits.silenceMsMin : Limits.announceIntervalMsMin)
   for (const turn of turns.byNetwork.values()) dueMs = Math.min(dueMs, turn.dueMs)
   return Math.max(0, dueMs - nowMs)
 }

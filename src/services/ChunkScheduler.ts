@@ -194,7 +194,7 @@ const make = Effect.fnUntraced(function*() {
   }
 
   /** When the next tick is due if nothing happens. */
-  let tickAtMs = nowMs() + tickIdleMs
+  let tickAtMs = Infinity
   /** When what waits for company goes by itself. */
   let patientUntilMs = Infinity
   const setAlarm = (): void => alarm.at(Math.min(tickAtMs, Swarm.wakeAtMs(swarm), patientUntilMs))
@@ -620,7 +620,7 @@ const make = Effect.fnUntraced(function*() {
       patientUntilMs = Infinity
       peers.flush()
     }
-    tickAtMs = nowMs() + (isBusy() ? tickBusyMs : tickIdleMs)
+    tickAtMs = works.size === 0 ? Infinity : nowMs() + (isBusy() ? tickBusyMs : tickIdleMs)
     advance({ _tag: "Tick" })
     return keepHouse
   }

@@ -3,7 +3,8 @@ import { Effect } from "effect"
 import type { Discovery } from "./Discovery.ts"
 import type { SessionEvent } from "./SessionEvent.ts"
 
-const lookIntervalMs = 1_000
+/** Often at first, when a person may wait because nothing is found, and then seldom. */
+const lookIntervalsMs = [1_000, 1_000, 2_000, 5_000]
 
 /** Looks again and again, and says each thing once. Never completes. */
 export const run = Effect.fnUntraced(function*(
@@ -16,7 +17,7 @@ export const run = Effect.fnUntraced(function*(
     said.add(`${code} ${about}`)
     return publish({ event: "warning", code, text })
   }
-  while (true) {
+  for (let looks = 0;; looks++) {
     const problem = yield* discovery.problem
     if (problem !== undefined) {
       yield* say(
@@ -33,6 +34,6 @@ export const run = Effect.fnUntraced(function*(
         `A labfx that speaks version ${version} of the protocol is on this network; this one cannot join it. Install the same version everywhere.`
       )
     }
-    yield* Effect.sleep(lookIntervalMs)
+    yield* Effect.sleep(lookIntervalsMs[Math.min(looks, lookIntervalsMs.length - 1)]!)
   }
 })

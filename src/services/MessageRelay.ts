@@ -251,7 +251,7 @@ const make = Effect.fnUntraced(function*() {
       hosts,
       policies: certificates.map(({ certificate }) => certificate.policy)
     })
-    yield* stepStatuses({ _tag: "Hosts", hosts })
+    yield* stepStatuses({ _tag: "Hosts", hosts, host: context.certificate().host })
     for (const peer of neighbors) if (peer !== from) peers.send(peer, certificatesMessage())
   })
 
@@ -390,7 +390,8 @@ const make = Effect.fnUntraced(function*() {
       case "PeerDown":
         return yield* down(event.peer)
       case "PeerNearHost":
-        return yield* stepGossip({ _tag: "NeighborNearHost", peer: event.peer, near: event.near })
+        yield* stepGossip({ _tag: "NeighborNearHost", peer: event.peer, near: event.near })
+        return yield* stepStatuses({ _tag: "NeighborNearHost", peer: event.peer, near: event.near })
       case "PeerMessage":
         return yield* onMessage(event.peer, event.message)
     }

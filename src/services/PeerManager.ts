@@ -503,15 +503,20 @@ const make = Effect.fnUntraced(function*(
     return Queue.offer(logEvents, { _tag: "PeerNearHost", peer: me.info.peer, near })
   }
 
-  /** Tells what is new: in a crowd that has just met everything changes all the time, and nobody can listen to all of it. */
+  /**
+   * Tells what is new: in a crowd that has just met everything changes all the time, and nobody can listen to all of it.
+   * Who is linked to the host as well hears from it of all who are.
+   */
   const tellAddresses = (to: Live): void => {
-    const news = Membership.toTell(membership, to.info.peer, to.told)
     const host = live.has(context.hostPeer())
+    const hostTells = (peer: PeerId) => peer === context.hostPeer() || live.get(peer)?.heardHost !== false
+    const unheard = Membership.toTell(membership, to.info.peer, to.told)
+    const news = host && to.heardHost ? unheard.filter(({ peer }) => !hostTells(peer)) : unheard
+    for (const { peer } of unheard) to.told.add(peer)
     to.toldMs = nowMs()
     if (news.length === 0 && host === to.toldHost && Math.abs(live.size - to.toldLinks) < linksWorthTelling) return
     to.toldLinks = live.size
     to.toldHost = host
-    for (const { peer } of news) to.told.add(peer)
     to.link.post("link", Frame.encodeControl({ _tag: "Peers", links: live.size, host, peers: news }))
   }
 

@@ -753,7 +753,7 @@ describe("CastSender", () => {
   )
 
   it.each([[0.9, 0], [1.1, 8]])(
-    "takes who hears a fragment late by %d times what four need for congested: %i of 8",
+    "takes who hears a fragment late by %d times what six need for congested: %i of 8",
     (part, count) => {
       const room = new Room({ bytesPerMs: 500 })
       room.tune(8)
@@ -763,7 +763,7 @@ describe("CastSender", () => {
       assert.isBelow(room.sender.pace.bytesPerMs, 700)
       for (const student of room.students.values()) {
         Object.defineProperty(student, "delayMs", {
-          get: () => Math.round(part * 4 * Limits.pieceBytesMax / room.sender.pace.bytesPerMs)
+          get: () => Math.round(part * 6 * Limits.pieceBytesMax / room.sender.pace.bytesPerMs)
         })
       }
       const congested = () => Array.from(room.sender.neighbors.values()).filter(({ congested }) => congested).length

@@ -82,7 +82,7 @@ const throughNarrow = (mbitPerSecond: number, pieceBytes: number, durationMs: nu
     while ((held < 2 || held * pieceBytes < pace.bytesPerMs * burstMs) && Pace.take(pace, pieceBytes, nowMs)) held++
     hand()
   }
-  return { rates, carried: carried / capacity / durationMs }
+  return { rates, carried: carried / capacity / durationMs, best: pace.bestBytesPerMs / capacity }
 }
 
 const meanOf = (numbers: ReadonlyArray<number>) => numbers.reduce((sum, n) => sum + n, 0) / numbers.length
@@ -218,7 +218,9 @@ describe("Pace", () => {
   for (const mbitPerSecond of [5, 40, 100]) {
     it(`takes a sender that has its turn six parts of ten for no narrow way out, at ${mbitPerSecond} Mbit/s (invariant 3)`, () => {
       for (let seed = 1; seed <= 20; seed++) {
-        const { rates } = throughNarrow(mbitPerSecond, 32 * 1_024, 10_000, chance(seed))
+        const { best, rates } = throughNarrow(mbitPerSecond, 32 * 1_024, 10_000, chance(seed))
+        // Half of the best is where a cast ends.
+        assert.isBelow(best, 1.5)
         assert.isAbove(Math.min(...rates.slice(10)), 0.65)
         assert.isAbove(meanOf(rates.slice(10)), 0.85)
         assert.isBelow(Math.min(...rates.slice(10)), 1.2)
@@ -230,6 +232,25 @@ describe("Pace", () => {
     const { rates } = throughNarrow(100, 8 * 1_024, 1_000)
     assert.isAbove(Math.max(...rates), 0.8)
     assert.isAtMost(rates.at(-1)!, 1.1)
+  })
+
+  it("takes datagrams that the system took at once for no measure of its way out", () => {
+    const pace = after(3, 0)
+    const { bytesPerMs, periodAtMs } = pace
+    pace.phase = "steady"
+    // A look that came too late: everything is measured anew.
+    Pace.judge(pace, 0, periodAtMs + mostMs + 1)
+    const beganMs = pace.periodAtMs
+    const bytes = 32 * 1_024
+    for (const afterMs of [200, 200.25]) Pace.left(pace, bytes, beganMs + afterMs)
+    Pace.block(pace)
+    for (const afterMs of [100, 200, 250]) Pace.judge(pace, 0, beganMs + afterMs)
+    assert.strictEqual(pace.bestBytesPerMs, 0)
+    assert.strictEqual(pace.bytesPerMs, bytesPerMs)
+    // And what is taken in a longer time is one, but never of more than was to leave.
+    Pace.left(pace, bytes, beganMs + 300)
+    Pace.judge(pace, 0, beganMs + 320)
+    assert.closeTo(pace.bestBytesPerMs, Math.min(bytesPerMs, 2 * bytes / 100), 1)
   })
 
   it("is not changed by a look that comes too late, whatever was seen", () => {
@@ -313,10 +334,12 @@ describe("Pace", () => {
     for (let period = 1; period <= 8; period++) assert.strictEqual(look(period, 0), before)
     assert.strictEqual(look(9, 20_000), before)
     assert.strictEqual(pace.phase, "growing")
-    // 20,000 bytes in 50 ms. The first measure ends the growth, the second, of 200 ms more, counts.
-    for (let period = 10; period <= 13; period++) assert.strictEqual(look(period, 20_000), before)
+    assert.strictEqual(look(10, 20_000), before)
+    assert.strictEqual(pace.phase, "growing")
+    // 20,000 bytes in 50 ms. The first measure, of 100 ms, ends the growth, the second, of 200 ms more, counts.
+    for (let period = 11; period <= 14; period++) assert.strictEqual(look(period, 20_000), before)
     assert.strictEqual(pace.phase, "steady")
-    assert.closeTo(look(14, 20_000), 400 * 0.985, 1)
+    assert.closeTo(look(15, 20_000), 400 * 0.985, 1)
   })
 
   it("goes on to grow where the system refuses a datagram now and then and takes what the rate is", () => {

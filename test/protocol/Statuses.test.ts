@@ -82,6 +82,8 @@ class Room {
     this.#step(a, { _tag: "NeighborUp", peer: peerOf(b), key: keyOf(b) })
     this.#step(b, { _tag: "NeighborUp", peer: peerOf(a), key: keyOf(a) })
     this.#deliver()
+    this.#tellNear(a)
+    this.#tellNear(b)
   }
 
   cut([a, b]: Edge): void {
@@ -89,6 +91,18 @@ class Room {
     this.links.delete(`${b}>${a}`)
     this.input(a, { _tag: "NeighborDown", peer: peerOf(b) })
     this.input(b, { _tag: "NeighborDown", peer: peerOf(a) })
+    this.#tellNear(a)
+    this.#tellNear(b)
+  }
+
+  /** A device tells its neighbors whether it has a link to the one who hosts now; that one need not know. */
+  #tellNear(index: number): void {
+    const host = Array.from(this.hosts).at(-1)!
+    const near = this.links.has(`${index}>${host}`)
+    for (let other = 0; other < this.machines.length; other++) {
+      if (other === host || !this.links.has(`${index}>${other}`)) continue
+      this.input(other, { _tag: "NeighborNearHost", peer: peerOf(index), near })
+    }
   }
 
   isolate(index: number): void {
@@ -107,10 +121,12 @@ class Room {
   addHost(index: number): void {
     this.hosts.add(index)
     for (let i = 0; i < this.machines.length; i++) this.#learnHosts(i)
+    for (let i = 0; i < this.machines.length; i++) this.#tellNear(i)
   }
 
   #learnHosts(index: number): void {
-    this.input(index, { _tag: "Hosts", hosts: new Set(Array.from(this.hosts, keyOf)) })
+    const hosts = Array.from(this.hosts, keyOf)
+    this.input(index, { _tag: "Hosts", hosts: new Set(hosts), host: hosts.at(-1)! })
   }
 
   change(index: number, links: number, matters = false): void {
@@ -358,6 +374,51 @@ describe("Statuses", () => {
     assert.isAtLeast(busy.hostVerified, 0.8 * Limits.statusesPerSecondMax)
   })
 
+  /** Fifty devices with ten links each and all of them linked to the host. */
+  const usualRoom = (): Room => {
+    const mesh = usualMesh().filter(([a, b]) => a !== 0 && b !== 0)
+    return new Room(50, [...Array.from({ length: 49 }, (_, i): Edge => [0, i + 1]), ...mesh])
+  }
+
+  it("come once each, and from the host, where everybody is linked to it (invariant 9)", () => {
+    const room = usualRoom()
+    for (let i = 0; i < 50; i++) room.change(i, i)
+    room.pass(20)
+    assert.strictEqual(Object.keys(room.view(7)).length, 50)
+    for (const received of room.received.slice(1)) assert.isAtMost(received, 2 * 49)
+    const { floods, received } = { floods: room.floods.slice(), received: room.received.slice() }
+    for (let second = 0; second < 200; second++) {
+      for (let i = 1; i < 50; i++) room.change(i, second)
+      room.pass(1)
+    }
+    for (let i = 1; i < 50; i++) {
+      const others = sum(room.floods) - sum(floods) - (room.floods[i]! - floods[i]!)
+      assert.isAtMost(room.received[i]! - received[i]!, others + 49, `device ${i}`)
+      assert.isAtLeast(room.received[i]! - received[i]!, others - 49, `device ${i}`)
+    }
+  })
+
+  it("go from device to device as soon as the host is gone, and what it had told does not go again", () => {
+    const room = usualRoom()
+    for (let i = 0; i < 50; i++) room.change(i, i)
+    room.pass(20)
+    // Its next word for everybody is among those that the host has told, or was about to tell.
+    room.change(7, 7_777, true)
+    room.pass(Statuses.floodIntervalMs(50) / 1_000)
+    const received = sum(room.received)
+    room.isolate(0)
+    room.pass(1)
+    assert.isBelow(sum(room.received) - received, 0.25 * 48 * room.links.size)
+    room.reach(4)
+    for (let i = 1; i < 50; i++) assert.strictEqual(room.view(i)[keyOf(7)], 7_777, `device ${i}`)
+    const since = room.machines.map((state) => state.since)
+    room.pass(Statuses.floodIntervalMs(50) / 1_000)
+    room.reach(4)
+    for (let i = 1; i < 50; i++) {
+      for (let j = 1; j < 50; j++) assert.isAtLeast(room.knows(i, j), since[j]!, `${j} at ${i}`)
+    }
+  })
+
   it("cross a line of ten devices within its batches, and a change too", () => {
     const room = new Room(10, line(10))
     for (let i = 0; i < 10; i++) room.change(i, i)
@@ -409,7 +470,7 @@ describe("Statuses", () => {
     "are signed for everybody when it is time, however seldom figures are told (host: device %d)",
     (host) => {
       const state = Statuses.make(keyOf(0))
-      Statuses.step(state, { _tag: "Hosts", hosts: new Set([keyOf(host)]) }, 0)
+      Statuses.step(state, { _tag: "Hosts", hosts: new Set([keyOf(host)]), host: keyOf(host) }, 0)
       Statuses.step(state, { _tag: "NeighborUp", peer: peerOf(1), key: keyOf(1) }, 0)
       const count = 250
       const intervalMs = host === 0 ? Limits.statusRefreshMs : Statuses.floodIntervalMs(count)
@@ -533,9 +594,10 @@ describe("Statuses", () => {
     const between = [1, 2, 3].flatMap((i): ReadonlyArray<Edge> => [[0, i], [i, 4]])
     const room = new Room(6, [...between, [4, 5]])
     for (let i = 0; i < 6; i++) room.change(i, i)
+    // Until the same word of the host has just come by all of them.
     for (let second = 0; second < 60; second++) {
       room.pass(1)
-      if (room.machines[4]!.known.get(keyOf(0))!.heardMs === room.nowMs - 1_000) break
+      if (room.machines[4]!.known.get(keyOf(0))?.cameBy.length === 3) break
     }
     for (const [links, next] of [[100, 1], [200, 2]] as const) {
       const [way] = room.machines[4]!.known.get(keyOf(0))!.cameBy

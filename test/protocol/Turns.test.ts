@@ -31,6 +31,14 @@ const wifi: InterfaceAddress = {
   prefixLength: 16
 }
 
+const loopback: InterfaceAddress = {
+  name: "lo",
+  address: "127.0.0.1",
+  broadcast: "127.255.255.255",
+  prefixLength: 8,
+  loopback: true
+}
+
 const Draws = Schema.Array(Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 0.999 }))).check(
   Schema.isMinLength(1)
 )
@@ -40,14 +48,18 @@ const drawsOf = (draws: ReadonlyArray<number>) => {
 }
 
 /** A device that looks at its turns whenever they say so, and what it announced by which network, and when. */
-const run = (isHost: boolean, draws: ReadonlyArray<number>, heard: ReadonlyArray<readonly [number, string]>) => {
-  const durationMs = 70_000
+const run = (
+  isHost: boolean,
+  draws: ReadonlyArray<number>,
+  heard: ReadonlyArray<readonly [number, string]>,
+  { durationMs = 70_000, interfaces = [lan, wifi] } = {}
+) => {
   const turns = Turns.make(drawsOf(draws))
   const spoken: Array<readonly [number, InterfaceAddress]> = []
   let nowMs = 0
   let next = 0
   while (nowMs < durationMs) {
-    for (const from of Turns.take(turns, certificate, isHost, [lan, wifi], nowMs)) spoken.push([nowMs, from])
+    for (const from of Turns.take(turns, certificate, isHost, interfaces, nowMs)) spoken.push([nowMs, from])
     const wakeMs = nowMs + Turns.waitMs(turns, nowMs)
     assert.isAbove(wakeMs, nowMs)
     while (next < heard.length && heard[next]![0] < wakeMs) {
@@ -127,12 +139,33 @@ describe("Turns", () => {
   })
 
   it("lets a student speak every muteMsMax at least, whatever it hears (invariant 4)", () => {
-    const heard = Array.from({ length: 700 }, (_, i): readonly [number, string] => [i * 100, "192.168.1.9"])
+    const durationMs = 2.5 * Limits.muteMsMax
+    const heard = Array.from(
+      { length: durationMs / 100 },
+      (_, i): readonly [number, string] => [i * 100, "192.168.1.9"]
+    )
     for (const draw of [0, 0.5, 0.999]) {
-      const times = run(false, [draw], heard).filter(([, from]) => from === lan).map(([atMs]) => atMs)
+      const times = run(false, [draw], heard, { durationMs }).filter(([, from]) => from === lan).map(([atMs]) => atMs)
       assert.isNotEmpty(times)
       assert.isAtMost(Math.max(...gapsOf([0, ...times])), Limits.muteMsMax + Limits.silenceMsMax)
       assert.isAtLeast(Math.min(...gapsOf([0, ...times])), Limits.muteMsMin)
     }
+  })
+
+  it("lets a student speak on loopback spareMs later where it stands in a network, and as anywhere where it does not", () => {
+    const firstOn = (isHost: boolean, interfaces: ReadonlyArray<InterfaceAddress>) => {
+      const spoken = run(isHost, [0], [], { durationMs: 20_000, interfaces: [...interfaces] })
+      return spoken.filter(([, { loopback }]) => loopback).slice(0, 2).map(([atMs]) => atMs)
+    }
+    const [first, second] = [Limits.silenceMsMin, Limits.announceIntervalMsMin]
+    assert.deepStrictEqual(firstOn(false, [loopback]), [first, first + second])
+    const { spareMs } = Limits
+    assert.deepStrictEqual(firstOn(false, [loopback, lan]), [first + spareMs, first + second + 2 * spareMs])
+    assert.deepStrictEqual(firstOn(true, [loopback, lan]), [0, second])
+    const turns = Turns.make(() => 0)
+    Turns.take(turns, certificate, false, [loopback, lan], 0)
+    Turns.heard(turns, certificate, "127.0.0.1", 100)
+    assert.isEmpty(Turns.take(turns, certificate, false, [loopback], 99 + first + spareMs))
+    assert.deepStrictEqual(Turns.take(turns, certificate, false, [loopback], 100 + first + spareMs), [loopback])
   })
 })

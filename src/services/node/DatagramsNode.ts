@@ -61,9 +61,28 @@ const listen = Effect.fnUntraced(function*(port: number) {
   return queue
 })
 
-const send = (socket: Dgram.Socket, bytes: Uint8Array, port: number, target: string) =>
-  Effect.callback<void, Error>((resume) => {
-    socket.send(bytes, port, target, (error) => resume(error === null ? Effect.void : Effect.fail(error)))
+/** How long a datagram may take to leave: it does so at once, or not at all. */
+const leavesWithinMs = 1_000
+
+/** Why datagrams did not leave: nothing for each that did. */
+const sendAll = (socket: Dgram.Socket, bytes: Uint8Array, port: number, targets: ReadonlyArray<string>) =>
+  Effect.callback<ReadonlyArray<unknown>>((resume) => {
+    const faults: Array<unknown> = []
+    let waiting = targets.length
+    const end = () => {
+      clearTimeout(patience)
+      resume(Effect.succeed(faults))
+    }
+    const patience = setTimeout(() => {
+      for (; waiting > 0; waiting--) faults.push(new Error("it did not leave in time"))
+      end()
+    }, leavesWithinMs)
+    for (const target of targets) {
+      socket.send(bytes, port, target, (error) => {
+        if (error !== null) faults.push(error)
+        if (--waiting === 0) end()
+      })
+    }
   })
 
 const make = Effect.gen(function*() {
@@ -95,20 +114,14 @@ const make = Effect.gen(function*() {
   /** How many datagrams left by one interface. */
   const broadcastFrom = Effect.fnUntraced(function*(port: number, bytes: Uint8Array, from: InterfaceAddress) {
     const targets = from.loopback ? [from.broadcast] : [from.broadcast, "255.255.255.255"]
-    const left = yield* Effect.forEach(targets, (target) =>
-      senderOf(from.address).pipe(
-        Effect.flatMap((socket) => send(socket, bytes, port, target)),
-        Effect.timeout("1 second"),
-        Effect.as(1),
-        // A socket that could not send may be one of an interface that has gone and come back: the next is a new one.
-        Effect.catchCause((cause) => {
-          forget(from.address)
-          return Metric.update(Metric.withAttributes(unsent, { code: codeOf(Cause.squash(cause)) }), 1).pipe(
-            Effect.as(0)
-          )
-        })
-      ))
-    return left.reduce((sum, count) => sum + count, 0)
+    const faults = yield* senderOf(from.address).pipe(
+      Effect.flatMap((socket) => sendAll(socket, bytes, port, targets)),
+      Effect.catchCause((cause) => Effect.succeed(targets.map(() => Cause.squash(cause))))
+    )
+    // A socket that could not send may be one of an interface that has gone and come back: the next is a new one.
+    if (faults.length > 0) forget(from.address)
+    for (const fault of faults) yield* Metric.update(Metric.withAttributes(unsent, { code: codeOf(fault) }), 1)
+    return targets.length - faults.length
   })
 
   return Datagrams.of({
@@ -117,12 +130,9 @@ const make = Effect.gen(function*() {
       Effect.gen(function*() {
         const present = new Set(Array.from(yield* interfaces, ({ address }) => address))
         for (const address of senders.keys()) if (!present.has(address)) forget(address)
-        const left = yield* Effect.forEach(
-          from.filter(({ address }) => present.has(address)),
-          (address) => broadcastFrom(port, bytes, address),
-          { concurrency: "unbounded" }
-        )
-        return left.reduce((sum, count) => sum + count, 0)
+        let left = 0
+        for (const each of from) if (present.has(each.address)) left += yield* broadcastFrom(port, bytes, each)
+        return left
       }).pipe(one.withPermit),
     interfaces
   })

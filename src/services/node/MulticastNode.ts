@@ -22,8 +22,11 @@ import { bound, close, interfaces } from "./UdpNode.ts"
 const receiveBufferBytes = 4 * 1024 * 1024
 /** After so long without a datagram no more are expected. */
 const quietMs = 1_000
-/** Room for two datagrams; and the least that every system allows. */
-const sendBufferBytesMin = 32 * 1024
+/**
+ * Room for two datagrams, so that another is there when one has left and this process has not had its turn yet. Systems count
+ * more than the bytes: Linux takes the second of 32 KiB with 32 KiB of room only when most of the first has left.
+ */
+const sendBufferBytesMin = 64 * 1024
 const sendBufferBytesMax = 4 * 1024 * 1024
 
 /** A bound socket that has been made ready, closed with the scope. */

@@ -31,11 +31,23 @@ export const bound = (options: Dgram.SocketOptions, address: string, port: numbe
     return Effect.sync(() => close(socket))
   })
 
+/** How long an answer of the system holds: one look costs a dozen system calls, and several ask in one moment. */
+const lookedAtForMs = 500
+
+let looked: { readonly atMs: number; readonly interfaces: ReadonlyArray<InterfaceAddress> } | undefined
+
 /** A list that cannot be read (a sandbox forbids it) is an empty one. */
 export const interfaces = Effect.sync((): ReadonlyArray<InterfaceAddress> => {
+  const nowMs = performance.now()
+  if (looked !== undefined && nowMs - looked.atMs < lookedAtForMs) return looked.interfaces
+  looked = { atMs: nowMs, interfaces: look() }
+  return looked.interfaces
+})
+
+const look = (): ReadonlyArray<InterfaceAddress> => {
   try {
     return broadcasting(OS.networkInterfaces())
   } catch {
     return []
   }
-})
+}
