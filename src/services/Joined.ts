@@ -395,7 +395,8 @@ export const make = Effect.fnUntraced(function*(
       yield* publish({ event: "warning", code: "already-shared", text })
       return known.share.root
     }
-    yield* relay.write(imported.share)
+    // The room hears at once what there is and that it is handed out, and finds this device ready for it.
+    yield* relay.write(imported.share, offered(imported.share))
     return imported.share.root
   })
 

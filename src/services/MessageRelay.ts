@@ -48,8 +48,11 @@ export class MessageRelay extends Context.Service<MessageRelay, {
    * again. Single consumer; what it has not taken yet is bounded by the maxima of the log.
    */
   readonly delivered: Queue.Dequeue<Delivered>
-  /** Signs, keeps and sends an entry of this device. Completes when it is on disk and handed to every link. */
-  readonly write: (content: Content) => Effect.Effect<Entry, WriteRefused>
+  /**
+   * Signs, keeps and sends an entry of this device. Completes when it is on disk and handed to every link. `first` is what is
+   * to be done before anybody hears of it, once nothing can keep it back any more; no other entry is written meanwhile.
+   */
+  readonly write: (content: Content, first?: Effect.Effect<void>) => Effect.Effect<Entry, WriteRefused>
   /** Host only: shuts the holder of the key out, with all it writes from now on. */
   readonly remove: (key: PublicKey, name: string) => Effect.Effect<Entry, WriteRefused>
   /**
@@ -414,7 +417,7 @@ const make = Effect.fnUntraced(function*() {
 
   // ---- what this device says ---------------------------------------------------------------------------------------
 
-  const writeNow = Effect.fnUntraced(function*(content: Content) {
+  const writeNow = Effect.fnUntraced(function*(content: Content, first: Effect.Effect<void>) {
     const entry: Entry = {
       number: Gossip.nextNumber(gossip),
       name: context.name,
@@ -431,16 +434,17 @@ const make = Effect.fnUntraced(function*() {
     yield* append([{ kind: "entry", signed }], true).pipe(
       Effect.catch((error) => refused("disk", `it could not be kept on disk: ${error.detail}`))
     )
+    yield* first
     yield* stepGossip({ _tag: "Wrote", signed, entry })
     return entry
   })
 
-  const write = Effect.fn("MessageRelay.write")(function*(content: Content | (() => Content)) {
+  const write = Effect.fn("MessageRelay.write")(function*(content: Content | (() => Content), first = Effect.void) {
     for (let polls = 0; polls < ownMissingPollsMax && Gossip.ownMissing(gossip, nowMs()); polls++) {
       yield* Effect.sleep(ownMissingPollMs)
     }
     return yield* refreshAuthority(undefined).pipe(
-      Effect.andThen(Effect.suspend(() => writeNow(typeof content === "function" ? content() : content))),
+      Effect.andThen(Effect.suspend(() => writeNow(typeof content === "function" ? content() : content, first))),
       Effect.uninterruptible,
       one.withPermit
     )
