@@ -2,9 +2,9 @@
  * The session's log as an IO-less state machine: one numbered log an author, spread over whatever mesh there is.
  *
  * An entry goes on as soon as it is seen first: to every link at once from its author and from the host, whom most devices
- * are linked to; from anybody else to a few, and to the rest a moment later, or some seconds later what the host has sent them
- * itself, if they have not sent it by then. Links compare how far their logs go (`Heads`) when they come up and now and then
- * after; each side then sends what the other lacks.
+ * are linked to; from anybody else to a few, and to the rest a moment later if they have not sent it by then. What the host has
+ * sent them itself goes to them only if they have not said in time that they have it. Links compare how far their logs go
+ * (`Heads`) when they come up and now and then after; each side then sends what the other lacks.
  * Signatures are checked outside: {@link sight} says beforehand whether an entry is worth it, so a duplicate costs a lookup.
  * State is changed in place; time comes in with every input.
  *
@@ -60,16 +60,20 @@ const relaysLaterMs = 100
 /** The same while chunks move: what comes directly may be stuck behind some, and another way round may be free. */
 const relaysBesideBulkMs = 10
 /**
- * What came from the host goes so late to those it has a link to: it has sent it to them as well, but what is under way may
- * be stuck.
+ * What came from the host goes so late to those it has a link to: it has sent it to them as well, and within this time their
+ * heads say so. Or else that they hear the host no more, and then it goes to them at once.
  */
-const relaysSpareMs = 2_000
+const relaysSpareMs = Limits.headsIntervalMs + 2_000
+/** Of the two ends of a link one is so much later still; and what has come less long ago may be on its way there. */
+const relaysApartMs = 2_000
 /** How long own entries that another device claims to have are waited for: a claim is no proof. */
 const ownClaimMs = 3_000
 
 interface Kept {
   readonly signed: Signed
   readonly number: number
+  /** When it came here. */
+  readonly atMs: number
   readonly end: boolean
   /** Counted against the maxima; the same on every device. */
   readonly bytes: number
@@ -109,8 +113,9 @@ interface Link {
   readonly cursors: Map<PublicKey, number>
   /** Logs of which it lacks something, the next to be served first. */
   readonly behind: Set<Log>
-  /** When that is sent. */
+  /** When that is sent; and whether so late because the host has sent it there. */
   dueMs: number
+  isSpare: boolean
   inFlight: Array<{ readonly author: PublicKey; readonly number: number; readonly bytes: number }>
   inFlightBytes: number
   sentCount: number
@@ -286,7 +291,9 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
       break
     case "NeighborNearHost": {
       const link = state.links.get(input.peer)
-      if (link !== undefined) link.nearHost = input.near
+      if (link === undefined) break
+      link.nearHost = input.near
+      if (!input.near && link.isSpare) link.dueMs = nowMs
       break
     }
     case "Heads": {
@@ -310,7 +317,7 @@ export const step = (state: State, input: Input, nowMs: number): ReadonlyArray<O
     case "Wrote": {
       const log = ownLog(state)
       if (limited(input.entry.content, state.hosts.has(state.self))) TokenBucket.take(log.bucket, nowMs)
-      append(state, log, input.signed, input.entry)
+      append(state, log, input.signed, input.entry, nowMs)
       release(state, log, undefined, nowMs, effects)
       effects.persist.length = 0
       break
@@ -345,6 +352,7 @@ const neighborUp = (
     cursors: new Map(),
     behind: new Set(),
     dueMs: nowMs,
+    isSpare: false,
     inFlight: [],
     inFlightBytes: 0,
     sentCount: 0,
@@ -388,8 +396,6 @@ const takeAuthority = (state: State, hosts: ReadonlySet<PublicKey>, policies: Re
 
 /** After a reconnection, messages meant for the earlier link may come first: they are never a reason to end this one. */
 const takeHeads = (state: State, link: Link, message: Heads, nowMs: number): void => {
-  // What heads show to be missing is missing.
-  link.dueMs = nowMs
   if (message.first) {
     link.receivedCount = 0
     link.unacknowledgedChars = 0
@@ -428,6 +434,8 @@ const takeHeads = (state: State, link: Link, message: Heads, nowMs: number): voi
     link.ready = true
     for (const log of state.logs.values()) compare(link, log)
   }
+  // What heads show to be missing is missing.
+  link.dueMs = judgedMs(link, nowMs)
 }
 
 const headsWanted = (state: State, link: Link, nowMs: number): boolean =>
@@ -547,7 +555,7 @@ const takeEntry = (
     log.closed = "full"
     return undefined
   }
-  append(state, log, signed, entry)
+  append(state, log, signed, entry, nowMs)
   release(state, log, link, nowMs, effects)
   return undefined
 }
@@ -557,7 +565,7 @@ const restore = (state: State, signed: Signed, entry: Entry, nowMs: number, effe
   const log = openLog(state, signed.key, nowMs)
   if (entry.number !== log.entries.length + 1 || !fits(state, log, utf8Bytes(signed.body) + entryOverheadBytes)) return
   log.historyTo = entry.number
-  append(state, log, signed, entry)
+  append(state, log, signed, entry, nowMs)
   release(state, log, undefined, nowMs, effects)
 }
 
@@ -601,12 +609,13 @@ const fits = (state: State, log: Log, bytes: number): boolean => {
     state.studentBytes + bytes <= Limits.logBytesStudentsMax
 }
 
-const append = (state: State, log: Log, signed: Signed, entry: Entry): void => {
+const append = (state: State, log: Log, signed: Signed, entry: Entry, nowMs: number): void => {
   const bytes = utf8Bytes(signed.body) + entryOverheadBytes
   const kept: Kept = {
     // One text for the author, not one an entry.
     signed: { ...signed, key: log.author },
     number: entry.number,
+    atMs: nowMs,
     end: entry.content._tag === "End",
     bytes,
     frameBytes: utf8Bytes(JSON.stringify(signed.body)) + entryOverheadBytes
@@ -652,12 +661,21 @@ const relay = (state: State, log: Log, from: Link | undefined, nowMs: number): v
     const waited = link.behind.size > 0
     compare(link, log)
     if (link.behind.size === 0) continue
-    const dueMs = nowMs + relayDelayMs(state, link, log, from, place++ % state.links.size)
-    link.dueMs = waited ? Math.min(link.dueMs, dueMs) : dueMs
+    const delayMs = relayDelayMs(state, link, log, from, place++ % state.links.size)
+    const dueMs = delayMs === "spare" ? nowMs + spareMs(link) : nowMs + delayMs
+    if (waited && link.dueMs <= dueMs) continue
+    link.dueMs = dueMs
+    link.isSpare = delayMs === "spare"
   }
 }
 
-const relayDelayMs = (state: State, link: Link, log: Log, from: Link | undefined, place: number): number => {
+const relayDelayMs = (
+  state: State,
+  link: Link,
+  log: Log,
+  from: Link | undefined,
+  place: number
+): number | "spare" => {
   const isAuthor = log.author === state.self
   // The host has what a host has written.
   const isNewToHost = link.isHost && !state.hosts.has(log.author)
@@ -665,9 +683,21 @@ const relayDelayMs = (state: State, link: Link, log: Log, from: Link | undefined
   // What comes from the host comes to the others at the same time.
   const isFromHost = from?.isHost === true
   if (!isFromHost && place < relaysAtOnceMax) return 0
-  const isSpare = isFromHost && link.nearHost
-  const laterMs = state.besideBulk ? relaysBesideBulkMs : isSpare ? relaysSpareMs : relaysLaterMs
+  if (isFromHost && link.nearHost && !state.besideBulk) return "spare"
+  const laterMs = state.besideBulk ? relaysBesideBulkMs : relaysLaterMs
   return link.dialled ? laterMs : 2 * laterMs
+}
+
+const spareMs = ({ dialled }: Link): number => relaysSpareMs + (dialled ? 0 : relaysApartMs)
+
+/** When what the other side lacks is sent: heads do not name what the host has sent there just now. */
+const judgedMs = (link: Link, nowMs: number): number => {
+  if (!link.isSpare) return nowMs
+  let oldestMs = Infinity
+  for (const { author, entries } of link.behind) {
+    oldestMs = Math.min(oldestMs, entries[link.cursors.get(author) ?? 0]!.atMs)
+  }
+  return nowMs - oldestMs >= relaysApartMs ? nowMs : oldestMs + spareMs(link)
 }
 
 /** Takes no more of an author than `after`: what waits beyond it is forgotten. */

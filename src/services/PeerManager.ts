@@ -129,6 +129,8 @@ const careIntervalMs = 1_000
 const bulkMomentMs = 1_000
 /** How often a peer is told of addresses at most, and which change in the number of links is worth a message. */
 const tellIntervalMs = 3_000
+/** A host that has not answered for so long does not reach this device, and neighbors should know before the link is given up. */
+const hostQuietMs = Limits.pingAfterMs + 3_000
 const linksWorthTelling = 2
 
 const make = Effect.fnUntraced(function*(
@@ -503,12 +505,17 @@ const make = Effect.fnUntraced(function*(
     return Queue.offer(logEvents, { _tag: "PeerNearHost", peer: me.info.peer, near })
   }
 
+  const hearsHost = (): boolean => {
+    const host = live.get(context.hostPeer())
+    return host !== undefined && nowMs() - host.link.heardMs() <= hostQuietMs
+  }
+
   /**
    * Tells what is new: in a crowd that has just met everything changes all the time, and nobody can listen to all of it.
    * Who is linked to the host as well hears from it of all who are.
    */
   const tellAddresses = (to: Live): void => {
-    const host = live.has(context.hostPeer())
+    const host = hearsHost()
     const hostTells = (peer: PeerId) => peer === context.hostPeer() || live.get(peer)?.heardHost !== false
     const unheard = Membership.toTell(membership, to.info.peer, to.told)
     const news = host && to.heardHost ? unheard.filter(({ peer }) => !hostTells(peer)) : unheard
