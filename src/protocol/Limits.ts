@@ -59,7 +59,7 @@ export const muteMsMax = 60_000
  * What a student's device that stands in a network waits longer on loopback: who runs on its machine hears it in the network
  * as well, unless a firewall is in the way.
  */
-export const spareMs = 3_000
+export const loopbackWaitMs = 3_000
 /**
  * How often one machine is dialled, whoever is said to be there: made-up peers must not turn a room into a hammer. A
  * machine with several labfx on it is linked all the same, some seconds later.

@@ -17,7 +17,7 @@
  * 2. **Silence:** no other device speaks within `Limits.silenceMsMin` of an announcement heard in that network, except
  *    after `Limits.muteMsMin` of its own silence.
  * 3. **Liveness:** every device speaks after `Limits.silenceMsMax` of silence at most, and once it does, like a host; on
- *    loopback, while another network is up, `Limits.spareMs` later each time.
+ *    loopback, while another network is up, `Limits.loopbackWaitMs` later each time.
  * 4. **Never mute:** every device speaks at least every `Limits.muteMsMax`, whatever it hears.
  */
 import { type Certificate, supersedes } from "./Certificate.ts"
@@ -27,7 +27,7 @@ import * as Limits from "./Limits.ts"
 interface Turn {
   readonly from: InterfaceAddress
   /** What this device waits longer here than in a network that needs it. */
-  readonly spareMs: number
+  readonly waitsLongerMs: number
   dueMs: number
   /** When the device speaks whatever it hears. */
   latestMs: number
@@ -70,15 +70,15 @@ export const take = (
     const network = `${from.name}/${from.address}/${from.prefixLength}`
     present.add(network)
     const turn = turns.byNetwork.get(network)
-    const spareMs = from.loopback && !isHost && !isAlone ? Limits.spareMs : 0
-    const dueMs = turn?.dueMs ?? (isHost ? nowMs : nowMs + silenceMs(turns) + spareMs)
+    const waitsLongerMs = from.loopback && !isHost && !isAlone ? Limits.loopbackWaitMs : 0
+    const dueMs = turn?.dueMs ?? (isHost ? nowMs : nowMs + silenceMs(turns) + waitsLongerMs)
     const isDue = dueMs <= nowMs
     if (isDue) due.push(from)
     if (turn !== undefined && !isDue) continue
     turns.byNetwork.set(network, {
       from,
-      spareMs,
-      dueMs: isDue ? nowMs + intervalMs(turns) + spareMs : dueMs,
+      waitsLongerMs,
+      dueMs: isDue ? nowMs + intervalMs(turns) + waitsLongerMs : dueMs,
       latestMs: nowMs + muteMs(turns)
     })
   }
@@ -99,7 +99,7 @@ export const heard = (turns: Turns, certificate: Certificate, host: string, nowM
   const near = all.filter((turn) => isNeighbor(turn.from, host))
   // An address of no network of ours has come by some way we cannot tell. Too quiet is cheaper than everybody at once.
   for (const turn of near.length > 0 ? near : all) {
-    turn.dueMs = Math.min(nowMs + silenceMs(turns) + turn.spareMs, Math.max(nowMs, turn.latestMs))
+    turn.dueMs = Math.min(nowMs + silenceMs(turns) + turn.waitsLongerMs, Math.max(nowMs, turn.latestMs))
   }
 }
 

@@ -31,6 +31,6 @@ export class Datagrams extends Context.Service<Datagrams, {
     bytes: Uint8Array,
     from: ReadonlyArray<InterfaceAddress>
   ) => Effect.Effect<number>
-  /** What can be broadcast from at this moment. Interfaces come and go; each call looks again. */
+  /** What can be broadcast from, as the system has said within the last half second: interfaces come and go. */
   readonly interfaces: Effect.Effect<ReadonlyArray<InterfaceAddress>>
 }>()("labfx/services/Datagrams") {}

@@ -152,20 +152,20 @@ describe("Turns", () => {
     }
   })
 
-  it("lets a student speak on loopback spareMs later where it stands in a network, and as anywhere where it does not", () => {
+  it("lets a student speak on loopback later by loopbackWaitMs where it stands in a network, and as anywhere where it does not", () => {
     const firstOn = (isHost: boolean, interfaces: ReadonlyArray<InterfaceAddress>) => {
       const spoken = run(isHost, [0], [], { durationMs: 20_000, interfaces: [...interfaces] })
       return spoken.filter(([, { loopback }]) => loopback).slice(0, 2).map(([atMs]) => atMs)
     }
     const [first, second] = [Limits.silenceMsMin, Limits.announceIntervalMsMin]
     assert.deepStrictEqual(firstOn(false, [loopback]), [first, first + second])
-    const { spareMs } = Limits
-    assert.deepStrictEqual(firstOn(false, [loopback, lan]), [first + spareMs, first + second + 2 * spareMs])
+    const waitMs = Limits.loopbackWaitMs
+    assert.deepStrictEqual(firstOn(false, [loopback, lan]), [first + waitMs, first + second + 2 * waitMs])
     assert.deepStrictEqual(firstOn(true, [loopback, lan]), [0, second])
     const turns = Turns.make(() => 0)
     Turns.take(turns, certificate, false, [loopback, lan], 0)
     Turns.heard(turns, certificate, "127.0.0.1", 100)
-    assert.isEmpty(Turns.take(turns, certificate, false, [loopback], 99 + first + spareMs))
-    assert.deepStrictEqual(Turns.take(turns, certificate, false, [loopback], 100 + first + spareMs), [loopback])
+    assert.isEmpty(Turns.take(turns, certificate, false, [loopback], 99 + first + waitMs))
+    assert.deepStrictEqual(Turns.take(turns, certificate, false, [loopback], 100 + first + waitMs), [loopback])
   })
 })
