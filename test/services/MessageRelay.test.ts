@@ -123,6 +123,25 @@ const pass = (seconds: number) =>
   Effect.forEach(Array.from({ length: seconds }), () => TestClock.adjust("1 second"), { discard: true })
 
 describe("MessageRelay", () => {
+  it.effect("does what is to be done first when an entry is on disk and nobody has heard of it, and not for one it refuses", () =>
+    simulated(Effect.gen(function*() {
+      const { devices: [host, listener] } = yield* room(2, [[0, 1]])
+      const first: Array<readonly [onDisk: boolean, delivered: number]> = []
+      const note = Effect.gen(function*() {
+        // Longer than a message needs.
+        yield* Effect.sleep("1 second")
+        const kept = Array.from(host!.disk.files("/").values(), (file) => Buffer.from(file).toString())
+        first.push([kept.some((each) => each.includes("a hand-out")), host!.heard.length + listener!.heard.length])
+      })
+      const written = yield* Effect.forkScoped(host!.relay.write(text("a hand-out"), note))
+      yield* pass(3)
+      yield* Fiber.join(written)
+      assert.deepStrictEqual(first, [[true, 0]])
+      assert.deepStrictEqual([textsOf(host!), textsOf(listener!)], [["a hand-out"], ["a hand-out"]])
+      yield* Effect.flip(host!.relay.write(text("x".repeat(Limits.messageTextBytesMax + 1)), note))
+      assert.lengthOf(first, 1)
+    })))
+
   it.effect.prop(
     "brings every message to all 50 devices of any connected mesh, once and in its author's order",
     { draws: MeshDraws(50, 40) },
