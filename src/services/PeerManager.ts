@@ -129,9 +129,9 @@ const careIntervalMs = 1_000
 const bulkMomentMs = 1_000
 /** How often a peer is told of addresses at most, and which change in the number of links is worth a message. */
 const tellIntervalMs = 3_000
+const linksWorthTelling = 2
 /** A host that has not answered for so long does not reach this device, and neighbors should know before the link is given up. */
 const hostQuietMs = Limits.pingAfterMs + 3_000
-const linksWorthTelling = 2
 
 const make = Effect.fnUntraced(function*(
   options: PeerManagerOptions

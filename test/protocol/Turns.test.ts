@@ -5,6 +5,7 @@ import { PublicKey, SessionId } from "../../src/protocol/Ids.ts"
 import type { InterfaceAddress } from "../../src/protocol/Interfaces.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import * as Turns from "../../src/protocol/Turns.ts"
+import { loopback } from "../support/Loopback.ts"
 
 const certificate: Certificate = {
   version: 1,
@@ -29,14 +30,6 @@ const wifi: InterfaceAddress = {
   address: "10.0.3.5",
   broadcast: "10.0.255.255",
   prefixLength: 16
-}
-
-const loopback: InterfaceAddress = {
-  name: "lo",
-  address: "127.0.0.1",
-  broadcast: "127.255.255.255",
-  prefixLength: 8,
-  loopback: true
 }
 
 const Draws = Schema.Array(Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 0.999 }))).check(

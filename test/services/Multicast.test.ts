@@ -6,14 +6,8 @@ import * as Limits from "../../src/protocol/Limits.ts"
 import { castPort } from "../../src/protocol/Wire.ts"
 import { Multicast, MulticastError } from "../../src/services/Multicast.ts"
 import { layerNode } from "../../src/services/node/MulticastNode.ts"
+import { loopback } from "../support/Loopback.ts"
 
-const loopback: InterfaceAddress = {
-  name: "lo",
-  address: "127.0.0.1",
-  broadcast: "127.255.255.255",
-  prefixLength: 8,
-  loopback: true
-}
 const group = { host: "239.255.200.1", port: castPort }
 
 const bytesOf = (text: string) => new TextEncoder().encode(text)

@@ -83,6 +83,7 @@ const sendAll = (socket: Dgram.Socket, bytes: Uint8Array, port: number, targets:
         if (--waiting === 0) end()
       })
     }
+    return Effect.sync(() => clearTimeout(patience))
   })
 
 const make = Effect.gen(function*() {
@@ -130,9 +131,13 @@ const make = Effect.gen(function*() {
       Effect.gen(function*() {
         const present = new Set(Array.from(yield* interfaces, ({ address }) => address))
         for (const address of senders.keys()) if (!present.has(address)) forget(address)
-        let left = 0
-        for (const each of from) if (present.has(each.address)) left += yield* broadcastFrom(port, bytes, each)
-        return left
+        const left = yield* Effect.forEach(
+          from.filter(({ address }) => present.has(address)),
+          (address) => broadcastFrom(port, bytes, address),
+          // One that is stuck holds up no other; mostly there is one, and that needs no fiber.
+          { concurrency: from.length > 1 ? "unbounded" : 1 }
+        )
+        return left.reduce((sum, count) => sum + count, 0)
       }).pipe(one.withPermit),
     interfaces
   })
