@@ -4,7 +4,20 @@
  * Above it nobody sees a socket. A peer has at most one link; `PeerUp` comes after both hellos, `PeerDown` when the link
  * has ended, and in between every message of the peer in the order it was sent.
  */
-import { Clock, Context, Deferred, Effect, Exit, Layer, PubSub, Queue, Random, Redacted, type Scope } from "effect"
+import {
+  Clock,
+  Context,
+  Deferred,
+  Effect,
+  Exit,
+  FiberSet,
+  Layer,
+  PubSub,
+  Queue,
+  Random,
+  Redacted,
+  type Scope
+} from "effect"
 import * as Frame from "../protocol/Frame.ts"
 import * as Guesses from "../protocol/Guesses.ts"
 import * as Handshake from "../protocol/Handshake.ts"
@@ -160,6 +173,7 @@ const make = Effect.fnUntraced(function*(
     /** When the peer last told of addresses, and whether it said that it has a link to the host. */
     heardAddressesMs: number
     heardHost: boolean
+    goodbye: GoodbyeCode | undefined
   }
   const live = new Map<PeerId, Live>()
   const membership = Membership.make(context.peer, context.isHost, () => random.nextDoubleUnsafe(), context.hostPeer)
@@ -183,18 +197,19 @@ const make = Effect.fnUntraced(function*(
   const post = (peer: PeerId, lane: Link.Lane, message: Message): void =>
     live.get(peer)?.link.post(lane, encode(message))
 
-  const advance = (input: Membership.Input): Effect.Effect<void> =>
-    Effect.suspend(() => Effect.forEach(Membership.step(membership, input, nowMs()), perform, { discard: true }))
-
-  const perform = (output: Membership.Output): Effect.Effect<void> =>
-    output._tag === "Dial"
-      ? Effect.asVoid(Effect.forkIn(dial(output.address, output.expected), scope))
-      : Effect.sync(() => live.get(output.peer)?.link.end(output.code, output.detail))
+  const fork = yield* FiberSet.makeRuntime()
+  const advance = (input: Membership.Input): void => {
+    for (const output of Membership.step(membership, input, nowMs())) {
+      if (output._tag === "Dial") fork(dial(output.address, output.expected))
+      else live.get(output.peer)?.link.end(output.code, output.detail)
+    }
+  }
 
   const dial = (address: Address, expected: PeerId | undefined): Effect.Effect<void> =>
     transport.dial(context.self, address, expected).pipe(
       Effect.matchEffect({
-        onFailure: (error) => advance({ _tag: "DialFailed", address, expected, self: error.reason === "self" }),
+        onFailure: ({ reason }) =>
+          Effect.sync(() => advance({ _tag: "DialFailed", address, expected, self: reason === "self" })),
         onSuccess: (connection) => runLink(connection)
       }),
       Effect.scoped
@@ -357,20 +372,20 @@ const make = Effect.fnUntraced(function*(
   const runLink = Effect.fnUntraced(function*(connection: Connection) {
     const link = yield* Link.make(connection)
     const { dialled, peer, remote } = connection
-    const failed = dialled
-      ? advance({ _tag: "DialFailed", address: remote, expected: peer, self: false })
-      : Effect.void
+    const failed = (): void => {
+      if (dialled) advance({ _tag: "DialFailed", address: remote, expected: peer, self: false })
+    }
     const greeted = yield* shakeHands(link)
-    if (greeted === undefined) return yield* failed
+    if (greeted === undefined) return failed()
     const { hello, name } = greeted
     const user = yield* Deferred.await(swarmUser)
     if (!(yield* settleDuplicate(connection))) {
       link.end("duplicate", "another link to the same peer")
-      return yield* advance({ _tag: "Duplicate", peer, remote })
+      return advance({ _tag: "Duplicate", peer, remote })
     }
     if (live.size >= Limits.linksMax) {
       link.end("surplus", `this device has ${live.size} links`)
-      return yield* failed
+      return failed()
     }
 
     const address = dialled ? remote : hello.listenPort > 0 ? { host: remote.host, port: hello.listenPort } : undefined
@@ -393,15 +408,15 @@ const make = Effect.fnUntraced(function*(
       toldLinks: 0,
       toldHost: false,
       heardAddressesMs: -Infinity,
-      heardHost: false
+      heardHost: false,
+      goodbye: undefined
     }
     live.set(peer, me)
-    let goodbye: GoodbyeCode | undefined
 
     const up = Effect.gen(function*() {
       yield* Queue.offer(logEvents, { _tag: "PeerUp", info })
       user.hear({ _tag: "PeerUp", info })
-      yield* advance({ _tag: "LinkUp", peer, isHost: info.isHost, dialled, remote, address })
+      advance({ _tag: "LinkUp", peer, isHost: info.isHost, dialled, remote, address })
       tellAddresses(me)
       yield* PubSub.publish<LinkChange>(linkChanges, { _tag: "PeerUp", info })
     })
@@ -411,7 +426,7 @@ const make = Effect.fnUntraced(function*(
       user.hear({ _tag: "PeerDown", peer })
       if (closing) Queue.offerUnsafe(logEvents, { _tag: "PeerDown", peer })
       else yield* Queue.offer(logEvents, { _tag: "PeerDown", peer })
-      yield* advance({ _tag: "LinkDown", peer, code: goodbye ?? (yield* link.ended).code })
+      advance({ _tag: "LinkDown", peer, code: me.goodbye ?? (yield* link.ended).code })
       yield* Deferred.succeed(gone, undefined)
       yield* PubSub.publish<LinkChange>(linkChanges, { _tag: "PeerDown", info })
     })
@@ -422,12 +437,13 @@ const make = Effect.fnUntraced(function*(
         Effect.gen(function*() {
           link.setTaker({
             placeFor: (data, length) => user.placeFor(peer, data, length),
-            take: (received) => tellSwarm(me, received)
+            take: (received) => take(me, received)
           })
           while (true) {
             for (const received of yield* Queue.takeAll(link.inbox)) {
-              const code = yield* dispatch(me, received)
-              goodbye ??= code
+              const event = logEventOf(me, received)
+              if (event !== undefined) yield* Queue.offer(logEvents, event)
+              deal(me, received)
             }
             link.caughtUp()
           }
@@ -440,69 +456,70 @@ const make = Effect.fnUntraced(function*(
     )
   }, Effect.scoped)
 
-  const swarmEventOf = (peer: PeerId, received: Link.Received): SwarmEvent | undefined => {
-    if (received._tag === "Data") return { _tag: "PeerData", peer, data: received.data, length: received.length }
+  /** Takes what has just come, unless the log has no room for it now: then it waits in the link's inbox. */
+  const take = (me: Live, received: Link.Received): boolean => {
+    const event = logEventOf(me, received)
+    if (event !== undefined && !Queue.offerUnsafe(logEvents, event)) return false
+    deal(me, received)
+    return true
+  }
+
+  /** What the log is to hear of it. */
+  const logEventOf = (me: Live, received: Link.Received): LogEvent | undefined => {
+    if (received._tag === "Data") return undefined
+    const { info: { peer } } = me
     const { message } = received
-    return isSwarmMessage(message) ? { _tag: "PeerMessage", peer, message } : undefined
-  }
-
-  /** Says whether it was for the swarm. */
-  const tellSwarm = ({ info, user }: Live, received: Link.Received): boolean => {
-    const event = swarmEventOf(info.peer, received)
-    if (event !== undefined) user.hear(event)
-    return event !== undefined
-  }
-
-  /** Hands one received value to whom it is for. Returns the code of a goodbye. */
-  const dispatch = (me: Live, received: Link.Received): Effect.Effect<GoodbyeCode | undefined> => {
-    const { info: { peer }, link } = me
-    const none = Effect.succeed(undefined)
-    if (tellSwarm(me, received)) return none
-    const { bytes, message } = received as Extract<Link.Received, { readonly _tag: "Message" }>
-    if (upkeep.has(message._tag)) link.overhead(bytes)
     switch (message._tag) {
-      case "Ping":
-        link.post("link", encode({ _tag: "Pong" }))
-        return none
-      case "Pong":
-        return none
-      case "Peers":
-        // An honest peer tells them every other second at most; a flood of them must not become a flood of work.
-        if (nowMs() - me.heardAddressesMs < careIntervalMs) return none
-        me.heardAddressesMs = nowMs()
-        return noteHost(me, message.host === true).pipe(
-          Effect.andThen(advance({ _tag: "PeerLinks", peer, links: message.links })),
-          Effect.andThen(advance({
-            _tag: "Heard",
-            announced: false,
-            heard: message.peers.flatMap(({ addresses, peer }) => addresses.map((address) => ({ peer, address })))
-          })),
-          Effect.andThen(none)
-        )
-      case "Goodbye":
-        link.end("leaving", "answer to a goodbye")
-        return Effect.succeed(message.code)
-      case "Hello":
-      case "Join":
-      case "Admitted":
-      case "Introduction":
-        link.end("protocol", `a second ${message._tag.toLowerCase()}`)
-        return none
       case "Certificates":
       case "Heads":
       case "Entries":
       case "Statuses":
-        return Effect.as(Queue.offer(logEvents, { _tag: "PeerMessage", peer, message }), undefined)
+        return { _tag: "PeerMessage", peer, message }
+      case "Peers":
+        // The host knows that all who are linked here are.
+        return context.isHost || !mayTell(me) || isNear(message) === me.heardHost
+          ? undefined
+          : { _tag: "PeerNearHost", peer, near: isNear(message) }
       default:
-        return none
+        return undefined
     }
   }
 
-  /** The host knows that all who are linked here are. */
-  const noteHost = (me: Live, near: boolean): Effect.Effect<unknown> => {
-    if (near === me.heardHost || context.isHost) return Effect.void
-    me.heardHost = near
-    return Queue.offer(logEvents, { _tag: "PeerNearHost", peer: me.info.peer, near })
+  const isNear = ({ host }: Extract<Message, { readonly _tag: "Peers" }>): boolean => host === true
+  /** An honest peer tells of addresses every other second at most; a flood of them must not become a flood of work. */
+  const mayTell = ({ heardAddressesMs }: Live): boolean => nowMs() - heardAddressesMs >= careIntervalMs
+
+  /** Everything else that is to be done about it. */
+  const deal = (me: Live, received: Link.Received): void => {
+    const { info: { peer }, link, user } = me
+    if (received._tag === "Data") {
+      return user.hear({ _tag: "PeerData", peer, data: received.data, length: received.length })
+    }
+    const { bytes, message } = received
+    if (isSwarmMessage(message)) return user.hear({ _tag: "PeerMessage", peer, message })
+    if (upkeep.has(message._tag)) link.overhead(bytes)
+    switch (message._tag) {
+      case "Ping":
+        return link.post("link", encode({ _tag: "Pong" }))
+      case "Peers":
+        if (!mayTell(me)) return
+        me.heardAddressesMs = nowMs()
+        me.heardHost = isNear(message)
+        advance({ _tag: "PeerLinks", peer, links: message.links })
+        return advance({
+          _tag: "Heard",
+          announced: false,
+          heard: message.peers.flatMap(({ addresses, peer }) => addresses.map((address) => ({ peer, address })))
+        })
+      case "Goodbye":
+        me.goodbye ??= message.code
+        return link.end("leaving", "answer to a goodbye")
+      case "Hello":
+      case "Join":
+      case "Admitted":
+      case "Introduction":
+        return link.end("protocol", `a second ${message._tag.toLowerCase()}`)
+    }
   }
 
   const hearsHost = (): boolean => {
@@ -527,7 +544,7 @@ const make = Effect.fnUntraced(function*(
     to.link.post("link", Frame.encodeControl({ _tag: "Peers", links: live.size, host, peers: news }))
   }
 
-  const care = Effect.gen(function*() {
+  const care = Effect.sync(() => {
     const now = nowMs()
     for (const each of live.values()) {
       const silentMs = now - each.link.heardMs()
@@ -537,7 +554,7 @@ const make = Effect.fnUntraced(function*(
       else if (silentMs > Limits.pingAfterMs) each.link.post("link", encode({ _tag: "Ping" }))
       if (now - each.toldMs >= tellIntervalMs) tellAddresses(each)
     }
-    yield* advance({ _tag: "Tick" })
+    advance({ _tag: "Tick" })
   })
 
   // One port for an administrator to open; a second labfx on the machine does not need it.
@@ -575,21 +592,18 @@ const make = Effect.fnUntraced(function*(
       return false
     },
     disconnect: (peer, code, detail) =>
-      Effect.suspend(() => {
+      Effect.sync(() => {
         live.get(peer)?.link.end(code, detail)
-        return code === "poison" || code === "protocol" || code === "removed"
-          ? advance({ _tag: "Banned", peer })
-          : Effect.void
+        if (code === "poison" || code === "protocol" || code === "removed") advance({ _tag: "Banned", peer })
       }),
     admitted: Deferred.await(admitted),
     peers: Effect.sync(() => Array.from(live.values(), ({ info }) => info)),
     listenPort: listener.port,
     heard: (peer, address) =>
-      Effect.suspend(() => {
-        if (!mayDial(peer)) return Effect.void
-        return advance({ _tag: "Heard", announced: true, heard: [{ peer, address }] })
+      Effect.sync(() => {
+        if (mayDial(peer)) advance({ _tag: "Heard", announced: true, heard: [{ peer, address }] })
       }),
-    connect: (address) => advance({ _tag: "Typed", address }),
+    connect: (address) => Effect.sync(() => advance({ _tag: "Typed", address })),
     linkChanges: PubSub.subscribe(linkChanges),
     notices: PubSub.subscribe(notices)
   })
