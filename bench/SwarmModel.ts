@@ -4,19 +4,21 @@
  * Each device has one way out and one way in. A link is a first-in-first-out queue with a kernel buffer, as a TCP
  * connection is: control messages go ahead of chunk frames that the kernel has not taken, and behind those it has. The
  * way out is shared between links in turns of one segment; at the far end segments wait for the receiver's way in. A cast
- * is one more queue of the teacher's, and what leaves it goes to the way in of everybody. What is not modelled: loss, slow
+ * is one more queue of the teacher's, and what leaves it goes to the way in of everybody; who has no link to the teacher hears
+ * of it from neighbors. What is not modelled: loss, slow
  * start, headers of packets, and processors that have more to do than they can.
  */
 import { Base64Url } from "effect/encoding"
 import * as Bitfield from "../src/protocol/Bitfield.ts"
+import * as CastNotice from "../src/protocol/CastNotice.ts"
 import * as CastReceiver from "../src/protocol/CastReceiver.ts"
 import * as CastSender from "../src/protocol/CastSender.ts"
-import type { PeerId, Root } from "../src/protocol/Ids.ts"
+import type { PeerId, PublicKey, Root, Signature } from "../src/protocol/Ids.ts"
 import * as Limits from "../src/protocol/Limits.ts"
 import { manifestChunkSizeFor } from "../src/protocol/Manifest.ts"
 import * as Swarm from "../src/protocol/Swarm.ts"
 import { defaultPolicy, type Policy } from "../src/protocol/SwarmState.ts"
-import { type CastMessage, isCastMessage, type SwarmMessage } from "../src/protocol/Wire.ts"
+import { type CastMessage, castPort, isCastMessage, type SwarmMessage } from "../src/protocol/Wire.ts"
 import { chance } from "../src/simulator/Scenario.ts"
 
 export interface Room {
@@ -29,11 +31,11 @@ export interface Room {
   /** Links of a device, in rooms larger than a full mesh. */
   readonly links: number
   /**
-   * Whether every student has a link to the teacher besides, as in real rooms; `bench/model.ts` says so. Else the teacher has
+   * Whether every student has a link to the teacher besides, or as many as fit, as in real rooms; `bench/model.ts` says so. Else the teacher has
    * as many as anybody: the room whose bounds the tests hold.
    */
   readonly teacherLinked: boolean
-  /** Whether the network carries a multicast, with which the teacher casts the share to those who are linked to it. */
+  /** Whether the network carries a multicast, with which the teacher casts the share. */
   readonly cast: boolean
   /** From one device to another, one way. */
   readonly latencyMs: number
@@ -168,6 +170,7 @@ interface Device {
   readonly datagrams: Array<Datagram>
   datagramTurn: boolean
   readonly receiver: CastReceiver.CastReceiver | undefined
+  readonly notices: CastNotice.CastNotices
   sending: boolean
   readonly arriving: Array<Segment>
   receiving: boolean
@@ -224,6 +227,7 @@ export const simulate = (room: Room): Result => {
         chunkBytes: (_, index) => Swarm.isVerifiable(machine, root, index) ? bytesOf(index) : 0,
         isMissing: (_, index) => Swarm.isMissing(machine, root, index)
       }, 0),
+      notices: CastNotice.make(),
       sending: false,
       arriving: [],
       receiving: false,
@@ -331,6 +335,7 @@ export const simulate = (room: Room): Result => {
   const hearMessage = (from: Device, to: Device, message: SwarmMessage | CastMessage) => {
     if (!isCastMessage(message)) return input(to, { _tag: "Message", peer: from.peer, message })
     if (to === teacher) return stepSender({ _tag: "Message", peer: from.peer, message })
+    if (message._tag === "Casts") return hearNotice(from, to, JSON.parse(message.notice.body))
     stepReceiver(to, { _tag: "Message", message })
   }
 
@@ -441,7 +446,55 @@ export const simulate = (room: Room): Result => {
         if (link !== undefined) say(link, output.message)
       }
     }
+    notice()
     pump()
+  }
+
+  let noticesCount = 0
+  let noticed = ""
+  const notice = () => {
+    const casts = CastSender.current(sender)
+    if (JSON.stringify(casts) === noticed) return
+    noticed = JSON.stringify(casts)
+    const group = { host: "239.255.0.0", port: castPort }
+    const key = "k".repeat(43)
+    const { pieceBytes } = sender
+    const said = { number: ++noticesCount, from: "10.0.0.1", group, key, pieceBytes, casts }
+    for (const link of teacher.links.values()) sayNotice(link, said)
+  }
+  const sayNotice = (link: Link, notice: CastNotice.CastNotice) => {
+    const signed = { key: "k".repeat(43) as PublicKey, signature: "s".repeat(86) as Signature }
+    say(link, { _tag: "Casts", notice: { ...signed, body: JSON.stringify(notice) }, ignorable: true })
+  }
+  const isFar = (device: Device) => !device.links.has(teacher.peer)
+
+  const hearNotice = (from: Device, to: Device, said: CastNotice.CastNotice) => {
+    const { links, notices, receiver } = to
+    if (receiver === undefined) return
+    const tell = (peers: ReadonlyArray<PeerId>) => {
+      for (const peer of peers) sayNotice(links.get(peer)!, notices.newest!.notice)
+    }
+    for (const { to: other } of links.values()) tell(CastNotice.neighbor(notices, other.peer, !isFar(other)))
+    const signed = { key: "k".repeat(43) as PublicKey, signature: "s".repeat(86) as Signature, body: "" }
+    const untold = CastNotice.heard(notices, from.peer, { signed, notice: said })
+    if (untold === undefined) return
+    tell(untold)
+    if (!isFar(to)) return
+    if (!receiver.listening) stepReceiver(to, { _tag: "Listening", pieceBytes: said.pieceBytes })
+    followCasts(to)
+  }
+  const followCasts = (device: Device) => {
+    const casts = device.notices.newest?.notice.casts ?? []
+    const told = casts.map(({ cast, share }) => ({ cast, share, over: false }))
+    const over = Array.from(device.receiver!.casts.keys())
+      .filter((number) => !casts.some(({ cast }) => cast === number))
+      .map((cast) => ({ cast, share: root, over: true }))
+    for (const each of [...told, ...over]) {
+      stepReceiver(device, {
+        _tag: "Message",
+        message: { _tag: "Cast", ...each, reportMs: Limits.castReportMsMax }
+      })
+    }
   }
 
   const pump = () => {
@@ -484,8 +537,10 @@ export const simulate = (room: Room): Result => {
   const perform = (device: Device, outputs: ReadonlyArray<CastReceiver.Output>) => {
     for (const output of outputs) {
       const link = device.links.get(teacher.peer)
-      if (output._tag === "Send" && link !== undefined) say(link, output.message)
-      else if (output._tag === "Await") {
+      if (output._tag === "Send") {
+        if (link !== undefined) say(link, output.message)
+        else if (output.message._tag === "Tuned") followCasts(device)
+      } else if (output._tag === "Await") {
         input(device, { _tag: "CastBegun", root, manifest: true })
         const outline = { manifestChunksCount: manifestChunks, chunkSizeBytes: room.chunkBytes }
         stepReceiver(device, { _tag: "ShareOpened", root, outline, patient: false })
@@ -504,7 +559,7 @@ export const simulate = (room: Room): Result => {
 
   const hear = (device: Device, { bytes, clear, head }: CastSender.Fragment) => {
     const { receiver } = device
-    if (receiver === undefined || !device.links.has(teacher.peer)) return
+    if (receiver === undefined) return
     perform(device, CastReceiver.hear(receiver, clear, nowMs))
     const assembly = CastReceiver.place(receiver, head, bytes)
     if (assembly === undefined) return
@@ -589,7 +644,7 @@ export const simulate = (room: Room): Result => {
   const isLate = (device: Device) => device.id > room.students - room.late
   const early = devices.filter((device) => !isLate(device))
   const join = (device: Device, others: ReadonlyArray<Device>, wanted: number) => {
-    if (room.teacherLinked && devices.length <= Limits.linksMax && others.includes(teacher)) connect(device, teacher)
+    if (room.teacherLinked && teacher.links.size < Limits.linksMax && others.includes(teacher)) connect(device, teacher)
     for (let tries = 0; device.links.size < wanted && tries < 200; tries++) {
       const other = others[below(others.length)]!
       if (other.links.size < wanted + 2) connect(device, other)

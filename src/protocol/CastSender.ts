@@ -319,6 +319,12 @@ const tell = (sender: CastSender, peer: PeerId, { number, root }: Cast, over: bo
   sender.outputs.push({ _tag: "Send", peer, message: { _tag: "Cast", share: root, cast: number, over, reportMs } })
 }
 
+/** What is being cast, the oldest first. */
+export const current = ({ casts }: CastSender): ReadonlyArray<{ readonly share: Root; readonly cast: number }> =>
+  Array.from(casts.values())
+    .filter(({ overMs }) => overMs === Infinity)
+    .map(({ number, root }) => ({ share: root, cast: number }))
+
 /** Begins a cast when enough can take it, and ends it bit by bit. */
 const advance = (sender: CastSender, cast: Cast, nowMs: number): void => {
   if (cast.overMs < Infinity) {

@@ -341,6 +341,9 @@ export const castBytesMax = 16 * MiB
 export const castChunkBytesMax = 1 * MiB
 /** Casts that a device keeps in mind: as many as there may be shares. */
 export const castsMax = sharesMax
+/** Casts in one notice, the newest; who has no link to the host asks for the others as ever. And the longest notice, in characters. */
+export const castsNoticedMax = 16
+export const castNoticeCharactersMax = 4 * KiB
 /** Datagrams that are no fragments of the multicast, a second on average and at once; with more this device stops to listen. */
 export const strayFragmentsPerSecondMax = 200
 export const strayFragmentsBurstMax = 1_000

@@ -17,7 +17,7 @@ export const Signed = Schema.Struct({
 export type Signed = typeof Signed.Type
 
 /** What a statement is about; a signature for one kind never verifies as another. */
-export type Kind = "announcement" | "certificate" | "entry" | "status" | "membership"
+export type Kind = "announcement" | "certificate" | "entry" | "status" | "membership" | "cast-notice"
 
 const encoder = new TextEncoder()
 

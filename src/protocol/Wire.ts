@@ -161,7 +161,7 @@ export type Data = typeof Data.Type
 // ---- cast: from the host to everybody at once ------------------------------------------------------------------------
 
 /** A number of 32 bits, as fragments carry them. */
-const Uint32 = Schema.Natural.check(Schema.isBetween({ minimum: 0, maximum: 2 ** 32 - 1 }))
+export const Uint32 = Schema.Natural.check(Schema.isBetween({ minimum: 0, maximum: 2 ** 32 - 1 }))
 
 /** From the host: the multicast on which it casts, and the key that seals its fragments (see `Fragment.ts`). */
 export const Multicast = Schema.TaggedStruct("Multicast", {
@@ -170,6 +170,13 @@ export const Multicast = Schema.TaggedStruct("Multicast", {
   /** Chunks are cut into pieces of so many bytes. */
   pieceBytes: Schema.Literals([Limits.pieceBytesMin, Limits.pieceBytesMax]),
   /** A program that knows no casts passes over it, and asks for chunks as ever. */
+  ignorable: Schema.Literal(true)
+})
+
+/** The host's word on what it casts (see `CastNotice.ts`), from it or from who has heard of it: for who has no link to the host. */
+export const Casts = Schema.TaggedStruct("Casts", {
+  notice: Signed,
+  /** As in `Multicast`. */
   ignorable: Schema.Literal(true)
 })
 
@@ -204,7 +211,7 @@ export const LogMessage = Schema.Union([Certificates, Heads, Entries, Statuses])
 export type LogMessage = typeof LogMessage.Type
 export const SwarmMessage = Schema.Union([Bitfield, Have, Request, Cancel, Reject])
 export type SwarmMessage = typeof SwarmMessage.Type
-export const CastMessage = Schema.Union([Multicast, Tuned, Cast, Ready, Report])
+export const CastMessage = Schema.Union([Multicast, Casts, Tuned, Cast, Ready, Report])
 export type CastMessage = typeof CastMessage.Type
 
 const castTags: ReadonlySet<string> = new Set(CastMessage.members.map(({ fields }) => fields._tag.schema.literal))

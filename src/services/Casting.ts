@@ -2,14 +2,16 @@
  * Casts chunks to everybody at once and hears what the host casts: drives the two cast machines over the network's multicast.
  * A part of {@link ChunkScheduler}, which owns shares, buffers and the disk.
  */
-import { Effect, Exit, type Fiber, Scope } from "effect"
+import { Effect, Exit, type Fiber, Result, Schema, Scope } from "effect"
 import { Base64Url } from "effect/encoding"
+import * as CastNotice from "../protocol/CastNotice.ts"
 import * as CastReceiver from "../protocol/CastReceiver.ts"
 import * as CastSender from "../protocol/CastSender.ts"
 import * as Fragment from "../protocol/Fragment.ts"
 import type { PeerId, Root } from "../protocol/Ids.ts"
 import { type InterfaceAddress, isNeighbor } from "../protocol/Interfaces.ts"
 import * as Limits from "../protocol/Limits.ts"
+import type { Signed } from "../protocol/Signed.ts"
 import { type Address, type CastMessage, castPort, type Multicast as MulticastMessage } from "../protocol/Wire.ts"
 import * as Alarm from "./Alarm.ts"
 import { Crypto } from "./Crypto.ts"
@@ -17,9 +19,14 @@ import { Multicast, type Sender } from "./Multicast.ts"
 import type { PeerInfo } from "./PeerManager.ts"
 import { SessionContext } from "./SessionContext.ts"
 
+/** Where is cast, and how. */
+type Channel = Pick<typeof MulticastMessage.Type, "group" | "key" | "pieceBytes">
+
 /** What casting asks of whoever moves chunks. Plain calls. */
 export interface CastUser {
   readonly send: (peer: PeerId, message: CastMessage) => void
+  /** So many bytes of what the peer has sent brought nothing new. */
+  readonly overhead: (peer: PeerId, bytes: number) => void
   /** The share is cast, from here or to here; and not any more. */
   readonly begun: (root: Root) => void
   readonly over: (root: Root) => void
@@ -52,6 +59,8 @@ export interface CastUser {
 export interface Casting {
   readonly peerUp: (info: PeerInfo) => void
   readonly peerDown: (peer: PeerId) => void
+  /** The peer has said, perhaps again, whether it has a link to the host. */
+  readonly nearHost: (peer: PeerId, near: boolean) => void
   readonly hear: (peer: PeerId, message: CastMessage) => void
   /** Whether the host's casts come here. */
   readonly hears: () => boolean
@@ -68,7 +77,7 @@ export interface Casting {
 
 export const make = Effect.fnUntraced(function*(user: CastUser) {
   const context = yield* SessionContext
-  return context.isHost ? yield* makeHost(user, context) : yield* makeListener(user)
+  return context.isHost ? yield* makeHost(user, context) : yield* makeListener(user, context)
 })
 
 /** Opens something in a scope of its own and closes the one before; what fails stays closed. */
@@ -131,12 +140,36 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
   const linked = new Map<PeerId, PeerInfo>()
 
   const advance = (input: CastSender.Input): void => {
-    for (const output of CastSender.step(machine, input, nowMs())) {
+    const outputs = CastSender.step(machine, input, nowMs())
+    for (const output of outputs) {
       if (output._tag === "Send") user.send(output.peer, output.message)
       else if (output._tag === "Begun") user.begun(output.root)
       else user.over(output.root)
     }
+    if (outputs.length > 0) notice()
     pump()
+  }
+
+  let signedNotice: Signed | undefined
+  let noticed = ""
+  let noticesCount = 0
+  /** Who has no link to here hears of casts from those who have one. */
+  const notice = (): void => {
+    if (by === undefined || sender === undefined) return
+    const said = {
+      from: by.address,
+      ...channelNow(),
+      casts: CastSender.current(machine).slice(-Limits.castsNoticedMax)
+    }
+    const text = JSON.stringify(said)
+    if (text === noticed) return
+    noticed = text
+    const body = JSON.stringify({ number: ++noticesCount, ...said } satisfies CastNotice.CastNotice)
+    signedNotice = crypto.sign(context.self, "cast-notice", context.session, body)
+    for (const peer of linked.keys()) tellNotice(peer)
+  }
+  const tellNotice = (peer: PeerId): void => {
+    if (signedNotice !== undefined) user.send(peer, { _tag: "Casts", notice: signedNotice, ignorable: true })
   }
 
   /** Chunks in memory, read ahead of their turn. What leaves is a sealed copy. */
@@ -204,9 +237,10 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
     })
   }
 
+  const channelNow = () => ({ group: channel.group, key: Base64Url.encode(channel.key), pieceBytes })
+
   const tell = (peer: PeerId): void => {
-    const { group, key } = channel
-    user.send(peer, { _tag: "Multicast", group, key: Base64Url.encode(key), pieceBytes, ignorable: true })
+    user.send(peer, { _tag: "Multicast", ...channelNow(), ignorable: true })
     advance({ _tag: "NeighborUp", peer })
   }
 
@@ -222,6 +256,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
         if (opened.datagramBytesMax >= Limits.fragmentDatagramBytesMax) pieceBytes = Limits.pieceBytesMax
         machine.pieceBytes = pieceBytes
         for (const { address, peer } of linked.values()) if (isNeighbor(each, address.host)) tell(peer)
+        notice()
       })
     }
   }
@@ -236,6 +271,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
     for (const { peer } of linked.values()) advance({ _tag: "NeighborDown", peer })
     by = undefined
     sender = undefined
+    signedNotice = undefined
     socket.close()
     if (!anew) return look()
     user.fork(Effect.map(makeChannel, (made) => {
@@ -247,6 +283,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
   const casting: Casting = {
     peerUp: (info) => {
       linked.set(info.peer, info)
+      tellNotice(info.peer)
       if (by === undefined) look()
       else if (sender !== undefined && isNeighbor(by, info.address.host)) tell(info.peer)
     },
@@ -260,6 +297,7 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
       if (context.isRemoved(info.key)) return leave(true)
       if (!Array.from(linked.values()).some(({ address }) => isNeighbor(network, address.host))) leave(false)
     },
+    nearHost: () => {},
     hear: (peer, message) => advance({ _tag: "Message", peer, message }),
     hears: () => false,
     offer: (root, firstIndex, endIndex, bytes) =>
@@ -281,7 +319,9 @@ const makeHost = Effect.fnUntraced(function*(user: CastUser, context: SessionCon
 
 // ---- Everybody else ------------------------------------------------------------------------------------------------
 
-const makeListener = Effect.fnUntraced(function*(user: CastUser) {
+const decodeNotice = Schema.decodeUnknownResult(Schema.fromJsonString(CastNotice.CastNotice))
+
+const makeListener = Effect.fnUntraced(function*(user: CastUser, context: SessionContext["Service"]) {
   const multicast = yield* Multicast
   const crypto = yield* Crypto
   const scope = yield* Effect.scope
@@ -297,6 +337,7 @@ const makeListener = Effect.fnUntraced(function*(user: CastUser) {
       switch (output._tag) {
         case "Send":
           if (host !== undefined) user.send(host.peer, output.message)
+          else if (output.message._tag === "Tuned") followCasts()
           break
         case "Await":
           user.begun(output.root)
@@ -309,7 +350,7 @@ const makeListener = Effect.fnUntraced(function*(user: CastUser) {
           break
         case "Whole": {
           const { buffer, index, root } = output.assembly
-          user.keep(host!.peer, root, index, buffer!)
+          user.keep(context.hostPeer(), root, index, buffer!)
           break
         }
         case "Drop":
@@ -344,30 +385,85 @@ const makeListener = Effect.fnUntraced(function*(user: CastUser) {
     if (outputs.length > 0) perform(outputs)
   }
 
-  /** Only the host is believed: who else would send a room away from its neighbors? */
-  const listen = (from: PeerInfo, { group, key: text, pieceBytes }: typeof MulticastMessage.Type): void => {
+  /** Listens where the host casts, in the network in which it has that address. */
+  const listen = (from: string, { group, key: text, pieceBytes }: Channel): void => {
     const bytes = Base64Url.decode(text)
     if (bytes._tag === "Failure" || bytes.success.length !== Fragment.keyBytes) return
     key = bytes.success
+    const wanted = bytes.success
     user.fork(Effect.map(multicast.interfaces, (interfaces) => {
-      const by = interfaces.find((each) => isNeighbor(each, from.address.host))
-      if (by === undefined || host !== from) return
+      const by = interfaces.find((each) => isNeighbor(each, from))
+      if (by === undefined || key !== wanted) return
       socket.open(multicast.receive(group, by, onDatagram), () => advance({ _tag: "Listening", pieceBytes }))
     }))
   }
 
+  // ---- without a link to the host, from what neighbors pass on -------------------------------------------------------
+
+  const notices = CastNotice.make()
+  const passOn = (peers: ReadonlyArray<PeerId>): void => {
+    for (const peer of peers) user.send(peer, { _tag: "Casts", notice: notices.newest!.signed, ignorable: true })
+  }
+
+  /** Only the host is believed: who else would send a room away from its neighbors? */
+  const hearNotice = (from: PeerId, signed: Signed): void => {
+    // Who has a link to the host needs the others' word for nothing, and the host's own no proof.
+    const isHost = from === host?.peer
+    const isWanted = isHost || host === undefined
+    const isGenuine = isWanted && signed.key === context.certificate().host &&
+      signed.body.length <= Limits.castNoticeCharactersMax &&
+      (isHost || crypto.verify("cast-notice", context.session, signed))
+    const decoded = isGenuine ? decodeNotice(signed.body) : undefined
+    const untold = decoded === undefined || Result.isFailure(decoded)
+      ? undefined
+      : CastNotice.heard(notices, from, { signed, notice: decoded.success })
+    if (untold === undefined) return user.overhead(from, signed.body.length)
+    passOn(untold)
+    if (host === undefined) follow()
+  }
+
+  /** What is listened to by a notice. */
+  let followed: string | undefined
+  const follow = (): void => {
+    const { notice } = notices.newest!
+    if (notice.key !== followed) {
+      followed = notice.key
+      listen(notice.from, notice)
+    }
+    followCasts()
+  }
+  /** Waits for what is cast, as far as it is heard here, and no more for what is not. */
+  const followCasts = (): void => {
+    const casts = notices.newest?.notice.casts ?? []
+    const reportMs = Limits.castReportMsMax
+    for (const { cast, share } of casts) {
+      advance({ _tag: "Message", message: { _tag: "Cast", share, cast, over: false, reportMs } })
+    }
+    for (const { number, root } of Array.from(machine.casts.values())) {
+      if (casts.some(({ cast }) => cast === number)) continue
+      advance({ _tag: "Message", message: { _tag: "Cast", share: root, cast: number, over: true, reportMs } })
+    }
+  }
+
   const casting: Casting = {
     peerUp: (info) => {
-      if (info.isHost) host = info
+      if (!info.isHost) return
+      host = info
+      followed = undefined
     },
     peerDown: (peer) => {
+      CastNotice.gone(notices, peer)
       if (host?.peer !== peer) return
       advance({ _tag: "HostDown" })
       host = undefined
+      key = undefined
+      CastNotice.forget(notices)
     },
+    nearHost: (peer, near) => passOn(CastNotice.neighbor(notices, peer, near || peer === host?.peer)),
     hear: (peer, message) => {
+      if (message._tag === "Casts") return hearNotice(peer, message.notice)
       if (host?.peer !== peer) return
-      if (message._tag === "Multicast") return listen(host, message)
+      if (message._tag === "Multicast") return listen(host.address.host, message)
       advance({ _tag: "Message", message })
     },
     hears: () => machine.hears,

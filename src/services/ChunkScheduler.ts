@@ -147,6 +147,7 @@ const make = Effect.fnUntraced(function*() {
   let castsWork = true
   const casting: Casting.Casting = yield* Casting.make({
     send: (peer, message) => peers.send(peer, message),
+    overhead: (peer, bytes) => peers.overhead(peer, bytes),
     begun: (root) => {
       cast.add(root)
       const work = works.get(root)
@@ -568,6 +569,8 @@ const make = Effect.fnUntraced(function*() {
           forgetIncoming(event.peer, chunkKey(event.message.share, event.message.index))
         }
         return advance({ _tag: "Message", peer: event.peer, message: event.message })
+      case "PeerNearHost":
+        return casting.nearHost(event.peer, event.near)
       case "PeerData":
         return arrived(event.peer, event.data, event.length)
     }

@@ -62,6 +62,8 @@ export type LogEvent =
 
 export type SwarmEvent =
   | PeerEvent<SwarmMessage | CastMessage>
+  /** The peer has said, perhaps again, whether it has a link to the host. */
+  | { readonly _tag: "PeerNearHost"; readonly peer: PeerId; readonly near: boolean }
   /** All bytes of one data frame are in the place that was given for them. */
   | { readonly _tag: "PeerData"; readonly peer: PeerId; readonly data: Data; readonly length: number }
 
@@ -384,6 +386,8 @@ const make = Effect.fnUntraced(function*(
       return advance({ _tag: "Duplicate", peer, remote })
     }
     if (live.size >= Limits.linksMax) {
+      // Others have room, and whoever comes has perhaps heard of nobody else.
+      link.post("link", peersMessage(Membership.toTell(membership, peer, new Set())))
       link.end("surplus", `this device has ${live.size} links`)
       return failed()
     }
@@ -505,6 +509,7 @@ const make = Effect.fnUntraced(function*(
         if (!mayTell(me)) return
         me.heardAddressesMs = nowMs()
         me.heardHost = isNear(message)
+        user.hear({ _tag: "PeerNearHost", peer, near: me.heardHost })
         advance({ _tag: "PeerLinks", peer, links: message.links })
         return advance({
           _tag: "Heard",
@@ -541,8 +546,10 @@ const make = Effect.fnUntraced(function*(
     if (news.length === 0 && host === to.toldHost && Math.abs(live.size - to.toldLinks) < linksWorthTelling) return
     to.toldLinks = live.size
     to.toldHost = host
-    to.link.post("link", Frame.encodeControl({ _tag: "Peers", links: live.size, host, peers: news }))
+    to.link.post("link", peersMessage(news))
   }
+  const peersMessage = (peers: ReturnType<typeof Membership.toTell>): Uint8Array =>
+    Frame.encodeControl({ _tag: "Peers", links: live.size, host: hearsHost(), peers })
 
   const care = Effect.sync(() => {
     const now = nowMs()

@@ -10,7 +10,7 @@ import type { PeerId, Root, SessionId } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
 import * as Manifest from "../protocol/Manifest.ts"
 import type { Kind, Signed } from "../protocol/Signed.ts"
-import type { Address, Message } from "../protocol/Wire.ts"
+import { type Address, castPort, type Message } from "../protocol/Wire.ts"
 import type { Crypto, KeyPair } from "../services/Crypto.ts"
 import * as Link from "../services/Link.ts"
 import type { Connection } from "../services/Transport.ts"
@@ -70,6 +70,7 @@ export const run = Effect.fnUntraced(function*(
   const shares = new Map<Root, Share>()
   const entries: Array<Signed> = []
   const statuses: Array<Signed> = []
+  const notices: Array<Signed> = []
   const datagramsHeard: Array<Uint8Array> = []
   const poisoned: Array<{ readonly victim: PeerId; chunks: number }> = []
   let written = 0
@@ -213,6 +214,9 @@ export const run = Effect.fnUntraced(function*(
             break
           case "Entries":
             learn(link, message.entries)
+            break
+          case "Casts":
+            if (notices.length < heardMax && message.notice.body.includes("share")) notices.push(message.notice)
             break
           case "Statuses":
             if (statuses.length < heardMax) statuses.push(...message.statuses)
@@ -367,6 +371,7 @@ export const run = Effect.fnUntraced(function*(
             ? undefined
             : { _tag: "Statuses", statuses: statuses.slice(0, Limits.statusesPerMessageMax) as never }
         )
+        toAll(() => notices.length === 0 ? undefined : { _tag: "Casts", notice: notices[0]!, ignorable: true })
         return Effect.forEach(datagramsHeard.slice(-10), announce, { discard: true })
       case "equivocate": {
         written++
@@ -392,9 +397,20 @@ export const run = Effect.fnUntraced(function*(
           own({ _tag: "Unshare", root: Array.from(shares.keys())[0] ?? "A".repeat(43) })
         ]
         const lie = lies[below(lies.length)]!
+        // Whoever believes this waits for what never comes.
+        const notice = sign("cast-notice", {
+          number: 1_000 + written,
+          from: port.host,
+          group: { host: "239.255.1.1", port: castPort },
+          key: "A".repeat(43),
+          pieceBytes: Limits.pieceBytesMax,
+          casts: Array.from(shares.keys(), (share, cast) => ({ share, cast }))
+        })
         toAll((link) =>
           random() < 0.3
             ? { _tag: "Entries", entries: [lie] }
+            : random() < 0.3
+            ? { _tag: "Casts", notice: { ...notice, key: announcement!.certificate.host }, ignorable: true }
             : {
               _tag: "Peers",
               links: 1,

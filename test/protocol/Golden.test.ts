@@ -6,6 +6,7 @@ import { X509Certificate } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as Announcement from "../../src/protocol/Announcement.ts"
+import { CastNotice } from "../../src/protocol/CastNotice.ts"
 import { Certificate } from "../../src/protocol/Certificate.ts"
 import { Entry } from "../../src/protocol/Entry.ts"
 import * as Frame from "../../src/protocol/Frame.ts"
@@ -91,7 +92,18 @@ describe("golden files", () => {
     const { signed } = JSON.parse(text(read("vectors.json")))
     assert.sameMembers(
       signed.map(({ kind }: { readonly kind: string }) => kind),
-      ["certificate", "announcement", "entry", "entry", "entry", "entry", "entry", "status", "membership"]
+      [
+        "certificate",
+        "announcement",
+        "entry",
+        "entry",
+        "entry",
+        "entry",
+        "entry",
+        "status",
+        "membership",
+        "cast-notice"
+      ]
     )
     for (const { body, key, kind, session, signature } of signed) {
       const statement = { key, signature, body }
@@ -104,8 +116,9 @@ describe("golden files", () => {
         announcement: Announcement.Statement,
         entry: Entry,
         status: Status,
-        membership: MembershipCertificate
-      }[kind as "certificate" | "announcement" | "entry" | "status" | "membership"]
+        membership: MembershipCertificate,
+        "cast-notice": CastNotice
+      }[kind as "certificate" | "announcement" | "entry" | "status" | "membership" | "cast-notice"]
       assert.isTrue(Result.isSuccess(Schema.decodeUnknownResult(schema)(JSON.parse(body))))
     }
   })
@@ -216,7 +229,7 @@ describe("docs/PROTOCOL.md", () => {
     ) {
       assert.match(document, new RegExp(`^\\| \`${code}\` \\|`, "m"))
     }
-    for (const kind of ["announcement", "certificate", "entry", "status", "membership"]) {
+    for (const kind of ["announcement", "certificate", "entry", "status", "membership", "cast-notice"]) {
       assert.match(document, new RegExp(`^\\| \`${kind}\` \\|`, "m"))
     }
   })

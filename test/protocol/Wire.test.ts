@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import { Statement } from "../../src/protocol/Announcement.ts"
+import { CastNotice } from "../../src/protocol/CastNotice.ts"
 import { Certificate } from "../../src/protocol/Certificate.ts"
 import { Entry } from "../../src/protocol/Entry.ts"
 import * as Frame from "../../src/protocol/Frame.ts"
@@ -11,7 +12,7 @@ import { Status } from "../../src/protocol/Status.ts"
 import { Data, GoodbyeCode, Message } from "../../src/protocol/Wire.ts"
 import * as Golden from "../support/Golden.ts"
 
-const schemas = { Message, Data, Entry, Status, Certificate, Statement, MembershipCertificate }
+const schemas = { Message, Data, Entry, Status, Certificate, Statement, MembershipCertificate, CastNotice }
 type Kind = keyof typeof schemas
 
 const decoders = {
@@ -21,7 +22,8 @@ const decoders = {
   Status: Schema.decodeUnknownResult(Status),
   Certificate: Schema.decodeUnknownResult(Certificate),
   Statement: Schema.decodeUnknownResult(Statement),
-  MembershipCertificate: Schema.decodeUnknownResult(MembershipCertificate)
+  MembershipCertificate: Schema.decodeUnknownResult(MembershipCertificate),
+  CastNotice: Schema.decodeUnknownResult(CastNotice)
 } satisfies Record<Kind, unknown>
 
 const accepts = (kind: Kind, value: unknown): boolean => {
@@ -41,7 +43,7 @@ describe("Wire", () => {
 
   it.prop(
     "gives back everything that is signed, and the headers of data",
-    { Data, Entry, Status, Certificate, Statement, MembershipCertificate },
+    { Data, Entry, Status, Certificate, Statement, MembershipCertificate, CastNotice },
     (values) => {
       for (const [kind, value] of Object.entries(values)) {
         assert.deepStrictEqual(Result.getOrThrow(decoders[kind as Kind](sent(value)) as Result.Result<unknown>), value)
@@ -119,6 +121,7 @@ const bases: Record<string, readonly [Kind, unknown]> = {
   Remove: ["Entry", bodyOf("Entries", 3)],
   End: ["Entry", bodyOf("Entries", 4)],
   MembershipCertificate: ["MembershipCertificate", JSON.parse(Golden.membershipSigned.body)],
+  CastNotice: ["CastNotice", JSON.parse(Golden.castNoticeSigned.body)],
   Status: ["Status", bodyOf("Statuses", 0)],
   Statement: ["Statement", JSON.parse(Golden.announcement.statement.body)]
 }
@@ -200,6 +203,22 @@ const oneOf = (...words: ReadonlyArray<string>): Field => ({
 
 const truth: Field = { yes: [true, false], no: [0, 1, "true", "", null, []] }
 
+const hosts = {
+  yes: ["239.255.0.1", "::", "A".repeat(45)],
+  no: ["", "1", "A".repeat(46), "localhost", "239.255.0.1/16", 1]
+}
+const pieces = {
+  yes: [Limits.pieceBytesMin, Limits.pieceBytesMax],
+  no: [
+    0,
+    Limits.pieceBytesMin - 1,
+    Limits.pieceBytesMin + 1,
+    Limits.pieceBytesMax - 1,
+    Limits.pieceBytesMax + 1,
+    "8192"
+  ]
+}
+
 const fields: ReadonlyArray<readonly [base: string, path: string, field: Field]> = [
   ["Hello", "versions.0", natural],
   ["Hello", "versions.1", natural],
@@ -248,24 +267,14 @@ const fields: ReadonlyArray<readonly [base: string, path: string, field: Field]>
   ["Cancel", "index", natural],
   ["Reject", "share", characters(43)],
   ["Reject", "index", natural],
-  ["Multicast", "group.host", {
-    yes: ["239.255.0.1", "::", "A".repeat(45)],
-    no: ["", "1", "A".repeat(46), "localhost", "239.255.0.1/16", 1]
-  }],
+  ["Multicast", "group.host", hosts],
   ["Multicast", "group.port", integers(1, 65_535)],
   ["Multicast", "key", characters(43)],
-  ["Multicast", "pieceBytes", {
-    yes: [Limits.pieceBytesMin, Limits.pieceBytesMax],
-    no: [
-      0,
-      Limits.pieceBytesMin - 1,
-      Limits.pieceBytesMin + 1,
-      Limits.pieceBytesMax - 1,
-      Limits.pieceBytesMax + 1,
-      "8192"
-    ]
-  }],
+  ["Multicast", "pieceBytes", pieces],
   ["Multicast", "ignorable", { yes: [true], no: [false, "true", 1, null] }],
+  ["Casts", "notice.key", characters(43)],
+  ["Casts", "notice.signature", characters(86)],
+  ["Casts", "ignorable", { yes: [true], no: [false, "true", 1, null] }],
   ["Tuned", "hears", truth],
   ["Cast", "share", characters(43)],
   ["Cast", "cast", integers(0, 2 ** 32 - 1)],
@@ -317,6 +326,14 @@ const fields: ReadonlyArray<readonly [base: string, path: string, field: Field]>
   ["Remove", "content.name", short(Limits.nameBytesMax)],
   ["Remove", "content.after", natural],
   ["End", "content._tag", { yes: ["End"], no: ["end", "Ended", "", null] }],
+  ["CastNotice", "number", integers(0, 2 ** 32 - 1)],
+  ["CastNotice", "from", hosts],
+  ["CastNotice", "group.host", hosts],
+  ["CastNotice", "group.port", integers(1, 65_535)],
+  ["CastNotice", "key", characters(43)],
+  ["CastNotice", "pieceBytes", pieces],
+  ["CastNotice", "casts.0.share", characters(43)],
+  ["CastNotice", "casts.0.cast", integers(0, 2 ** 32 - 1)],
   ["Status", "number", natural],
   ["Status", "since", natural],
   ["Status", "name", short(Limits.nameBytesMax)],
@@ -343,6 +360,7 @@ const lists: ReadonlyArray<readonly [base: string, path: string, limits: ReturnT
   ["Statuses", "statuses", items(1, Limits.statusesPerMessageMax)],
   ["Have", "indexes", items(1, Limits.haveIndexesMax)],
   ["Share", "content.manifest.hashes", items(1, Limits.manifestChunksMax)],
+  ["CastNotice", "casts", items(0, Limits.castsNoticedMax)],
   ["Status", "shares", items(0, Limits.statusSharesMax)]
 ]
 

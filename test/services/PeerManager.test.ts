@@ -59,7 +59,8 @@ const device = Effect.fnUntraced(function*(...args: Parameters<typeof deafDevice
   yield* Effect.forkScoped(Effect.forever(Effect.map(Queue.take(peers.logEvents), (event) => log.push(note(event)))))
   const places: { placeFor: SwarmUser["placeFor"] } = { placeFor: () => undefined }
   yield* peers.setSwarmUser({
-    hear: (event) => void swarm.push(event),
+    // Of the host's link the log hears the same, and only when it changes.
+    hear: (event) => event._tag === "PeerNearHost" || swarm.push(event),
     placeFor: (...frame) => places.placeFor(...frame)
   })
   const result: Device = { peers, context, log, swarm, places }
@@ -127,6 +128,26 @@ describe("PeerManager", () => {
         const after = yield* linked(rest)
         assert.isTrue(isConnected(rest, after))
         for (const each of after) assert.isAtLeast(each.length, Limits.linksDialledMin)
+      }).pipe(onNetwork),
+    60_000
+  )
+
+  it.effect(
+    "tells whom it turns away, having as many links as it may have, of others, who take them",
+    () =>
+      Effect.gen(function*() {
+        const network = yield* VirtualNetwork.make(lan)
+        const devices = yield* room(Limits.linksMax + 3, network)
+        const [teacher, ...students] = devices
+        const toTeacher = { host: "10.0.0.0", port: 9_000 }
+        for (const { peers } of students.slice(0, Limits.linksMax)) yield* peers.connect(toTeacher)
+        yield* TestClock.adjust("5 seconds")
+        assert.lengthOf(yield* teacher!.peers.peers, Limits.linksMax)
+        const late = students.slice(Limits.linksMax)
+        for (const { peers } of late) yield* peers.connect(toTeacher)
+        yield* TestClock.adjust("4 seconds")
+        assert.lengthOf(yield* teacher!.peers.peers, Limits.linksMax)
+        for (const links of yield* linked(late)) assert.isAtLeast(links.length, Limits.linksDialledMin)
       }).pipe(onNetwork),
     60_000
   )
@@ -331,7 +352,7 @@ describe("PeerManager", () => {
       yield* late.peers.setSwarmUser({ hear: ({ _tag }) => void told.push(_tag), placeFor: () => undefined })
       yield* TestClock.adjust("1 second")
       assert.lengthOf(yield* late.peers.peers, 1)
-      assert.deepStrictEqual(told, ["PeerUp", "PeerMessage"])
+      assert.deepStrictEqual(told, ["PeerUp", "PeerNearHost", "PeerMessage"])
     }).pipe(onNetwork))
 
   it.effect("refuses a peer of another session and one whose teacher is another, whatever it calls itself", () =>

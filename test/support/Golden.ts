@@ -8,6 +8,7 @@ import { Effect, Result } from "effect"
 import { Base64Url } from "effect/encoding"
 import * as Announcement from "../../src/protocol/Announcement.ts"
 import * as Bitfield from "../../src/protocol/Bitfield.ts"
+import type { CastNotice } from "../../src/protocol/CastNotice.ts"
 import type { Certificate } from "../../src/protocol/Certificate.ts"
 import { selfSignedCertificate } from "../../src/protocol/Der.ts"
 import type { Content, Entry, Share } from "../../src/protocol/Entry.ts"
@@ -145,6 +146,17 @@ export const membershipSigned = crypto.sign(
   JSON.stringify({ member: student.publicKey, number: 1 })
 )
 
+/** What is cast, by the host. */
+const castNotice: CastNotice = {
+  number: 2,
+  from: "192.168.1.10",
+  group: { host: "239.255.17.4", port: castPort },
+  key: Base64Url.encode(seedOf(4)),
+  pieceBytes: Limits.pieceBytesMax,
+  casts: [{ share: share.root, cast: 1 }]
+}
+export const castNoticeSigned = crypto.sign(host, "cast-notice", session, JSON.stringify(castNotice))
+
 const indexes = (...all: ReadonlyArray<number>) => all.map((index) => ChunkIndex.make(index))
 
 const bits = Bitfield.make(1 + layout.chunksCount)
@@ -193,11 +205,12 @@ export const messages: ReadonlyArray<Message> = [
   { _tag: "Reject", share: share.root, index: ChunkIndex.make(4) },
   {
     _tag: "Multicast",
-    group: { host: "239.255.17.4", port: castPort },
-    key: Base64Url.encode(seedOf(4)),
-    pieceBytes: Limits.pieceBytesMax,
+    group: castNotice.group,
+    key: castNotice.key,
+    pieceBytes: castNotice.pieceBytes,
     ignorable: true
   },
+  { _tag: "Casts", notice: castNoticeSigned, ignorable: true },
   { _tag: "Tuned", hears: true },
   { _tag: "Cast", share: share.root, cast: 1, over: false, reportMs: 200 },
   { _tag: "Ready", cast: 1 },
@@ -272,7 +285,8 @@ const vectors = Effect.gen(function*() {
       signedVector("announcement", session, announcement.statement.body),
       ...entries.map(({ body }) => signedVector("entry", session, body)),
       signedVector("status", session, statusSigned.body),
-      signedVector("membership", session, membershipSigned.body)
+      signedVector("membership", session, membershipSigned.body),
+      signedVector("cast-notice", session, castNoticeSigned.body)
     ],
     joinLink: { ...joinLink, link: JoinLink.encode(joinLink) },
     bitfield: {
