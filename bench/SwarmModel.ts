@@ -415,12 +415,14 @@ export const simulate = (room: Room): Result => {
     for (const [from, to] of [[a, b], [b, a]] as const) {
       from.links.get(to.peer)!.up = false
       from.links.delete(to.peer)
+      CastNotice.gone(from.notices, to.peer)
     }
     for (const [from, to] of [[a, b], [b, a]] as const) input(from, { _tag: "PeerDown", peer: to.peer })
     const student = a === teacher ? b : a
     if (!room.cast || (a !== teacher && b !== teacher)) return
     stepSender({ _tag: "NeighborDown", peer: student.peer })
     stepReceiver(student, { _tag: "HostDown" })
+    CastNotice.forget(student.notices)
   }
 
   // ---- The cast, as `Casting` drives it ----------------------------------------------------------------------------

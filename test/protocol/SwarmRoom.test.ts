@@ -59,7 +59,9 @@ describe("A room whose network carries a multicast", () => {
     { students: 50, bytesPerSecond: 625_000 },
     { students: 50, bytesPerSecond: 1_250_000 },
     { students: 16, bytesPerSecond: 5_000_000 },
-    { students: 50, bytesPerSecond: 12_500_000, chunkBytes: 512 * 1024 }
+    { students: 50, bytesPerSecond: 12_500_000, chunkBytes: 512 * 1024 },
+    // 120 of them have no link to the teacher.
+    { students: 200, bytesPerSecond: 1_250_000 }
   ])("has everything within the bound of what links could do, by one copy: %o", (options) => {
     const calm = castRoom(options)
     assert.strictEqual(calm.finished.length, options.students)
@@ -72,4 +74,8 @@ describe("A room whose network carries a multicast", () => {
     "finishes whatever else is so: %o",
     (disturbance) => assert.strictEqual(castRoom(disturbance).finished.length, 50)
   )
+
+  it("finishes when links come and go of a room larger than the teacher has links", () => {
+    assert.strictEqual(castRoom({ students: 120, churn: 20 }).finished.length, 120)
+  })
 })
