@@ -483,20 +483,7 @@ export const simulate = (room: Room): Result => {
     tell(untold)
     if (!isFar(to)) return
     if (!receiver.listening) stepReceiver(to, { _tag: "Listening", pieceBytes: said.pieceBytes })
-    followCasts(to)
-  }
-  const followCasts = (device: Device) => {
-    const casts = device.notices.newest?.notice.casts ?? []
-    const told = casts.map(({ cast, share }) => ({ cast, share, over: false }))
-    const over = Array.from(device.receiver!.casts.keys())
-      .filter((number) => !casts.some(({ cast }) => cast === number))
-      .map((cast) => ({ cast, share: root, over: true }))
-    for (const each of [...told, ...over]) {
-      stepReceiver(device, {
-        _tag: "Message",
-        message: { _tag: "Cast", ...each, reportMs: Limits.castReportMsMax }
-      })
-    }
+    stepReceiver(to, { _tag: "Noticed", casts: said.casts })
   }
 
   const pump = () => {
@@ -539,10 +526,8 @@ export const simulate = (room: Room): Result => {
   const perform = (device: Device, outputs: ReadonlyArray<CastReceiver.Output>) => {
     for (const output of outputs) {
       const link = device.links.get(teacher.peer)
-      if (output._tag === "Send") {
-        if (link !== undefined) say(link, output.message)
-        else if (output.message._tag === "Tuned") followCasts(device)
-      } else if (output._tag === "Await") {
+      if (output._tag === "Send" && link !== undefined) say(link, output.message)
+      else if (output._tag === "Await") {
         input(device, { _tag: "CastBegun", root, manifest: true })
         const outline = { manifestChunksCount: manifestChunks, chunkSizeBytes: room.chunkBytes }
         stepReceiver(device, { _tag: "ShareOpened", root, outline, patient: false })

@@ -75,6 +75,9 @@ export interface Shares {
   readonly isMissing: (root: Root, index: number) => boolean
 }
 
+/** From a notice of the host. */
+type Noticed = ReadonlyArray<{ readonly share: Root; readonly cast: number }>
+
 export interface CastReceiver {
   readonly shares: Shares
   /** There is a host that casts, and it is listened to. */
@@ -82,6 +85,8 @@ export interface CastReceiver {
   pieceBytes: number
   hears: boolean
   readonly casts: Map<number, Cast>
+  /** What neighbors say that is cast. */
+  noticed: Noticed
   readonly assemblies: Map<string, Assembly>
   assembledBytes: number
   highest: number
@@ -107,6 +112,8 @@ export type Input =
   /** The host's link is down. */
   | { readonly _tag: "HostDown" }
   | { readonly _tag: "Message"; readonly message: CastMessage }
+  /** What is being cast, all of it, as neighbors pass it on: who has no link to the host is told of nothing else. */
+  | { readonly _tag: "Noticed"; readonly casts: Noticed }
   /** The share is open here: its chunks can be taken, before its manifest is known unless `patient`. */
   | { readonly _tag: "ShareOpened"; readonly root: Root; readonly outline: Outline; readonly patient: boolean }
   /** The manifest of a share that is open is known: its chunks can be verified. */
@@ -136,6 +143,7 @@ export const make = (shares: Shares, nowMs: number): CastReceiver => ({
   pieceBytes: Limits.pieceBytesMax,
   hears: false,
   casts: new Map(),
+  noticed: [],
   assemblies: new Map(),
   assembledBytes: 0,
   highest: 0,
@@ -170,6 +178,10 @@ export const step = (receiver: CastReceiver, input: Input, nowMs: number): Reado
     case "Message":
       if (input.message._tag === "Cast") cast(receiver, input.message, nowMs)
       break
+    case "Noticed":
+      receiver.noticed = input.casts
+      follow(receiver, nowMs)
+      break
     case "ShareOpened":
       for (const cast of receiver.casts.values()) {
         if (cast.root !== input.root) continue
@@ -196,6 +208,15 @@ export const step = (receiver: CastReceiver, input: Input, nowMs: number): Reado
 
 const send = (receiver: CastReceiver, message: CastMessage): void => {
   receiver.outputs.push({ _tag: "Send", message })
+}
+
+/** Waits for what was noticed, as far as it is heard here, and no more for what was not. */
+const follow = (receiver: CastReceiver, nowMs: number): void => {
+  const { casts, noticed } = receiver
+  for (const [number, known] of casts) if (!noticed.some(({ cast }) => cast === number)) release(receiver, known)
+  for (const each of noticed) {
+    cast(receiver, { _tag: "Cast", ...each, over: false, reportMs: Limits.castReportMsMax }, nowMs)
+  }
 }
 
 const cast = (
@@ -271,6 +292,7 @@ const letGo = (receiver: CastReceiver): void => {
 
 const stop = (receiver: CastReceiver): void => {
   letGo(receiver)
+  receiver.noticed = []
   receiver.listening = false
   receiver.outputs.push({ _tag: "Deafen" })
 }
@@ -330,6 +352,7 @@ export const hear = (
     receiver.shortestSinceMs = nowMs
     receiver.quickestMs = Infinity
     send(receiver, { _tag: "Tuned", hears: true })
+    if (receiver.noticed.length > 0) follow(receiver, nowMs)
   }
   // Room for one more, whatever comes next.
   for (const [oldest, assembly] of receiver.assemblies) {

@@ -228,6 +228,34 @@ describe("CastReceiver", () => {
     assert.isUndefined(device.piece(1, 1, 0, chunkOf(100)))
   })
 
+  it("waits for what neighbors say that is cast from when it hears it, and no more for what they do not", () => {
+    const device = new Device()
+    device.listen()
+    const noticed = (...casts: ReadonlyArray<number>) =>
+      device.input({ _tag: "Noticed", casts: casts.map((cast) => ({ cast, share: root(cast) })) })
+    noticed(1, 2)
+    assert.isEmpty(device.awaited)
+    device.hear()
+    assert.deepStrictEqual(device.awaited, [root(1), root(2)])
+    noticed(2, 3)
+    assert.deepStrictEqual(device.awaited, [root(2), root(3)])
+    // What is late of the first is taken still.
+    assert.isDefined(device.piece(1, 0, 0, chunkOf(100)))
+    device.run(CastReceiver.silentMs)
+    assert.isEmpty(device.awaited, "silent")
+    device.hear()
+    assert.deepStrictEqual(device.awaited, [root(2), root(3)])
+    noticed()
+    assert.isEmpty(device.awaited)
+    // Who has found a link to the host, and lost it, knows of nothing.
+    noticed(4)
+    device.input({ _tag: "HostDown" })
+    assert.isEmpty(device.awaited)
+    device.listen()
+    device.hear()
+    assert.isEmpty(device.awaited)
+  })
+
   it("puts no chunk together that is larger than what is cast (invariant 2)", () => {
     const device = tuned()
     const { receiver } = device
