@@ -59,30 +59,26 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
       else if (output._tag === "Begun") user.begun(output.root)
       else user.over(output.root)
     }
-    if (outputs.length > 0) notice()
+    if (outputs.length > 0) sayNotice()
     pump()
   }
 
-  let signedNotice: Signed | undefined
-  let noticed = ""
   let noticesCount = 0
+  /** What was said last, while there is a network that is cast to. */
+  let notice: { readonly about: string; readonly signed: Signed } | undefined
   /** Who has no link to here hears of casts from those who have one. */
-  const notice = (): void => {
+  const sayNotice = (): void => {
     if (by === undefined || sender === undefined) return
-    const said = {
-      from: by.address,
-      ...channelNow(),
-      casts: CastSender.current(machine).slice(-Limits.castsNoticedMax)
-    }
-    const text = JSON.stringify(said)
-    if (text === noticed) return
-    noticed = text
-    const body = JSON.stringify({ number: ++noticesCount, ...said } satisfies CastNotice.CastNotice)
-    signedNotice = crypto.sign(context.self, "cast-notice", context.session, body)
+    const casts = CastSender.current(machine).slice(-Limits.castsNoticedMax)
+    const now: Omit<CastNotice.CastNotice, "number"> = { from: by.address, ...channelNow(), casts }
+    const about = JSON.stringify(now)
+    if (about === notice?.about) return
+    const body = JSON.stringify({ number: ++noticesCount, ...now })
+    notice = { about, signed: crypto.sign(context.self, "cast-notice", context.session, body) }
     for (const peer of linked.keys()) tellNotice(peer)
   }
   const tellNotice = (peer: PeerId): void => {
-    if (signedNotice !== undefined) user.send(peer, { _tag: "Casts", notice: signedNotice, ignorable: true })
+    if (notice !== undefined) user.send(peer, { _tag: "Casts", notice: notice.signed, ignorable: true })
   }
 
   /** Chunks in memory, read ahead of their turn. What leaves is a sealed copy. */
@@ -169,7 +165,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
         if (opened.datagramBytesMax >= Limits.fragmentDatagramBytesMax) pieceBytes = Limits.pieceBytesMax
         machine.pieceBytes = pieceBytes
         for (const { address, peer } of linked.values()) if (isNeighbor(each, address.host)) tell(peer)
-        notice()
+        sayNotice()
       })
     }
   }
@@ -184,7 +180,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
     for (const { peer } of linked.values()) advance({ _tag: "NeighborDown", peer })
     by = undefined
     sender = undefined
-    signedNotice = undefined
+    notice = undefined
     socket.close()
     if (!anew) return look()
     user.fork(Effect.map(makeChannel, (made) => {
