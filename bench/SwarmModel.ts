@@ -16,6 +16,7 @@ import * as CastSender from "../src/protocol/CastSender.ts"
 import type { PeerId, PublicKey, Root, Signature } from "../src/protocol/Ids.ts"
 import * as Limits from "../src/protocol/Limits.ts"
 import { manifestChunkSizeFor } from "../src/protocol/Manifest.ts"
+import type { Signed } from "../src/protocol/Signed.ts"
 import * as Swarm from "../src/protocol/Swarm.ts"
 import { defaultPolicy, type Policy } from "../src/protocol/SwarmState.ts"
 import { type CastMessage, castPort, isCastMessage, type SwarmMessage } from "../src/protocol/Wire.ts"
@@ -335,7 +336,7 @@ export const simulate = (room: Room): Result => {
   const hearMessage = (from: Device, to: Device, message: SwarmMessage | CastMessage) => {
     if (!isCastMessage(message)) return input(to, { _tag: "Message", peer: from.peer, message })
     if (to === teacher) return stepSender({ _tag: "Message", peer: from.peer, message })
-    if (message._tag === "Casts") return hearNotice(from, to, JSON.parse(message.notice.body))
+    if (message._tag === "Casts") return hearNotice(from, to, message.notice)
     stepReceiver(to, { _tag: "Message", message })
   }
 
@@ -461,29 +462,27 @@ export const simulate = (room: Room): Result => {
     const group = { host: "239.255.0.0", port: castPort }
     const key = "k".repeat(43)
     const { pieceBytes } = sender
-    const said = { number: ++noticesCount, from: "10.0.0.1", group, key, pieceBytes, casts }
-    for (const link of teacher.links.values()) sayNotice(link, said)
-  }
-  const sayNotice = (link: Link, notice: CastNotice.CastNotice) => {
-    const signed = { key: "k".repeat(43) as PublicKey, signature: "s".repeat(86) as Signature }
-    say(link, { _tag: "Casts", notice: { ...signed, body: JSON.stringify(notice) }, ignorable: true })
+    const body = JSON.stringify({ number: ++noticesCount, from: "10.0.0.1", group, key, pieceBytes, casts })
+    const signed = { key: "h".repeat(43) as PublicKey, signature: "s".repeat(86) as Signature, body }
+    for (const link of teacher.links.values()) say(link, { _tag: "Casts", notice: signed, ignorable: true })
   }
   const isFar = (device: Device) => !device.links.has(teacher.peer)
 
-  const hearNotice = (from: Device, to: Device, said: CastNotice.CastNotice) => {
+  const hearNotice = (from: Device, to: Device, signed: Signed) => {
     const { links, notices, receiver } = to
     if (receiver === undefined) return
+    const notice: CastNotice.CastNotice = JSON.parse(signed.body)
     const tell = (peers: ReadonlyArray<PeerId>) => {
-      for (const peer of peers) sayNotice(links.get(peer)!, notices.newest!.notice)
+      const newest = notices.newest?.signed
+      for (const peer of peers) say(links.get(peer)!, { _tag: "Casts", notice: newest!, ignorable: true })
     }
     for (const { to: other } of links.values()) tell(CastNotice.neighbor(notices, other.peer, !isFar(other)))
-    const signed = { key: "k".repeat(43) as PublicKey, signature: "s".repeat(86) as Signature, body: "" }
-    const untold = CastNotice.heard(notices, from.peer, { signed, notice: said })
+    const untold = CastNotice.heard(notices, from.peer, { signed, notice })
     if (untold === undefined) return
     tell(untold)
     if (!isFar(to)) return
-    if (!receiver.listening) stepReceiver(to, { _tag: "Listening", pieceBytes: said.pieceBytes })
-    stepReceiver(to, { _tag: "Noticed", casts: said.casts })
+    if (!receiver.listening) stepReceiver(to, { _tag: "Listening", pieceBytes: notice.pieceBytes })
+    stepReceiver(to, { _tag: "Noticed", casts: notice.casts })
   }
 
   const pump = () => {
