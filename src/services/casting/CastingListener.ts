@@ -30,6 +30,8 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
 
   const machine = CastReceiver.make(user, nowMs())
   const socket = Slot.make(user.fork, scope)
+  /** The host, while there is a link to it, and from its first word of casts on: it may have no room for one more. */
+  let linked: PeerInfo | undefined
   let host: PeerInfo | undefined
   let key: Uint8Array | undefined
 
@@ -133,24 +135,29 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
     advance({ _tag: "Noticed", casts: notice.casts })
   }
 
+  /** From now on the host tells itself. */
+  const begin = (info: PeerInfo): void => {
+    host = info
+    followed = undefined
+    advance({ _tag: "Noticed", casts: [] })
+  }
+
   const casting: Casting = {
     peerUp: (info) => {
-      if (!info.isHost) return
-      host = info
-      followed = undefined
-      // From now on it tells itself.
-      advance({ _tag: "Noticed", casts: [] })
+      if (info.isHost) linked = info
     },
     peerDown: (peer) => {
       CastNotice.gone(notices, peer)
+      if (linked?.peer === peer) linked = undefined
       if (host?.peer !== peer) return
       advance({ _tag: "HostDown" })
       host = undefined
       key = undefined
       CastNotice.forget(notices)
     },
-    nearHost: (peer, near) => passOn(CastNotice.neighbor(notices, peer, near || peer === host?.peer)),
+    nearHost: (peer, near) => passOn(CastNotice.neighbor(notices, peer, near || peer === context.hostPeer())),
     hear: (peer, message) => {
+      if (peer === linked?.peer && host !== linked) begin(linked)
       if (message._tag === "Casts") return hearNotice(peer, message.notice)
       if (host?.peer !== peer) return
       if (message._tag === "Multicast") return listen(host.address.host, message)
