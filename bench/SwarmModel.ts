@@ -5,8 +5,8 @@
  * connection is: control messages go ahead of chunk frames that the kernel has not taken, and behind those it has. The
  * way out is shared between links in turns of one segment; at the far end segments wait for the receiver's way in. A cast
  * is one more queue of the teacher's, and what leaves it goes to the way in of everybody; who has no link to the teacher hears
- * of it from neighbors. What is not modelled: loss, slow
- * start, headers of packets, and processors that have more to do than they can.
+ * of it from neighbors. What is not modelled: loss, slow start, headers of packets, and processors that have more to do than
+ * they can.
  */
 import { Base64Url } from "effect/encoding"
 import * as Bitfield from "../src/protocol/Bitfield.ts"
@@ -32,8 +32,8 @@ export interface Room {
   /** Links of a device, in rooms larger than a full mesh. */
   readonly links: number
   /**
-   * Whether every student has a link to the teacher besides, or as many as fit, as in real rooms; `bench/model.ts` says so. Else the teacher has
-   * as many as anybody: the room whose bounds the tests hold.
+   * Whether every student has a link to the teacher besides, or as many as fit, as in real rooms; `bench/model.ts` says so.
+   * Else the teacher has as many as anybody: the room whose bounds the tests hold.
    */
   readonly teacherLinked: boolean
   /** Whether the network carries a multicast, with which the teacher casts the share. */

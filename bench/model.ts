@@ -1,7 +1,8 @@
 /**
  * Prints how the swarm machine does in a model of a room: `node bench/model.ts --peers 50 --chunks 200 --ablation`.
  *
- * Every student has a link to the teacher, or as many as it may have, as in real rooms; with `teacher-unlinked` the teacher has as many links as anybody.
+ * Every student has a link to the teacher, or as many as it may have, as in real rooms; with `teacher-unlinked` the teacher
+ * has as many links as anybody.
  * With `cast` the network carries a multicast as well. Rates are in Mbit/s, times in ms, sizes in bytes; `down` is a device's way in as a multiple of its way out. `slow`, `bad`,
  * `mute` and `late` are numbers of students, `orphan` is when the teacher leaves in copies, `churn` is in links cut a second, and
  * `policy` is JSON that switches rules of the machine. A row is the mean over `runs` seeds: when the last student finished

@@ -5,8 +5,8 @@
  * Passing it on is an IO-less machine, changed in place. Invariants, checked by `test/protocol/CastNotice.test.ts`:
  *
  * 1. **Only forward:** of two notices of one host the one with the larger number counts, whatever the order in which they come.
- * 2. **Once:** nobody is told of a notice twice, nor by whom it was told of it.
- * 3. **Only who needs it:** whoever has a link to the host hears of casts there, and is told of no notice.
+ * 2. **Once:** while a neighbor has no link to the host it is told of a notice once, and not of one that it has told of itself.
+ * 3. **Only who needs it:** whoever says that it has a link to the host, or has not said, is told of no notice.
  */
 import { Schema } from "effect"
 import { type PeerId, Root } from "./Ids.ts"

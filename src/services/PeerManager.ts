@@ -175,6 +175,7 @@ const make = Effect.fnUntraced(function*(
     /** When the peer last told of addresses, and whether it said that it has a link to the host. */
     heardAddressesMs: number
     heardHost: boolean
+    /** Why the peer has ended the link, as it says. */
     goodbye: GoodbyeCode | undefined
   }
   const live = new Map<PeerId, Live>()

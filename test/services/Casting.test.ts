@@ -6,11 +6,10 @@ import * as Fragment from "../../src/protocol/Fragment.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import { Crypto } from "../../src/services/Crypto.ts"
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
-import * as CryptoSeeded from "../../src/simulator/CryptoSeeded.ts"
-import * as Hostile from "../../src/simulator/Hostile.ts"
 import { content } from "../../src/simulator/Scenario.ts"
 import { type Device, VirtualLab } from "../../src/simulator/VirtualLab.ts"
 import type { NetworkOptions } from "../../src/simulator/VirtualNetwork.ts"
+import { hostileIn } from "../support/HostileIn.ts"
 import { scopedInTime, stop, until } from "../support/InTime.ts"
 
 const lan: NetworkOptions = { latencyMsMin: 1, latencyMsMax: 3, bytesPerSecond: 5_000_000, multicastLoss: 0 }
@@ -53,6 +52,14 @@ const room = Effect.fnUntraced(function*(network: NetworkOptions, studentsCount:
 })
 
 const share = (lab: VirtualLab) => inTime(lab.teacher.session.share(path), 100)
+
+/** The teacher removes the first student. */
+const shutOut = Effect.fnUntraced(function*(lab: VirtualLab) {
+  const outcast = lab.students[0]!
+  const view = (yield* lab.teacher.session.view).devices.find(({ name }) => name === outcast.name)!
+  yield* inTime(lab.teacher.session.remove(view.peer))
+  return outcast
+})
 
 /** In copies of the material. */
 const sent = (device: Device) => device.port.sentBytes / sizeBytes
@@ -203,18 +210,7 @@ describe("casts", () => {
   it.effect("are believed of the teacher alone: nobody listens where somebody else says that the teacher casts", () =>
     Effect.gen(function*() {
       const lab = yield* room(lan, 14, 3)
-      const crypto = Context.get(lab.crypto, Crypto)
-      const random = yield* Random.Random
-      const hostile = yield* Hostile.run({
-        name: "hostile",
-        role: "impersonate",
-        port: lab.network.port("10.9.0.1"),
-        network: lab.network,
-        crypto,
-        self: crypto.keyPair(CryptoSeeded.seed(1_000)),
-        random: () => random.nextDoubleUnsafe(),
-        discoveryPort: 4_000
-      })
+      const hostile = yield* hostileIn(lab, "impersonate")
       // It dials everybody, tells its lies four times a second, and is banned for others of them in the end.
       yield* until(() => hostile.poisoned.length > 10, 20_000)
       for (let looks = 0; looks < 50; looks++) {
@@ -232,9 +228,7 @@ describe("casts", () => {
       const lab = yield* room(lan, 16, 4)
       const groups = () => lab.network.groups
       const before = groups()
-      const outcast = lab.students[0]!
-      const view = (yield* lab.teacher.session.view).devices.find(({ name }) => name === outcast.name)!
-      yield* inTime(lab.teacher.session.remove(view.peer))
+      const outcast = yield* shutOut(lab)
       yield* until(() => groups().length === 1 && groups()[0] !== before[0], 10_000)
       yield* TestClock.adjust("3 seconds")
       for (const { port } of lab.devices) port.sentBytes = 0
@@ -285,9 +279,7 @@ describe("casts", () => {
       const groups = () => lab.network.groups
       const before = groups()
       assert.strictEqual(before.length, 1)
-      const outcast = lab.students[0]!
-      const view = (yield* lab.teacher.session.view).devices.find(({ name }) => name === outcast.name)!
-      yield* inTime(lab.teacher.session.remove(view.peer))
+      const outcast = yield* shutOut(lab)
       yield* until(() => groups().length === 1 && groups()[0] !== before[0], 5_000)
       yield* TestClock.adjust("3 seconds")
       yield* share(lab)

@@ -3,15 +3,13 @@
  * its log without the end, over real links and under a key that was always welcome there.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Random } from "effect"
+import { Effect, Fiber, Random } from "effect"
 import { TestClock } from "effect/testing"
 import type { SessionId } from "../../src/protocol/Ids.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
-import { Crypto } from "../../src/services/Crypto.ts"
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
-import * as CryptoSeeded from "../../src/simulator/CryptoSeeded.ts"
-import * as Hostile from "../../src/simulator/Hostile.ts"
 import { type Device, stateFolder, VirtualLab } from "../../src/simulator/VirtualLab.ts"
+import { hostileIn } from "../support/HostileIn.ts"
 import { scopedInTime, stop, until } from "../support/InTime.ts"
 
 const lesson = (seed: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -43,18 +41,7 @@ const ended = Effect.gen(function*() {
   yield* inTime(room.teacher.start())
   for (const each of [stays, leaves]) yield* each.start()
   yield* until(() => [stays, leaves].every(isJoined), 5_000)
-  const crypto = Context.get(room.crypto, Crypto)
-  const random = yield* Random.Random
-  yield* Hostile.run({
-    name: "hostile",
-    role: "resurrect",
-    port: room.network.port("10.9.0.1"),
-    network: room.network,
-    crypto,
-    self: crypto.keyPair(CryptoSeeded.seed(1_000)),
-    random: () => random.nextDoubleUnsafe(),
-    discoveryPort: 4_000
-  })
+  yield* hostileIn(room, "resurrect")
   yield* inTime(room.teacher.session.share("/lesson/data.bin"))
   yield* inTime(room.teacher.session.say("before the end"))
   yield* until(() => [stays, leaves].every((each) => each.of("share.completed").length === 1), 10_000)
