@@ -905,21 +905,19 @@ const make = Effect.fnUntraced(function*(
     for (const [i, path] of content.manifest.directories.entries()) {
       if (!content.lost.has(content.manifest.paths.length + i)) addFolder(`${holding.stagedPath}/${path}`)
     }
-    yield* Effect.forEach(ownFiles, (file) => syncFile(holding.filePath(content, file), file), {
-      concurrency: 4,
-      discard: true
-    })
-    if (layout.chunksCount > layout.ownChunksCount) yield* syncFile(holding.packsPath, undefined)
+    const syncs = [
+      ...ownFiles.map((file) => syncFile(holding.filePath(content, file), file)),
+      ...(layout.chunksCount > layout.ownChunksCount ? [syncFile(holding.packsPath, undefined)] : []),
+      ...Array.from(folders, disk.syncDirectory)
+    ]
     const small = smallOnes(content)
     if (small.length <= smallFilesSyncedMax) {
-      yield* Effect.forEach(
-        small,
-        (file) =>
-          Effect.scoped(Effect.flatMap(disk.open(holding.filePath(content, file), "write"), (open) => open.sync)),
-        { concurrency: 4, discard: true }
-      )
+      for (const file of small) {
+        const path = holding.filePath(content, file)
+        syncs.push(Effect.scoped(Effect.flatMap(disk.open(path, "write"), (open) => open.sync)))
+      }
     }
-    yield* Effect.forEach(folders, disk.syncDirectory, { concurrency: 4, discard: true })
+    yield* Effect.all(syncs, { concurrency: 4, discard: true })
   })
 
   /** The files of a share that lie in packs and are to appear. */
@@ -951,19 +949,24 @@ const make = Effect.fnUntraced(function*(
         )
       )
       if (!published) continue
-      return yield* remember(holding, path)
+      // Where a power cut may spoil what appeared, it must be known when that was.
+      if (smallOnes(content).length > smallFilesSyncedMax) return yield* remember(holding, path)
+      return yield* Effect.forkIn(holding.setup.withPermits(1)(remember(holding, path)), scope)
     }
     return yield* incomplete(holding, `${Limits.freeNamesMax} names like ${title} are taken`)
   })
 
   /** What follows a share's appearance cannot take it back: the next run of the program does what failed here. */
   const remember = (holding: Holding, path: string) =>
-    disk.syncDirectory(downloadFolder!).pipe(
-      Effect.andThen(writeRecord(holding, { _tag: "Published", path, state: "fresh" })),
-      Effect.andThen(disk.remove(`${holding.folder}/journal`)),
-      Effect.ignore,
-      Effect.andThen(settle(holding))
-    )
+    Effect.suspend(() => {
+      if (holding.forgotten) return Effect.void
+      return disk.syncDirectory(downloadFolder!).pipe(
+        Effect.andThen(writeRecord(holding, { _tag: "Published", path, state: "fresh" })),
+        Effect.andThen(disk.remove(`${holding.folder}/journal`)),
+        Effect.ignore,
+        Effect.andThen(settle(holding))
+      )
+    })
 
   const adopt = Effect.fnUntraced(function*(holding: Holding, path: string) {
     // An earlier run may have written it a moment ago: what a power cut takes of it is made again here, too.

@@ -655,6 +655,20 @@ describe("ChunkStore", () => {
       assertTree(memory, "/home/downloads/lab", tree)
     }))
 
+  it.effect("lets nobody wait for what follows a share's appearance, unless a power cut could spoil it", () =>
+    Effect.gen(function*() {
+      for (const [smallCount, isWaitedFor] of [[0, false], [1, true]] as const) {
+        const made = makeShare("lab", smallFiles(Limits.smallFilesSyncedMax + smallCount))
+        const memory = new DiskMemory()
+        const { store } = yield* start(memory, student)
+        const isRemembered = () => !memory.files(`/home/downloads/.labfx/${made.share.root}`).has("journal")
+        yield* published(store, made)
+        assert.strictEqual(isRemembered(), isWaitedFor)
+        yield* Effect.repeat(Effect.yieldNow, { times: 100 })
+        assert.isTrue(isRemembered())
+      }
+    }))
+
   it.effect("makes small files again that a power cut soon after their appearance has spoilt, where there are more", () =>
     Effect.gen(function*() {
       const tree = smallFiles(Limits.smallFilesSyncedMax + 1)

@@ -20,11 +20,9 @@ const { chunks, share } = made
 const manifestCount = share.manifest.hashes.length
 
 const half = Array.from({ length: manifestCount + 4 }, (_, i) => i)
-/** The time has come, and everybody has had the time for it. */
-const tidied = Effect.andThen(
-  TestClock.adjust(Limits.leftoversRemovedAfterMs),
-  Effect.repeat(Effect.yieldNow, { times: 200 })
-)
+/** Everybody has had the time for what nobody waits for. */
+const rested = Effect.repeat(Effect.yieldNow, { times: 200 })
+const tidied = Effect.andThen(TestClock.adjust(Limits.leftoversRemovedAfterMs), rested)
 const days = (count: number) => TestClock.adjust(`${count} days`)
 
 describe("a download folder that changes under a running program", () => {
@@ -199,7 +197,7 @@ describe("what earlier runs have left", () => {
       yield* begin(memory, first)
       yield* begin(memory, second)
       yield* withStore(memory, student, (store) =>
-        Effect.andThen(receive(store, done, seeded(1)), store.publish(done.share.root)))
+        receive(store, done, seeded(1)).pipe(Effect.andThen(store.publish(done.share.root)), Effect.andThen(rested)))
       yield* days(20)
       // Opened again, without anything being written.
       yield* withStore(memory, student, (store) =>
@@ -207,7 +205,12 @@ describe("what earlier runs have left", () => {
       yield* days(20)
       yield* withStore(memory, student, () =>
         tidied)
-      assert.deepStrictEqual([first, second, done].map((each) => isLeft(memory, each)), [false, true, false])
+      assert.deepStrictEqual(
+        [first, second, done].map((each) =>
+          isLeft(memory, each)
+        ),
+        [false, true, false]
+      )
       assert.strictEqual(memory.files(`${downloads}/done`).size, 3)
       // Should it come again, it is found where it is, and appears once.
       yield* withStore(memory, student, (store) =>
