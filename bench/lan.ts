@@ -35,12 +35,16 @@ const tools: ReadonlyArray<Tool> = [
   BitTorrent.transmission,
   Uftp.tool,
   Http.tool,
-  Bare.tool
+  Bare.tool,
+  Bare.cast
 ]
 
 const { values } = parseArgs({
   options: {
-    tools: { type: "string", default: tools.filter((tool) => tool !== Bare.tool).map(({ name }) => name).join(",") },
+    tools: {
+      type: "string",
+      default: tools.filter((tool) => tool !== Bare.tool && tool !== Bare.cast).map(({ name }) => name).join(",")
+    },
     scenario: { type: "string", default: "plain" },
     students: { type: "string", default: "8" },
     rate: { type: "string", default: "100000000" },
