@@ -2,19 +2,19 @@
  * The program of `bareCast` in `Bare.ts`: `node bareListener.ts INDEX FILE BYTES CHUNK_BYTES BITS_PER_SECOND ADDRESS`. Index 0
  * is the teacher, who begins at a line on standard input.
  *
- * A datagram is a piece of 32 KiB, sealed as labfx seals it: which chunk, and where in it, four bytes each, and its bytes. The
- * teacher sends the file at the rate it is told and then once more, so that what was lost comes.
+ * A datagram is a piece as large as labfx's, sealed as labfx seals it: which chunk, and where in it, four bytes each, and its
+ * bytes. The teacher sends the file at the rate it is told and then once more, so that what was lost comes.
  */
 import * as Crypto from "node:crypto"
 import * as Dgram from "node:dgram"
 import * as Fs from "node:fs"
+import { pieceBytesMax as pieceBytes } from "../../src/protocol/Limits.ts"
 
 const [index, path, ...rest] = process.argv.slice(2) as [string, string, ...Array<string>]
 const [bytes, chunkBytes, bitsPerSecond] = rest.slice(0, 3).map(Number) as [number, number, number]
 const address = rest[3]!
 const group = "239.255.76.66"
 const port = 9_001
-const pieceBytes = 32_000
 const headBytes = 8
 const passes = 2
 
