@@ -28,23 +28,20 @@ import * as Labfx from "./tools/Labfx.ts"
 import type { Tool } from "./tools/Tool.ts"
 import * as Uftp from "./tools/Uftp.ts"
 
-const tools: ReadonlyArray<Tool> = [
+/** Who races if nobody is named. */
+const contestants: ReadonlyArray<Tool> = [
   Labfx.tool,
   BitTorrent.libtorrent,
   BitTorrent.aria2,
   BitTorrent.transmission,
   Uftp.tool,
-  Http.tool,
-  Bare.tool,
-  Bare.cast
+  Http.tool
 ]
+const tools: ReadonlyArray<Tool> = [...contestants, Bare.tool, Bare.cast]
 
 const { values } = parseArgs({
   options: {
-    tools: {
-      type: "string",
-      default: tools.filter((tool) => tool !== Bare.tool && tool !== Bare.cast).map(({ name }) => name).join(",")
-    },
+    tools: { type: "string", default: contestants.map(({ name }) => name).join(",") },
     scenario: { type: "string", default: "plain" },
     students: { type: "string", default: "8" },
     rate: { type: "string", default: "100000000" },

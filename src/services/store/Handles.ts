@@ -91,8 +91,8 @@ export const make = Effect.fnUntraced(function*(disk: Disk["Service"], max: numb
       Effect.acquireUseRelease(acquire(path, how), (handle) => body(handle.file), (handle) => release(handle)),
     now: (path, how) => found(path, how)?.file,
     close: Effect.fnUntraced(function*(path) {
-      const found = Array.from(open).filter(([name]) => name === path || name.startsWith(`${path}/`))
-      yield* Effect.forEach(found, ([name, handle]) => drop(name, handle), { concurrency: "unbounded", discard: true })
+      const there = Array.from(open).filter(([name]) => name === path || name.startsWith(`${path}/`))
+      yield* Effect.forEach(there, ([name, handle]) => drop(name, handle), { concurrency: "unbounded", discard: true })
     })
   }
   yield* Effect.addFinalizer(() => Effect.forEach([...open], ([path, handle]) => drop(path, handle), { discard: true }))
