@@ -436,7 +436,7 @@ export const simulate = (room: Room): Result => {
 
   const tune = (student: Device) => {
     if (!room.cast) return
-    stepReceiver(student, { _tag: "Listening", pieceBytes: sender.pieceBytes })
+    stepReceiver(student, { _tag: "Listening" })
     stepSender({ _tag: "NeighborUp", peer: student.peer })
   }
 
@@ -461,8 +461,7 @@ export const simulate = (room: Room): Result => {
     noticed = JSON.stringify(casts)
     const group = { host: "239.255.0.0", port: castPort }
     const key = "k".repeat(43)
-    const { pieceBytes } = sender
-    const body = JSON.stringify({ number: ++noticesCount, from: "10.0.0.1", group, key, pieceBytes, casts })
+    const body = JSON.stringify({ number: ++noticesCount, from: "10.0.0.1", group, key, casts })
     const signed = { key: "h".repeat(43) as PublicKey, signature: "s".repeat(86) as Signature, body }
     for (const link of teacher.links.values()) say(link, { _tag: "Casts", notice: signed, ignorable: true })
   }
@@ -481,7 +480,7 @@ export const simulate = (room: Room): Result => {
     if (untold === undefined) return
     tell(untold)
     if (!isFar(to)) return
-    if (!receiver.listening) stepReceiver(to, { _tag: "Listening", pieceBytes: notice.pieceBytes })
+    if (!receiver.listening) stepReceiver(to, { _tag: "Listening" })
     stepReceiver(to, { _tag: "Noticed", casts: notice.casts })
   }
 
@@ -543,12 +542,14 @@ export const simulate = (room: Room): Result => {
     })
   }
 
+  const noBytes = new Uint8Array(0)
   const hear = (device: Device, { bytes, clear, head }: CastSender.Fragment) => {
     const { receiver } = device
     if (receiver === undefined) return
     perform(device, CastReceiver.hear(receiver, clear, nowMs))
     const assembly = CastReceiver.place(receiver, head, bytes)
     if (assembly === undefined) return
+    if (head.parity > 0) assembly.parities.set(head.parity - 1, noBytes)
     device.receivedChunkBytes += bytes
     perform(device, CastReceiver.placed(receiver, assembly, head, bytes))
   }

@@ -20,7 +20,6 @@ export const CastNotice = Schema.Struct({
   from: Address.fields.host,
   group: Multicast.fields.group,
   key: Multicast.fields.key,
-  pieceBytes: Multicast.fields.pieceBytes,
   /** What is being cast, and under which numbers. */
   casts: Schema.Array(Schema.Struct({ share: Root, cast: Uint32 })).check(Schema.isMaxLength(Limits.castsNoticedMax))
 })

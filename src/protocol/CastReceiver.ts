@@ -2,6 +2,8 @@
  * A device's side of the host's casts: puts the fragments of a multicast together to chunks, says how it hears them, and
  * knows for how long a share is better waited for than asked for.
  *
+ * Where datagrams are lost parity pieces come after those of each chunk, and replace as many.
+ *
  * Nothing here is believed: a fragment may be lost, repeated, late, or made up by somebody in the room. A chunk counts when
  * its hash is right, and a device that hears nothing, or false chunks, asks its neighbors as if there were no multicast.
  *
@@ -21,11 +23,14 @@
 import { type Clear, type Head, lengthAt } from "./Fragment.ts"
 import type { Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
+import * as Parity from "./Parity.ts"
 import * as TokenBucket from "./TokenBucket.ts"
 import type { CastMessage } from "./Wire.ts"
 
 /** Nothing came for so long, not even a sign of life: the multicast does not arrive. */
 export const silentMs = 1_500
+/** A report is overdue after half of the time between two, and not before that. */
+const overdueMsMin = 60
 /** How long the quickest way is remembered, against which a queue is measured; clocks drift. */
 const baselineMs = 10_000
 /** Sequences that are remembered, so that what comes twice counts once. */
@@ -37,8 +42,13 @@ export interface Assembly {
   readonly index: number
   /** The chunk's bytes, or the most that it can have. */
   readonly bytes: number
+  readonly pieceBytes: number
   /** Which pieces are here. */
   readonly pieces: Uint8Array
+  /** The parity pieces that are here, from 0. Whoever has the bytes keeps them here. */
+  readonly parities: Map<number, Uint8Array>
+  /** What is held of it, parity included. */
+  heldBytes: number
   /** How many are not; `Infinity` until the chunk's size is known. */
   missingCount: number
   /** Where the last piece that is here ends; what is shorter than a piece ends its chunk. */
@@ -65,6 +75,8 @@ interface Cast {
   readonly manifestWhole: Set<number>
   /** Content has come, after which there is no more of the manifest. */
   passed: boolean
+  /** Something of it has come. */
+  heard: boolean
 }
 
 /** What the machine asks of whoever has the shares. */
@@ -82,7 +94,6 @@ export interface CastReceiver {
   readonly shares: Shares
   /** There is a host that casts, and it is listened to. */
   listening: boolean
-  pieceBytes: number
   hears: boolean
   readonly casts: Map<number, Cast>
   /** What neighbors say that is cast. */
@@ -108,7 +119,7 @@ export interface CastReceiver {
 
 export type Input =
   /** The host says where it casts: listen there from now on. */
-  | { readonly _tag: "Listening"; readonly pieceBytes: number }
+  | { readonly _tag: "Listening" }
   /** The host's link is down. */
   | { readonly _tag: "HostDown" }
   | { readonly _tag: "Message"; readonly message: CastMessage }
@@ -130,7 +141,7 @@ export type Output =
   | { readonly _tag: "Release"; readonly root: Root }
   /** The manifest did not come with the cast: ask for it. */
   | { readonly _tag: "AskManifest"; readonly root: Root }
-  /** A chunk is whole: verify and keep it. */
+  /** A chunk is whole, or will be when what is missing is made of its parity pieces: verify and keep it. */
   | { readonly _tag: "Whole"; readonly assembly: Assembly }
   /** Give the buffers of these back: they are not going to be whole. */
   | { readonly _tag: "Drop"; readonly assembly: Assembly }
@@ -140,7 +151,6 @@ export type Output =
 export const make = (shares: Shares, nowMs: number): CastReceiver => ({
   shares,
   listening: false,
-  pieceBytes: Limits.pieceBytesMax,
   hears: false,
   casts: new Map(),
   noticed: [],
@@ -169,7 +179,6 @@ export const step = (receiver: CastReceiver, input: Input, nowMs: number): Reado
       letGo(receiver)
       receiver.listening = receiver.falseCount < Limits.castChunksFalseMax
       if (!receiver.listening) receiver.outputs.push({ _tag: "Deafen" })
-      receiver.pieceBytes = input.pieceBytes
       receiver.heardAtMs = nowMs
       break
     case "HostDown":
@@ -246,7 +255,8 @@ const cast = (
     ready: false,
     outline: undefined,
     manifestWhole: new Set(),
-    passed: false
+    passed: false,
+    heard: false
   })
   receiver.outputs.push({ _tag: "Await", root })
 }
@@ -277,7 +287,7 @@ const release = (receiver: CastReceiver, cast: Cast): void => {
 
 const drop = (receiver: CastReceiver, key: string, assembly: Assembly): void => {
   receiver.assemblies.delete(key)
-  receiver.assembledBytes -= assembly.bytes
+  receiver.assembledBytes -= assembly.heldBytes
   receiver.outputs.push({ _tag: "Drop", assembly })
 }
 
@@ -312,6 +322,7 @@ export const stray = (receiver: CastReceiver, nowMs: number): ReadonlyArray<Outp
 
 const watch = (receiver: CastReceiver, nowMs: number): void => {
   if (!receiver.hears) return
+  if (nowMs >= overdueAtMs(receiver)) report(receiver, nowMs)
   for (const cast of receiver.casts.values()) {
     if (!cast.awaited || nowMs < Math.max(cast.sinceMs, receiver.heardAtMs) + silentMs) continue
     receiver.hears = false
@@ -321,12 +332,19 @@ const watch = (receiver: CastReceiver, nowMs: number): void => {
   }
 }
 
+/** When it is told that nothing came: what was on its way was lost, perhaps because it came too fast. */
+const overdueAtMs = ({ casts, reportAtMs, reportMs }: CastReceiver): number => {
+  for (const { awaited, heard } of casts.values()) {
+    if (awaited && heard) return reportAtMs + Math.max(overdueMsMin, reportMs / 2)
+  }
+  return Infinity
+}
+
 const report = (receiver: CastReceiver, nowMs: number): void => {
-  const { highest, received } = receiver
-  const delayMs = Math.max(
-    0,
-    Math.round(receiver.quickestMs - Math.min(receiver.shortestMs, receiver.shortestBeforeMs))
-  )
+  const { highest, quickestMs, received, shortestBeforeMs, shortestMs } = receiver
+  const delayMs = quickestMs === Infinity
+    ? 0
+    : Math.max(0, Math.round(quickestMs - Math.min(shortestMs, shortestBeforeMs)))
   receiver.quickestMs = Infinity
   receiver.reportAtMs = nowMs + receiver.reportMs
   send(receiver, { _tag: "Report", sequence: highest, received, delayMs })
@@ -390,33 +408,45 @@ const count = (receiver: CastReceiver, sequence: number): boolean => {
 }
 
 /**
- * Where a piece goes: the chunk it is of, and which lacks it; or nothing for one that nobody needs. Whoever puts it there says
- * so with {@link placed}.
+ * Where a piece goes: the chunk it is of, and which lacks it; or nothing for one that nobody needs. Whoever puts it there, a
+ * parity piece among the others of its kind, says so with {@link placed}.
  */
 export const place = (
   receiver: CastReceiver,
-  { cast: number, index, offset }: Head,
+  { cast: number, index, offset, parity, pieceBytes }: Head,
   bytes: number
 ): Assembly | undefined => {
-  const { pieceBytes, shares } = receiver
+  const { shares } = receiver
   const cast = receiver.casts.get(number)
+  if (cast !== undefined) cast.heard = true
   if (cast?.outline === undefined || bytes === 0 || !shares.isMissing(cast.root, index)) return undefined
-  const knownBytes = shares.chunkBytes(cast.root, index)
-  const mostBytes = knownBytes === 0 ? cast.outline.chunkSizeBytes : knownBytes
-  if (mostBytes > Limits.castChunkBytesMax || offset % pieceBytes !== 0 || offset + bytes > mostBytes) return undefined
   const key = `${number} ${index}`
   const known = receiver.assemblies.get(key)
-  const isFitting = knownBytes > 0
-    ? bytes === lengthAt(pieceBytes, knownBytes, offset)
-    : fitsSoFar(pieceBytes, offset, bytes, known?.endBytes ?? 0)
+  if (known !== undefined && known.pieceBytes !== pieceBytes) return undefined
+  const knownBytes = shares.chunkBytes(cast.root, index)
+  const mostBytes = knownBytes === 0 ? cast.outline.chunkSizeBytes : knownBytes
+  const isSize = pieceBytes >= Limits.pieceBytesMin && pieceBytes <= Limits.pieceBytesMax
+  if (!isSize || mostBytes > Limits.castChunkBytesMax || offset + bytes > mostBytes) return undefined
+  const isFitting = parity > 0
+    ? offset === 0 && mostBytes <= Parity.piecesMax * pieceBytes && parity <= Parity.paritiesMax &&
+      (knownBytes > 0 ? bytes === lengthAt(pieceBytes, knownBytes, 0) : bytes <= pieceBytes)
+    : offset % pieceBytes === 0 && (knownBytes > 0
+      ? bytes === lengthAt(pieceBytes, knownBytes, offset)
+      : fitsSoFar(pieceBytes, offset, bytes, known?.endBytes ?? 0))
   if (!isFitting) return undefined
-  if (known !== undefined) return known.pieces[offset / pieceBytes] === 0 ? known : undefined
+  if (known !== undefined) {
+    const isHere = parity > 0 ? known.parities.has(parity - 1) : known.pieces[offset / pieceBytes] !== 0
+    return isHere ? undefined : known
+  }
   const count = Math.ceil(mostBytes / pieceBytes)
   const assembly: Assembly = {
     root: cast.root,
     index,
     bytes: mostBytes,
+    pieceBytes,
     pieces: new Uint8Array(count),
+    parities: new Map(),
+    heldBytes: mostBytes,
     missingCount: knownBytes > 0 ? count : Infinity,
     endBytes: 0,
     buffer: undefined
@@ -434,19 +464,25 @@ const fitsSoFar = (pieceBytes: number, offset: number, bytes: number, endBytes: 
 export const placed = (
   receiver: CastReceiver,
   assembly: Assembly,
-  { cast: number, index, offset }: Head,
+  { cast: number, index, offset, parity }: Head,
   bytes: number
 ): ReadonlyArray<Output> => {
   receiver.outputs = []
-  assembly.pieces[offset / receiver.pieceBytes] = 1
-  assembly.endBytes = Math.max(assembly.endBytes, offset + bytes)
+  if (parity > 0) {
+    assembly.heldBytes += bytes
+    receiver.assembledBytes += bytes
+  } else {
+    assembly.pieces[offset / assembly.pieceBytes] = 1
+    assembly.endBytes = Math.max(assembly.endBytes, offset + bytes)
+    assembly.missingCount--
+  }
   const cast = receiver.casts.get(number)!
   const isContent = index >= cast.outline!.manifestChunksCount
   if (isContent && !cast.passed) {
     cast.passed = true
     askManifest(receiver, cast, (manifestIndex) => cast.manifestWhole.has(manifestIndex))
   }
-  if (--assembly.missingCount > 0) return receiver.outputs
+  if (assembly.missingCount > assembly.parities.size) return receiver.outputs
   if (!isContent) cast.manifestWhole.add(index)
   whole(receiver, `${number} ${index}`, assembly)
   return receiver.outputs
@@ -454,37 +490,40 @@ export const placed = (
 
 const whole = (receiver: CastReceiver, key: string, assembly: Assembly): void => {
   receiver.assemblies.delete(key)
-  receiver.assembledBytes -= assembly.bytes
+  receiver.assembledBytes -= assembly.heldBytes
   receiver.outputs.push({ _tag: "Whole", assembly })
 }
 
 /** The size of a chunk is known now: it is whole, or lacks so many pieces, or is not what it seemed to be. */
 const settle = (receiver: CastReceiver, key: string, assembly: Assembly): void => {
   if (assembly.missingCount < Infinity) return
-  const { pieceBytes, shares } = receiver
+  const { shares } = receiver
+  const { pieceBytes } = assembly
   const bytes = shares.chunkBytes(assembly.root, assembly.index)
   const count = Math.ceil(bytes / pieceBytes)
   const isMissing = bytes > 0 && shares.isMissing(assembly.root, assembly.index)
   const isAtEnd = assembly.endBytes % pieceBytes !== 0 || assembly.pieces[count - 1] === 1
-  if (!isMissing || (isAtEnd ? assembly.endBytes !== bytes : assembly.endBytes > bytes)) {
-    return drop(receiver, key, assembly)
-  }
+  const parityBytes = Math.min(pieceBytes, bytes)
+  const isFitting = (isAtEnd ? assembly.endBytes === bytes : assembly.endBytes <= bytes) &&
+    Array.from(assembly.parities.values()).every(({ length }) => length === parityBytes)
+  if (!isMissing || !isFitting) return drop(receiver, key, assembly)
   const settled: Assembly = {
     ...assembly,
     bytes,
     pieces: assembly.pieces.subarray(0, count),
     missingCount: count,
+    heldBytes: assembly.heldBytes + bytes - assembly.bytes,
     buffer: assembly.buffer?.subarray(0, bytes)
   }
   for (const piece of settled.pieces) settled.missingCount -= piece
   receiver.assemblies.set(key, settled)
   receiver.assembledBytes += bytes - assembly.bytes
-  if (settled.missingCount === 0) whole(receiver, key, settled)
+  if (settled.missingCount <= settled.parities.size) whole(receiver, key, settled)
 }
 
 /** When the machine wants a `Tick`. */
 export const wakeAtMs = (receiver: CastReceiver): number => {
-  let wakeMs = Infinity
+  let wakeMs = overdueAtMs(receiver)
   for (const { awaited, sinceMs } of receiver.casts.values()) {
     if (awaited) wakeMs = Math.min(wakeMs, Math.max(sinceMs, receiver.heardAtMs) + silentMs)
   }

@@ -3,8 +3,11 @@
  *
  * Where that goes well the room has the share when one copy has left. It carries no promise, so nothing depends on it: what
  * a device did not get it asks of the others when the cast is over. A cast begins when nearly all neighbors hear the
- * multicast and can take chunks, and is given up as soon as anything is not as it should be: few hear it, many lose much, one
- * is flooded by what others take easily, or the network is so fast that links do as well. Then the swarm does all.
+ * multicast and can take chunks, and is given up as soon as anything is not as it should be: few hear it, many lose much, some
+ * are flooded by what others take easily, or the network is so fast that links do as well. Then the swarm does all.
+ *
+ * Pieces are large, because a datagram costs a program as much as its bytes. While many lose some, pieces are small; and where
+ * some are lost at any rate, parity pieces follow them.
  *
  * State is changed in place; inputs carry the time. Fragments are not outputs: whoever sends them asks {@link next} for
  * one after the other, because what can leave is a question of the moment.
@@ -15,11 +18,14 @@
  * 2. **Once:** each chunk is cast at most once, and none that nearly everybody has.
  * 3. **Always over:** every share whose cast has begun is over in the end, for the neighbors and for this device.
  * 4. **Given up:** whatever listeners report, a cast ends within the time that its bytes need at `Pace.worthBytesPerMs`.
+ * 5. **Healed:** where datagrams are lost at any rate, up to {@link healedLossMax} of them, nearly all chunks are whole all the same.
  */
+import * as Hearing from "./CastHearing.ts"
 import { type Clear, type Head, lengthAt } from "./Fragment.ts"
 import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import * as Pace from "./Pace.ts"
+import * as Parity from "./Parity.ts"
 import type { CastMessage } from "./Wire.ts"
 
 /** Of all neighbors, so many must hear it. */
@@ -46,14 +52,24 @@ const heldMs = 20
 /** How often listeners report: all of them together not more than this, and each no more often than the rate is looked at. */
 const reportsPerSecond = 250
 const reportMsMin = 2 * Pace.periodMs
-/** A report that is older says nothing. */
-const reportAgeMs = 800
-/** Of a listener's datagrams, lost: congested, and flooded. */
-const congestedLoss = 0.03
-const floodedLoss = 0.3
-/** And of its way: how much longer than usual a datagram takes, and behind how many others, which may be in the host's own queue. */
-const congestedDelayMs = 150
-const congestedDelayDatagrams = 6
+/** So many of those who report must have heard what left after a cut before there is another. */
+const answeringPart = 3 / 4
+/** Pieces where the system sends no datagram of `Limits.pieceBytesMax`: macOS stops at 9,216 bytes. */
+const shortPieceBytes = 8 * 1_024
+/**
+ * While many lose some a piece fills an Ethernet frame with what is around it: nothing else is lost with it, and no system
+ * holds what is left of it. Linux keeps the frames of a datagram that lacks one for 30 s, and with 4 MiB of them takes no other.
+ */
+export const smallPieceBytes = 1_408
+/** And for so long after that. */
+const smallMs = 3_000
+/** A sample takes no longer, or is none. */
+const samplingMsMax = 2_000
+/** More is not made good by parity; and of the chunks, so many may lack more than it does. */
+export const healedLossMax = 0.15
+const unhealedPart = 0.02
+/** Small pieces leave so many milliseconds' worth at a time: to be woken costs a program more than a piece. */
+const togetherMs = 5
 /** A listener that is flooded for so long while others are not has a narrower way than they. */
 const floodedMs = 600
 /** But for so long it bears it: its links live on, and the others have what they wait for. */
@@ -61,28 +77,6 @@ const bearableMs = 8_000
 /** After a cast was given up none is tried for a while, twice as long each time. */
 const tiredMsMin = 60_000
 const tiredMsMax = 600_000
-
-interface Listener {
-  hears: boolean
-  /** What it reported last, and before, and when. */
-  sequence: number
-  sequenceBefore: number
-  received: number
-  reportedMs: number
-  congested: boolean
-  floodedSinceMs: number
-}
-
-/** Whoever begins to listen begins to count. */
-const notHeard: Listener = {
-  hears: false,
-  sequence: 0,
-  sequenceBefore: 0,
-  received: 0,
-  reportedMs: -Infinity,
-  congested: false,
-  floodedSinceMs: Infinity
-}
 
 interface Cast {
   readonly root: Root
@@ -95,9 +89,12 @@ interface Cast {
   readonly begunMs: number
   enoughMs: number
   running: boolean
-  /** The next fragment. */
+  /** The next fragment: a piece, or, when all of the chunk's have left, a parity piece from 0; and how the chunk is cut. */
   index: number
   offset: number
+  parity: number
+  pieceBytes: number
+  paritiesCount: number
   /** Everything has left, then. */
   leftMs: number
   /** The neighbors were told that it is over, then. */
@@ -107,20 +104,29 @@ interface Cast {
 type Opened = Extract<Input, { readonly _tag: "ShareOpened" }>
 
 export interface CastSender {
-  readonly neighbors: Map<PeerId, Listener>
+  readonly neighbors: Map<PeerId, Hearing.Listener>
   readonly casts: Map<Root, Cast>
   /** Shares that too few hear yet, and until when they are worth a cast. */
   readonly waiting: Map<Root, { readonly opened: Opened; readonly untilMs: number }>
   pace: Pace.Pace
+  /** The largest that the system sends. */
   pieceBytes: number
+  /** Until when pieces are small; and which part of them is lost at any rate. */
+  smallUntilMs: number
+  usualLoss: number
+  /** A sample of this cast has lost nothing, or too much: what is lost is lost because it is too fast. */
+  tooFast: boolean
+  /** The sample is of what left after this one. */
+  sampleSequence: number
   /** How many neighbors lack a chunk. */
   readonly lacking: (root: Root, index: number) => number
   /** With fewer listeners links do as well: in a full mesh of 8 a cast was no quicker (docs/decisions/0067-casts.md). */
   readonly listenersMin: number
   castsCount: number
   sequence: number
-  /** Datagrams that were given to the system and that it has not taken. */
+  /** Datagrams that were given to the system and that it has not taken, and the bytes of their pieces. */
   held: number
+  heldBytes: number
   aliveMs: number
   sending: boolean
   /** What left last before the rate was cut. */
@@ -157,7 +163,7 @@ export type Output =
   | { readonly _tag: "Begun"; readonly root: Root }
   | { readonly _tag: "Over"; readonly root: Root }
 
-/** What leaves next: a piece of a chunk, or a sign of life, which is of no share. */
+/** What leaves next: a piece or a parity piece of a chunk, or a sign of life, which is of no share. */
 export interface Fragment {
   readonly clear: Clear
   readonly head: Head
@@ -176,12 +182,17 @@ export const make = (
   casts: new Map(),
   waiting: new Map(),
   pace: Pace.make(nowMs),
-  pieceBytes: Limits.pieceBytesMin,
+  pieceBytes: shortPieceBytes,
+  smallUntilMs: -Infinity,
+  usualLoss: 0,
+  tooFast: false,
+  sampleSequence: 0,
   lacking,
   listenersMin,
   castsCount: 0,
   sequence: 0,
   held: 0,
+  heldBytes: 0,
   aliveMs: nowMs,
   sending: false,
   cutSequence: 0,
@@ -207,7 +218,7 @@ export const step = (sender: CastSender, input: Input, nowMs: number): ReadonlyA
 const take = (sender: CastSender, input: Input, nowMs: number): void => {
   switch (input._tag) {
     case "NeighborUp":
-      sender.neighbors.set(input.peer, { ...notHeard })
+      sender.neighbors.set(input.peer, { ...Hearing.notHeard })
       sender.probes = probesMs.map((afterMs) => nowMs + afterMs)
       return
     case "NeighborDown":
@@ -237,7 +248,7 @@ const message = (sender: CastSender, peer: PeerId, message: CastMessage, nowMs: 
   switch (message._tag) {
     case "Tuned":
       if (message.hears === listener.hears) return
-      Object.assign(listener, notHeard, { hears: message.hears })
+      Object.assign(listener, Hearing.notHeard, { hears: message.hears })
       for (const cast of sender.casts.values()) {
         cast.ready.delete(peer)
         if (message.hears && cast.overMs === Infinity) tell(sender, peer, cast, false)
@@ -247,32 +258,15 @@ const message = (sender: CastSender, peer: PeerId, message: CastMessage, nowMs: 
       for (const cast of sender.casts.values()) if (cast.number === message.cast && listener.hears) cast.ready.add(peer)
       return
     case "Report":
-      return report(sender, listener, message, nowMs)
+      return Hearing.report(listener, message, {
+        sequence: sender.sequence,
+        leftSequence: sender.sequence - sender.held,
+        pieceBytes: sizeNow(sender, nowMs),
+        bytesPerMs: sender.pace.bytesPerMs,
+        usualLoss: sender.usualLoss,
+        sampleSequence: sender.sampleSequence
+      }, nowMs)
   }
-}
-
-/** What is impossible is not said by an honest listener, and does not count. */
-const report = (
-  sender: CastSender,
-  listener: Listener,
-  { delayMs, received, sequence }: Extract<CastMessage, { readonly _tag: "Report" }>,
-  nowMs: number
-): void => {
-  const isFirst = listener.reportedMs === -Infinity
-  const sent = sequence - listener.sequence
-  const got = received - listener.received
-  if (!listener.hears || sequence > sender.sequence || sent <= 0 || got < 0 || got > sent) return
-  listener.sequenceBefore = listener.sequence
-  listener.sequence = sequence
-  listener.received = received
-  listener.reportedMs = nowMs
-  // What had left before it listened, it has not lost.
-  if (isFirst) return
-  const loss = 1 - got / sent
-  const lateMs = Math.max(congestedDelayMs, congestedDelayDatagrams * sender.pieceBytes / sender.pace.bytesPerMs)
-  listener.congested = (loss > congestedLoss && sent - got > 1) || delayMs > lateMs
-  if (loss < floodedLoss || sent < 4) listener.floodedSinceMs = Infinity
-  else if (listener.floodedSinceMs === Infinity) listener.floodedSinceMs = nowMs
 }
 
 const hearingCount = (sender: CastSender): number => {
@@ -305,10 +299,16 @@ const begin = (
     running: false,
     index: firstIndex,
     offset: 0,
+    parity: 0,
+    pieceBytes: 0,
+    paritiesCount: 0,
     leftMs: Infinity,
     overMs: Infinity
   }
-  if (sender.casts.size === 0) sender.watchedMs = nowMs
+  if (sender.casts.size === 0) {
+    sender.watchedMs = nowMs
+    sender.tooFast = false
+  }
   sender.casts.set(root, cast)
   sender.outputs.push({ _tag: "Begun", root })
   for (const [peer, { hears }] of sender.neighbors) if (hears) tell(sender, peer, cast, false)
@@ -353,31 +353,37 @@ const end = (sender: CastSender, cast: Cast, nowMs: number): void => {
   for (const [peer, { hears }] of sender.neighbors) if (hears) tell(sender, peer, cast, true)
 }
 
-const isFull = ({ held, pace, pieceBytes }: CastSender): boolean =>
-  held > 1 && held * pieceBytes >= pace.bytesPerMs * heldMs
+const isFull = ({ held, heldBytes, pace }: CastSender): boolean => held > 1 && heldBytes >= pace.bytesPerMs * heldMs
 
 /** What a piece takes of the cable: beside its bytes a seal, UDP, and IP and Ethernet of each of its frames. */
 const cableBytes = (bytes: number): number => bytes * 1.03
 
 const watch = (sender: CastSender, nowMs: number): void => {
-  const { pace } = sender
+  const { neighbors, pace } = sender
   if (!sender.sending) return
   // What the system could take it has taken since the last turn of the event loop.
   if (sender.held > 0) Pace.block(pace)
-  let congested = 0
-  let reporting = 0
-  let answering = 0
-  for (const listener of sender.neighbors.values()) {
-    if (!listener.hears || nowMs > listener.reportedMs + reportAgeMs) continue
-    reporting++
-    if (listener.congested) congested++
-    if (listener.sequenceBefore >= sender.cutSequence) answering++
-  }
-  const part = reporting === 0 ? 0 : congested / reporting
+  if (nowMs < pace.periodAtMs + Pace.periodMs) return
+  const { answering, congestedPart: part, losingPart, lost, reporting } = Hearing.answers(
+    neighbors.values(),
+    sender.cutSequence,
+    nowMs
+  )
   // Most have reported on nothing but what left after the last cut, or they do not report any more.
-  const isAnswered = answering >= reporting / 2 || nowMs >= pace.cutAtMs + reportAgeMs
-  Pace.judge(pace, isAnswered ? part : undefined, nowMs)
-  if (pace.cutAtMs === nowMs) sender.cutSequence = sender.sequence
+  const isAnswered = answering >= answeringPart * reporting || nowMs >= pace.cutAtMs + Hearing.reportAgeMs
+  // Perhaps it is lost at any rate: the sample will tell.
+  const isSampling = isSmall(sender, nowMs) && sender.usualLoss === 0 && !sender.tooFast &&
+    lost <= 2 * healedLossMax && nowMs < pace.cutAtMs + samplingMsMax
+  // A large piece is lost with any of its frames, and does not tell how many were.
+  Pace.judge(pace, isAnswered && !isSampling ? part : undefined, nowMs, isSmall(sender, nowMs) ? lost : 0)
+  if (pace.cutAtMs === nowMs) {
+    sender.cutSequence = sender.sequence
+    // How it goes now tells whether it was too fast; and while it may be, the less goes with a lost frame the better.
+    if (losingPart > Pace.congestedPart) sender.smallUntilMs = Math.max(sender.smallUntilMs, nowMs + smallMs)
+  }
+  weigh(sender, nowMs)
+  // Links give each what its way carries.
+  if (Hearing.isUneven(neighbors.values(), nowMs)) return giveUp(sender, nowMs)
   for (const { floodedSinceMs, hears } of sender.neighbors.values()) {
     // Also when it says nothing more: what it says is drowned as well.
     if (!hears || nowMs < floodedSinceMs + floodedMs || part > Pace.congestedPart) continue
@@ -390,12 +396,50 @@ const watch = (sender: CastSender, nowMs: number): void => {
   if (pace.exhausted || pace.bytesPerMs < Pace.leastBytesPerMs(pace) || !isHeard(sender)) giveUp(sender, nowMs)
 }
 
+const isSmall = ({ smallUntilMs }: CastSender, nowMs: number): boolean => nowMs < smallUntilMs
+
+/** Into pieces of how many bytes chunks are cut now. */
+const sizeNow = (sender: CastSender, nowMs: number): number =>
+  isSmall(sender, nowMs) ? smallPieceBytes : sender.pieceBytes
+
+/** Looks at what is lost of small pieces: where it is lost everywhere and was from the first, it is not lost because of the rate. */
+const weigh = (sender: CastSender, nowMs: number): void => {
+  const { neighbors, pace } = sender
+  const anew = (): void => {
+    sender.sampleSequence = sender.sequence
+    Hearing.beginSample(neighbors.values())
+  }
+  if (!isSmall(sender, nowMs)) {
+    sender.usualLoss = 0
+    return
+  }
+  // Until then queues are full that were full before the cut.
+  if (nowMs < pace.cutAtMs + Pace.holdMs) return anew()
+  const sample = Hearing.takeSample(neighbors.values(), sender.listenersMin)
+  if (sample === undefined) return
+  anew()
+  if (sample.loss > healedLossMax) {
+    sender.tooFast = true
+    return
+  }
+  if (sample.loss < Hearing.leastLoss) {
+    sender.tooFast = true
+    sender.smallUntilMs = Math.min(sender.smallUntilMs, nowMs + smallMs)
+  } else if (sample.everywhere && !sender.tooFast) {
+    // The rate was cut for nothing.
+    if (sender.usualLoss === 0) Pace.regrow(pace)
+    sender.smallUntilMs = Infinity
+  }
+  sender.usualLoss = sample.loss
+}
+
 /** The swarm takes over, and for a while nothing is cast. */
 const giveUp = (sender: CastSender, nowMs: number): void => {
   sender.tiredUntilMs = nowMs + sender.tiredMs
   sender.tiredMs = Math.min(2 * sender.tiredMs, tiredMsMax)
   // By then it may be another network.
   sender.pace = Pace.make(nowMs)
+  sender.smallUntilMs = -Infinity
   for (const cast of sender.casts.values()) end(sender, cast, nowMs)
 }
 
@@ -404,6 +448,7 @@ const giveUp = (sender: CastSender, nowMs: number): void => {
 /** The system has taken a datagram, or could not: its interface is gone. */
 export const left = (sender: CastSender, { bytes }: Fragment, taken: boolean, nowMs: number): void => {
   sender.held--
+  sender.heldBytes -= bytes
   if (taken) Pace.left(sender.pace, cableBytes(bytes), nowMs)
 }
 
@@ -422,24 +467,50 @@ export const next = (sender: CastSender, { hushed, isHere, nowMs }: Moment): Fra
   const cast = hushed ? undefined : nextCast(sender)
   if (cast === undefined || !isHere(cast.root, cast.index)) {
     if (cast === undefined) sender.sending = false
-    return isDue ? leave(sender, undefined, 0, 0, 0, nowMs) : undefined
+    return isDue ? leave(sender, signOfLife, undefined, 0, false, nowMs) : undefined
   }
   if (!sender.sending) {
     sender.sending = true
     Pace.resume(sender.pace, nowMs)
   }
   if (isFull(sender)) return undefined
-  const { index, offset } = cast
+  const { index, offset, parity } = cast
   const chunkBytes = cast.chunkBytes(index)
-  const bytes = lengthAt(sender.pieceBytes, chunkBytes, offset)
+  if (offset === 0) slice(sender, cast, chunkBytes, nowMs)
+  const { paritiesCount, pieceBytes } = cast
+  const isParity = offset >= chunkBytes
+  const bytes = lengthAt(pieceBytes, chunkBytes, isParity ? 0 : offset)
   if (!Pace.take(sender.pace, cableBytes(bytes), nowMs)) return undefined
-  if (offset + bytes < chunkBytes) cast.offset += bytes
-  else {
+  if (isParity) cast.parity++
+  else cast.offset += bytes
+  const isLast = cast.offset >= chunkBytes && cast.parity >= paritiesCount
+  if (isLast) {
     cast.index = lackingFrom(sender, cast, index + 1)
     cast.offset = 0
+    cast.parity = 0
     if (cast.index >= cast.endIndex) cast.leftMs = nowMs
   }
-  return leave(sender, cast, index, offset, bytes, nowMs)
+  const head = {
+    cast: cast.number,
+    index,
+    offset: isParity ? 0 : offset,
+    pieceBytes,
+    parity: isParity ? parity + 1 : 0
+  }
+  return leave(sender, head, cast.root, bytes, isLast, nowMs)
+}
+
+/** Decides into which pieces a chunk is cut, and how many parity pieces follow. */
+const slice = (sender: CastSender, cast: Cast, chunkBytes: number, nowMs: number): void => {
+  cast.pieceBytes = sender.pieceBytes
+  cast.paritiesCount = 0
+  if (!isSmall(sender, nowMs)) return
+  // Of a large chunk a piece is as many frames as leave no more pieces than parity can be of.
+  const frames = Math.ceil(chunkBytes / (smallPieceBytes * Parity.piecesMax))
+  cast.pieceBytes = frames * smallPieceBytes
+  // Before it is known what is lost, something is.
+  const loss = Math.max(sender.usualLoss, Hearing.leastLoss)
+  cast.paritiesCount = Parity.countFor(Math.ceil(chunkBytes / cast.pieceBytes), loss, unhealedPart)
 }
 
 /** The chunk that leaves next and those after it, until they are so many bytes. */
@@ -459,20 +530,22 @@ export const ahead = (
   return chunks
 }
 
+const signOfLife: Head = { cast: 0, index: 0, offset: 0, pieceBytes: 0, parity: 0 }
+
 const leave = (
   sender: CastSender,
-  cast: Cast | undefined,
-  index: number,
-  offset: number,
+  head: Head,
+  root: Root | undefined,
   bytes: number,
+  isLast: boolean,
   nowMs: number
 ): Fragment => {
   while ((sender.probes[0] ?? Infinity) <= nowMs) sender.probes.shift()
   sender.aliveMs = nowMs
   sender.held++
+  sender.heldBytes += bytes
   const clear = { sequence: ++sender.sequence, sentMs: Math.floor(nowMs) % 2 ** 32 }
-  const isLast = cast !== undefined && cast.index !== index
-  return { clear, head: { cast: cast?.number ?? 0, index, offset }, root: cast?.root, bytes, isLast }
+  return { clear, head, root, bytes, isLast }
 }
 
 /** The one with the least left: who shares a page during a disk image does not wait for it. */
@@ -510,6 +583,8 @@ export const wakeAtMs = (sender: CastSender, { hushed, isHere }: Omit<Moment, "n
   if (sender.casts.size === 0) return probeMs
   const cast = hushed || isFull(sender) ? undefined : nextCast(sender)
   const isReady = cast !== undefined && isHere(cast.root, cast.index)
-  const nextMs = isReady ? Pace.nextMs(sender.pace, cableBytes(sender.pieceBytes)) : Infinity
+  const nextMs = isReady
+    ? Pace.nextMs(sender.pace, Math.max(cableBytes(cast.pieceBytes), sender.pace.bytesPerMs * togetherMs))
+    : Infinity
   return Math.min(nextMs, sender.watchedMs + Pace.periodMs, probeMs)
 }

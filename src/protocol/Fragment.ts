@@ -1,5 +1,5 @@
 /**
- * The datagram of a multicast: a piece of one chunk, for everybody who listens.
+ * The datagram of a multicast: a piece of one chunk, or a parity piece of it, for everybody who listens.
  *
  * ```
  * bytes 0-3    magic: 9b 6c 66 63, ".lfc"
@@ -9,8 +9,10 @@
  * then, sealed with the multicast's key (AES-256-GCM; the bytes before are authenticated, the nonce is the sequence):
  *   bytes 0-3    the cast: which share this is of; 0 in a datagram that says only that the sender is there
  *   bytes 4-7    the chunk's index in the share
- *   bytes 8-11   where in the chunk the piece lies, in bytes: a multiple of the multicast's `pieceBytes`
- *   then         the piece: so many bytes, or what is left of the chunk
+ *   bytes 8-11   where in the chunk the piece lies, in bytes: a multiple of `pieceBytes`; 0 for a parity piece
+ *   bytes 12-13  `pieceBytes`: into pieces of how many bytes this chunk is cut; 0 in a sign of life
+ *   bytes 14-15  0 for a piece; for a parity piece (see `Parity.ts`) which one it is, from 1
+ *   then         the piece: so many bytes, or what is left of the chunk; or the parity piece, as long as the first piece
  * ```
  *
  * Who is in the session knows the key, so that nobody outside can read a fragment or slip one in. Who is in it could; what a
@@ -29,7 +31,7 @@ export const version = 1
 
 /** What stands before the sealed part, and what the sealed part begins with. */
 export const clearBytes = magic.length + 1 + 4 + 4
-export const headBytes = 12
+export const headBytes = 16
 /** What sealing adds. */
 export const sealBytes = 16
 /** AES-256. */
@@ -49,6 +51,9 @@ export interface Head {
   readonly cast: number
   readonly index: number
   readonly offset: number
+  readonly pieceBytes: number
+  /** 0 for a piece. */
+  readonly parity: number
 }
 
 const view = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -72,19 +77,27 @@ export const decodeClear = (datagram: Uint8Array): Clear | undefined => {
   return { sequence: numbers.getUint32(5), sentMs: numbers.getUint32(9) }
 }
 
-export const encodeHead = ({ cast, index, offset }: Head): Uint8Array => {
+export const encodeHead = ({ cast, index, offset, parity, pieceBytes }: Head): Uint8Array => {
   const bytes = new Uint8Array(headBytes)
   const numbers = view(bytes)
   numbers.setUint32(0, cast)
   numbers.setUint32(4, index)
   numbers.setUint32(8, offset)
+  numbers.setUint16(12, pieceBytes)
+  numbers.setUint16(14, parity)
   return bytes
 }
 
 /** Of an opened datagram, at least {@link headBytes} long. */
 export const decodeHead = (opened: Uint8Array): Head => {
   const numbers = view(opened)
-  return { cast: numbers.getUint32(0), index: numbers.getUint32(4), offset: numbers.getUint32(8) }
+  return {
+    cast: numbers.getUint32(0),
+    index: numbers.getUint32(4),
+    offset: numbers.getUint32(8),
+    pieceBytes: numbers.getUint16(12),
+    parity: numbers.getUint16(14)
+  }
 }
 
 /** No two datagrams of one key have the same: the sequence does not come round. */

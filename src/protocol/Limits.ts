@@ -328,11 +328,10 @@ export const haveIndexesMax = 1_024
 
 /**
  * One piece of a chunk in a datagram of a multicast: many Ethernet frames, because each datagram costs a program as much as
- * all of its bytes, and a chunk that lacks a part is worth nothing anyway. The smaller one where the system sends no more:
- * macOS stops at 9,216 bytes.
+ * all of its bytes. And the least that is taken for one, a frame's worth.
  */
 export const pieceBytesMax = 32 * KiB
-export const pieceBytesMin = 8 * KiB
+export const pieceBytesMin = 1 * KiB
 /** The whole datagram: a piece, and what stands around it. */
 export const fragmentDatagramBytesMax = pieceBytesMax + 64
 /** Chunks of casts that are under way to this device, in bytes: what has begun longest is given up for what comes. */

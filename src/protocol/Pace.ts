@@ -3,7 +3,7 @@
  *
  * TCP's question, without its answers: nobody acknowledges a datagram. The rate grows by half each period until something
  * gives way, then by a fiftieth each period, and shrinks by a tenth when listeners say that datagrams are lost or wait in a
- * queue. What counts is the congested part of the room and not its worst receiver, because one laptop that is busy must not
+ * queue; near the rate that was too high it grows by less, as TCP does (CUBIC, RFC 9438). What counts is the congested part of the room and not its worst receiver, because one laptop that is busy must not
  * hold up fifty. Where the way out itself is the narrowest, the system does not take more datagrams: then the rate is the most
  * that left lately.
  *
@@ -31,10 +31,14 @@ const burstMs = 20
 const startFactor = 1.5
 const growFactor = 1.02
 const shrinkFactor = 0.9
+/** Near the rate that was too high it grows by less, for so long. */
+const nearFactor = 1.002
+const nearPart = 0.9
+const nearMs = 10_000
 /** The first time it is too fast by as much as it grew before that was heard of. */
 const settleFactor = 0.5
 /** After the rate was cut, what is on its way is still of the old one. */
-const holdMs = 200
+export const holdMs = 200
 /** More listeners than this must be congested. */
 export const congestedPart = 1 / 4
 /** The way out is the limit when it carries less than this of the rate; then the rate is a little less, so that the queue stays short. */
@@ -69,6 +73,8 @@ export interface Pace {
   /** What was carried in the last measures, bytes a millisecond, the latest last. */
   measures: ReadonlyArray<number>
   cutAtMs: number
+  /** The rate that was cut. */
+  tooFastBytesPerMs: number
   /** The best that was carried without complaint. */
   bestBytesPerMs: number
   /** Listeners are congested at the least rate that is worth it. */
@@ -90,6 +96,7 @@ export const make = (nowMs: number): Pace => ({
   carriedAtMs: Infinity,
   measures: [],
   cutAtMs: -Infinity,
+  tooFastBytesPerMs: Infinity,
   bestBytesPerMs: 0,
   exhausted: false
 })
@@ -136,9 +143,9 @@ export const block = (pace: Pace): void => {
 
 /**
  * Looks at the rate, once a period: `congested` is the part of the listeners that lose datagrams or get them late, or nothing
- * while what they say is of a rate before the last cut.
+ * while what they say is of a rate before the last cut; and `lost` is what they lose, where that is known.
  */
-export const judge = (pace: Pace, congested: number | undefined, nowMs: number): void => {
+export const judge = (pace: Pace, congested: number | undefined, nowMs: number, lost = 0): void => {
   if (nowMs < pace.periodAtMs + periodMs) return
   // This process had not its turn: what did not leave meanwhile says nothing of the way out.
   const isLate = nowMs > pace.periodAtMs + lateMs
@@ -151,7 +158,9 @@ export const judge = (pace: Pace, congested: number | undefined, nowMs: number):
     pace.cutAtMs = nowMs
     const least = leastBytesPerMs(pace)
     pace.exhausted = pace.bytesPerMs <= least
-    const lowered = pace.bytesPerMs * (pace.phase === "settling" ? settleFactor : shrinkFactor)
+    pace.tooFastBytesPerMs = pace.bytesPerMs
+    const factor = pace.phase === "settling" ? settleFactor : Math.max(settleFactor, Math.min(shrinkFactor, 1 - lost))
+    const lowered = pace.bytesPerMs * factor
     setRate(pace, Math.min(pace.bytesPerMs, Math.max(least, lowered)))
     return measureAnew(pace, nowMs)
   }
@@ -168,7 +177,7 @@ export const judge = (pace: Pace, congested: number | undefined, nowMs: number):
     if (isGrowing) pace.phase = "steady"
     else setRate(pace, Math.min(pace.bytesPerMs, Math.max(carried, ...pace.measures) * carriedShare))
   } else if (pace.leftBytes + 2 * pace.datagramBytes >= usedShare * pace.bytesPerMs * measuredMs) {
-    setRate(pace, pace.bytesPerMs * (isGrowing ? startFactor : growFactor))
+    setRate(pace, pace.bytesPerMs * (isGrowing ? startFactor : isNear(pace, nowMs) ? nearFactor : growFactor))
   }
   if (!isGrowing && !isMeasured) return
   const sinceMs = pace.carriedAtMs
@@ -178,6 +187,15 @@ export const judge = (pace: Pace, congested: number | undefined, nowMs: number):
   }
   measureAnew(pace, nowMs)
   pace.carriedSinceMs = sinceMs
+}
+
+const isNear = ({ bytesPerMs, cutAtMs, tooFastBytesPerMs }: Pace, nowMs: number): boolean =>
+  nowMs < cutAtMs + nearMs && bytesPerMs >= nearPart * tooFastBytesPerMs
+
+/** The rate was cut for nothing: it is sought anew from where it is. */
+export const regrow = (pace: Pace): void => {
+  pace.phase = "growing"
+  pace.tooFastBytesPerMs = Infinity
 }
 
 const measureAnew = (pace: Pace, nowMs: number): void => {

@@ -167,8 +167,6 @@ export const Uint32 = Schema.Natural.check(Schema.isBetween({ minimum: 0, maximu
 export const Multicast = Schema.TaggedStruct("Multicast", {
   group: Address,
   key: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{43}$/)),
-  /** Chunks are cut into pieces of so many bytes. */
-  pieceBytes: Schema.Literals([Limits.pieceBytesMin, Limits.pieceBytesMax]),
   /** A program that knows no casts passes over it, and asks for chunks as ever. */
   ignorable: Schema.Literal(true)
 })

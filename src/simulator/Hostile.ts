@@ -403,7 +403,6 @@ export const run = Effect.fnUntraced(function*(
           from: port.host,
           group: { host: "239.255.1.1", port: castPort },
           key: "A".repeat(43),
-          pieceBytes: Limits.pieceBytesMax,
           casts: Array.from(shares.keys(), (share, cast) => ({ share, cast }))
         })
         toAll((link) =>

@@ -14,7 +14,6 @@ const noticed = (number: number, host = 1): CastNotice.Noticed => {
     from: "10.0.0.1",
     group: { host: "239.255.1.2", port: 24_727 },
     key: "k".repeat(43),
-    pieceBytes: Limits.pieceBytesMax,
     casts: []
   }
   const key = PublicKey.make(`${host}`.padStart(43, "h"))

@@ -2,9 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import * as CastReceiver from "../../src/protocol/CastReceiver.ts"
-import { lengthAt } from "../../src/protocol/Fragment.ts"
+import { type Head, lengthAt } from "../../src/protocol/Fragment.ts"
 import { Root } from "../../src/protocol/Ids.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
+import * as Parity from "../../src/protocol/Parity.ts"
 import type { CastMessage } from "../../src/protocol/Wire.ts"
 import { chance } from "../../src/simulator/Scenario.ts"
 
@@ -14,6 +15,9 @@ const root = (n: number) => Root.make(`${n}`.padStart(43, "r"))
 const reportMs = 100
 const windowLength = 4_096
 const baselineMs = 10_000
+
+/** Where a piece lies; a chunk is cut as the others if nothing is said. */
+type Where = Pick<Head, "cast" | "index" | "offset"> & Partial<Head>
 
 class Device {
   readonly receiver: CastReceiver.CastReceiver
@@ -84,8 +88,11 @@ class Device {
     return this.perform(CastReceiver.stray(this.receiver, this.nowMs))
   }
 
+  /** Into what the chunks are cut that come from now on. */
+  pieceBytes = pieceBytesMin as number
   listen(pieceBytes: number = pieceBytesMin): void {
-    this.input({ _tag: "Listening", pieceBytes })
+    this.pieceBytes = pieceBytes
+    this.input({ _tag: "Listening" })
   }
 
   told(cast: number, { of = cast, over = false } = {}) {
@@ -113,8 +120,13 @@ class Device {
     return this.receiver.casts.get(cast)?.root
   }
 
+  head(where: Where): Head {
+    return { pieceBytes: this.pieceBytes, parity: 0, ...where }
+  }
+
   /** Whether there is a place for a piece of a chunk of this size. */
-  place(head: { readonly cast: number; readonly index: number; readonly offset: number }, bytes: number, size: number) {
+  place(where: Where, bytes: number, size: number) {
+    const head = this.head(where)
     const of = this.rootOf(head.cast)
     if (of !== undefined) this.sizes.set(`${head.index} ${of}`, size)
     if (this.receiver.casts.get(head.cast)?.outline === undefined) this.opened(head.cast)
@@ -123,22 +135,45 @@ class Device {
 
   /** The next datagram brings a piece; gives the chunk once it is whole. */
   piece(cast: number, index: number, offset: number, chunk: Uint8Array): Uint8Array | undefined {
-    const head = { cast, index, offset }
+    const head = this.head({ cast, index, offset })
     this.hear()
-    const bytes = lengthAt(this.receiver.pieceBytes, chunk.length, offset)
+    const bytes = lengthAt(this.pieceBytes, chunk.length, offset)
     const assembly = this.place(head, bytes, chunk.length)
     if (assembly === undefined) return undefined
     assembly.buffer ??= new Uint8Array(assembly.bytes)
     assembly.buffer.set(chunk.subarray(offset, offset + bytes), offset)
+    return this.placed(assembly, head, bytes)
+  }
+
+  /** The next datagram brings a parity piece, from 0; gives the chunk once it is whole. */
+  parity(cast: number, index: number, parity: number, chunk: Uint8Array): Uint8Array | undefined {
+    const head = this.head({ cast, index, offset: 0, parity: parity + 1 })
+    const bytes = Parity.encode(chunk, this.pieceBytes, parity)
+    this.hear()
+    const assembly = this.place(head, bytes.length, chunk.length)
+    if (assembly === undefined) return undefined
+    assembly.buffer ??= new Uint8Array(assembly.bytes)
+    assembly.parities.set(parity, bytes)
+    return this.placed(assembly, head, bytes.length)
+  }
+
+  private placed(assembly: CastReceiver.Assembly, head: Head, bytes: number): Uint8Array | undefined {
     const { length } = this.whole
     this.perform(CastReceiver.placed(this.receiver, assembly, head, bytes))
-    return this.whole[length]?.buffer
+    const whole = this.whole[length]
+    return whole === undefined ? undefined : bytesOf(whole)
   }
 
   /** What it said of one kind. */
   all<Tag extends CastMessage["_tag"]>(tag: Tag) {
     return this.said.filter((each): each is Extract<CastMessage, { _tag: Tag }> & { atMs: number } => each._tag === tag)
   }
+}
+
+/** A whole chunk, what is missing made of its parity pieces. */
+const bytesOf = ({ buffer, missingCount, parities, pieceBytes, pieces }: CastReceiver.Assembly): Uint8Array => {
+  if (missingCount > 0) Parity.rebuild(buffer!, pieceBytes, pieces, parities)
+  return buffer!
 }
 
 /** A device that hears, and is told of cast 1. */
@@ -183,6 +218,107 @@ describe("CastReceiver", () => {
       assert.isEmpty(device.dropped)
     }
   )
+
+  it.prop(
+    "puts a chunk together from as many pieces and parity pieces as it has pieces, whichever they are (invariant 1)",
+    {
+      seed: Seed,
+      chunkBytes: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 20 * KiB })),
+      known: Schema.Boolean
+    },
+    ({ chunkBytes, known, seed }) => {
+      const random = chance(seed)
+      const device = tuned()
+      device.opened(1, { known, chunkSizeBytes: 20 * KiB })
+      const chunk = chunkOf(chunkBytes)
+      const count = Math.ceil(chunkBytes / pieceBytesMin)
+      const fragments = [
+        ...Array.from({ length: count }, (_, piece) => () => device.piece(1, 0, piece * pieceBytesMin, chunk)),
+        ...Array.from({ length: count }, (_, parity) => () => device.parity(1, 0, parity, chunk))
+      ].map((come) => ({ come, at: random() })).toSorted((a, b) => a.at - b.at)
+      const whole = fragments.map(({ come }) => come())
+      if (known) {
+        assert.deepStrictEqual(whole.map((each) => each !== undefined).indexOf(true), count - 1)
+        // What comes after it is of another one.
+        assert.deepStrictEqual(whole[count - 1], chunk)
+      } else {
+        assert.isEmpty(device.whole)
+        device.unknown.clear()
+        device.input({ _tag: "ManifestKnown", root: root(1) })
+        assert.lengthOf(device.whole, 1)
+        assert.deepStrictEqual(bytesOf(device.whole[0]!), chunk)
+        assert.strictEqual(device.receiver.assembledBytes, 0)
+      }
+    }
+  )
+
+  it("takes a parity piece once, and none that is not of the chunk (invariant 1)", () => {
+    const device = tuned()
+    const size = 3 * pieceBytesMin - 100
+    const place = (where: Partial<Head>, bytes: number, chunkBytes = size) =>
+      device.place({ cast: 1, index: 0, offset: 0, parity: 1, ...where }, bytes, chunkBytes)
+    assert.isUndefined(place({}, pieceBytesMin - 1))
+    assert.isUndefined(place({}, pieceBytesMin + 1))
+    assert.isUndefined(place({ offset: pieceBytesMin }, pieceBytesMin))
+    assert.isUndefined(place({ parity: Parity.paritiesMax + 1 }, pieceBytesMin))
+    assert.isUndefined(place({ index: 1 }, pieceBytesMin, Parity.piecesMax * pieceBytesMin + 1))
+    assert.isDefined(place({ index: 2 }, pieceBytesMin, Parity.piecesMax * pieceBytesMin))
+    assert.isDefined(place({ index: 3, parity: Parity.paritiesMax }, pieceBytesMin))
+    assert.isDefined(place({ index: 4 }, 100, 100))
+    const chunk = chunkOf(size)
+    assert.isUndefined(device.parity(1, 0, 0, chunk))
+    assert.isUndefined(place({}, pieceBytesMin))
+    assert.isDefined(place({ parity: 2 }, pieceBytesMin))
+  })
+
+  it("takes pieces of one size for a chunk, of a size that may be (invariant 1)", () => {
+    const device = tuned()
+    const place = (index: number, pieceBytes: number) =>
+      device.place({ cast: 1, index, offset: 0, pieceBytes }, pieceBytes, 4 * pieceBytesMax)
+    assert.isUndefined(place(0, pieceBytesMin - 1))
+    assert.isUndefined(place(0, pieceBytesMax + 1))
+    assert.isUndefined(place(0, 0))
+    assert.isDefined(place(0, pieceBytesMin))
+    assert.isDefined(place(1, pieceBytesMax))
+    assert.isUndefined(place(1, pieceBytesMin))
+    // Another chunk may be cut otherwise.
+    assert.isDefined(place(2, pieceBytesMin))
+  })
+
+  it("holds no more with parity pieces than without (invariant 2)", () => {
+    const device = tuned(pieceBytesMax)
+    for (let index = 0; index < 60; index++) {
+      for (let parity = 1; parity <= Parity.paritiesMax; parity++) {
+        device.hear()
+        const head = device.head({ cast: 1, index, offset: 0, parity })
+        const assembly = device.place(head, pieceBytesMax, castChunkBytesMax)
+        if (assembly === undefined) continue
+        assembly.parities.set(parity - 1, new Uint8Array(0))
+        CastReceiver.placed(device.receiver, assembly, head, pieceBytesMax)
+        assert.isAtMost(device.receiver.assembledBytes, castBytesMax)
+      }
+    }
+    device.listen()
+    assert.strictEqual(device.receiver.assembledBytes, 0)
+  })
+
+  it("says that nothing more came once something of the cast has, and until it is over", () => {
+    const device = tuned()
+    device.run(3 * reportMs)
+    assert.isEmpty(device.all("Report"))
+    device.piece(1, 0, 0, chunkOf(4 * pieceBytesMin))
+    const fromMs = device.nowMs
+    device.run(4 * reportMs)
+    const reports = device.all("Report").filter(({ atMs }) => atMs > fromMs)
+    assert.deepStrictEqual(reports.map(({ atMs }) => atMs - fromMs), [160, 320])
+    for (const { delayMs, received, sequence } of reports) {
+      assert.deepStrictEqual({ delayMs, received, sequence }, { delayMs: 0, received: 2, sequence: 2 })
+    }
+    device.told(1, { over: true })
+    const { length } = device.all("Report")
+    device.run(4 * reportMs)
+    assert.lengthOf(device.all("Report"), length)
+  })
 
   it("keeps chunks of two casts apart (invariant 1)", () => {
     const device = tuned()
@@ -291,7 +427,7 @@ describe("CastReceiver", () => {
       for (let i = 0; i < 300; i++) {
         device.hear()
         const chunkBytes = 1 + Math.floor(random() * castChunkBytesMax)
-        const head = { cast: 1, index: i, offset: 0 }
+        const head = device.head({ cast: 1, index: i, offset: 0 })
         const bytes = Math.min(chunkBytes, pieceBytesMax)
         const assembly = device.place(head, bytes, chunkBytes)!
         if (CastReceiver.placed(receiver, assembly, head, bytes).length === 0) begun.add(assembly)
@@ -763,7 +899,7 @@ describe("CastReceiver", () => {
       const device = tuned()
       device.opened(1, { known: false, chunkSizeBytes: 4 * pieceBytesMin })
       const places = pieces.map(([offset, bytes]) => {
-        const head = { cast: 1, index: 0, offset }
+        const head = device.head({ cast: 1, index: 0, offset })
         const assembly = device.place(head, bytes, size)
         if (assembly !== undefined) CastReceiver.placed(device.receiver, assembly, head, bytes)
         return assembly !== undefined
@@ -809,7 +945,7 @@ describe("CastReceiver", () => {
   it("takes nothing of a share that is not open", () => {
     const device = tuned()
     device.sizes.set(`0 ${root(1)}`, 100)
-    assert.isUndefined(CastReceiver.place(device.receiver, { cast: 1, index: 0, offset: 0 }, 100))
+    assert.isUndefined(CastReceiver.place(device.receiver, device.head({ cast: 1, index: 0, offset: 0 }), 100))
   })
 
   it("asks once for a manifest of which some has not come when content does (invariant 5)", () => {

@@ -4,6 +4,7 @@ import * as Fragment from "../../src/protocol/Fragment.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 
 const Uint32 = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 ** 32 - 1 }))
+const Uint16 = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 ** 16 - 1 }))
 const Byte = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 }))
 const largest = 2 ** 32 - 1
 
@@ -17,24 +18,34 @@ const datagramOf = (clear: Fragment.Clear, head: Fragment.Head, pieceBytes: numb
 const openedOf = (datagram: Uint8Array) => datagram.subarray(Fragment.clearBytes, datagram.length - Fragment.sealBytes)
 
 const clear = { sequence: 0x01020304, sentMs: 0xfffefdfc }
-const head = { cast: 0xf1f2f3f4, index: 0x11121314, offset: 0x81828384 }
+const head = { cast: 0xf1f2f3f4, index: 0x11121314, offset: 0x81828384, pieceBytes: 0x9192, parity: 0xa1a2 }
 
 describe("Fragment", () => {
   it.prop(
     "gives back the numbers that were encoded (invariant 1)",
-    { sequence: Uint32, sentMs: Uint32, cast: Uint32, index: Uint32, offset: Uint32 },
-    ({ cast, index, offset, sentMs, sequence }) => {
-      const datagram = datagramOf({ sequence, sentMs }, { cast, index, offset }, 3)
+    {
+      sequence: Uint32,
+      sentMs: Uint32,
+      cast: Uint32,
+      index: Uint32,
+      offset: Uint32,
+      pieceBytes: Uint16,
+      parity: Uint16
+    },
+    ({ sentMs, sequence, ...head }) => {
+      const datagram = datagramOf({ sequence, sentMs }, head, 3)
       assert.deepStrictEqual(Fragment.decodeClear(datagram), { sequence, sentMs })
-      assert.deepStrictEqual(Fragment.decodeHead(openedOf(datagram)), { cast, index, offset })
+      assert.deepStrictEqual(Fragment.decodeHead(openedOf(datagram)), head)
     }
   )
 
   it("gives back the least and the largest numbers (invariant 1)", () => {
     for (const n of [0, 1, 2 ** 31 - 1, 2 ** 31, largest]) {
-      const datagram = datagramOf({ sequence: n, sentMs: largest - n }, { cast: n, index: largest - n, offset: n }, 0)
+      const short = n % 2 ** 16
+      const head = { cast: n, index: largest - n, offset: n, pieceBytes: short, parity: 2 ** 16 - 1 - short }
+      const datagram = datagramOf({ sequence: n, sentMs: largest - n }, head, 0)
       assert.deepStrictEqual(Fragment.decodeClear(datagram), { sequence: n, sentMs: largest - n })
-      assert.deepStrictEqual(Fragment.decodeHead(openedOf(datagram)), { cast: n, index: largest - n, offset: n })
+      assert.deepStrictEqual(Fragment.decodeHead(openedOf(datagram)), head)
     }
   })
 
@@ -47,7 +58,9 @@ describe("Fragment", () => {
         [0xff, 0xfe, 0xfd, 0xfc],
         [0xf1, 0xf2, 0xf3, 0xf4],
         [0x11, 0x12, 0x13, 0x14],
-        [0x81, 0x82, 0x83, 0x84]
+        [0x81, 0x82, 0x83, 0x84],
+        [0x91, 0x92],
+        [0xa1, 0xa2]
       ].flat()
     )
   })

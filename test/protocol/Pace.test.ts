@@ -192,6 +192,46 @@ describe("Pace", () => {
     }
   })
 
+  it.each([[0, 0.9], [0.05, 0.9], [0.1, 0.9], [0.3, 0.7], [0.5, 0.5], [1, 0.5]])(
+    "shrinks a steady rate by what is lost, by a tenth at least and by half at most: %d lost (invariant 2)",
+    (lost, factor) => {
+      const pace = after(3, 0)
+      pace.phase = "steady"
+      const { bytesPerMs } = pace
+      Pace.judge(pace, 1, pace.periodAtMs + Pace.periodMs, lost)
+      assert.strictEqual(pace.bytesPerMs, bytesPerMs * factor)
+    }
+  )
+
+  it("grows by less near the rate that was too fast, for ten seconds", () => {
+    const pace = after(3, 0)
+    pace.phase = "steady"
+    const tooFast = pace.bytesPerMs
+    Pace.judge(pace, 1, pace.periodAtMs + Pace.periodMs, 0.5)
+    const { cutAtMs } = pace
+    const grows: Array<{ readonly of: number; readonly by: number; readonly atMs: number }> = []
+    while (pace.periodAtMs < cutAtMs + 11_000) {
+      const { bytesPerMs } = pace
+      look(pace, 0)
+      if (pace.bytesPerMs > bytesPerMs) {
+        grows.push({ of: bytesPerMs / tooFast, by: pace.bytesPerMs / bytesPerMs, atMs: pace.periodAtMs - cutAtMs })
+      }
+    }
+    for (const { atMs, by, of } of grows) {
+      assert.closeTo(by, of >= 0.9 && atMs < 10_000 ? 1.002 : 1.02, 1e-9, `${of} at ${atMs} ms`)
+    }
+    assert.isTrue(grows.some(({ by }) => by < 1.01) && grows.some(({ atMs, by }) => by > 1.01 && atMs > 10_000))
+  })
+
+  it("grows as at first, and from where it is, once it is told that it was cut for nothing", () => {
+    const pace = after(3, 0)
+    look(pace, 1)
+    const { bytesPerMs } = pace
+    Pace.regrow(pace)
+    look(pace, 0)
+    assert.strictEqual(pace.bytesPerMs, 1.5 * bytesPerMs)
+  })
+
   it("leaves the rate as it is while nobody has said anything about it", () => {
     const pace = after(3, 0)
     const before = pace.bytesPerMs

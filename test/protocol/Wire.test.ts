@@ -207,17 +207,6 @@ const hosts = {
   yes: ["239.255.0.1", "::", "A".repeat(45)],
   no: ["", "1", "A".repeat(46), "localhost", "239.255.0.1/16", 1]
 }
-const pieces = {
-  yes: [Limits.pieceBytesMin, Limits.pieceBytesMax],
-  no: [
-    0,
-    Limits.pieceBytesMin - 1,
-    Limits.pieceBytesMin + 1,
-    Limits.pieceBytesMax - 1,
-    Limits.pieceBytesMax + 1,
-    "8192"
-  ]
-}
 
 const fields: ReadonlyArray<readonly [base: string, path: string, field: Field]> = [
   ["Hello", "versions.0", natural],
@@ -270,7 +259,6 @@ const fields: ReadonlyArray<readonly [base: string, path: string, field: Field]>
   ["Multicast", "group.host", hosts],
   ["Multicast", "group.port", integers(1, 65_535)],
   ["Multicast", "key", characters(43)],
-  ["Multicast", "pieceBytes", pieces],
   ["Multicast", "ignorable", { yes: [true], no: [false, "true", 1, null] }],
   ["Casts", "notice.key", characters(43)],
   ["Casts", "notice.signature", characters(86)],
@@ -331,7 +319,6 @@ const fields: ReadonlyArray<readonly [base: string, path: string, field: Field]>
   ["CastNotice", "group.host", hosts],
   ["CastNotice", "group.port", integers(1, 65_535)],
   ["CastNotice", "key", characters(43)],
-  ["CastNotice", "pieceBytes", pieces],
   ["CastNotice", "casts.0.share", characters(43)],
   ["CastNotice", "casts.0.cast", integers(0, 2 ** 32 - 1)],
   ["Status", "number", natural],

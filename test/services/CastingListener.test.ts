@@ -75,7 +75,6 @@ const student = Effect.gen(function*() {
         from: "10.0.0.1",
         group: { host: `239.255.0.${number}`, port: 24_727 },
         key: `${number}`.padStart(43, "A"),
-        pieceBytes: Limits.pieceBytesMax,
         casts: [],
         ...body
       })

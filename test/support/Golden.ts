@@ -152,7 +152,6 @@ const castNotice: CastNotice = {
   from: "192.168.1.10",
   group: { host: "239.255.17.4", port: castPort },
   key: Base64Url.encode(seedOf(4)),
-  pieceBytes: Limits.pieceBytesMax,
   casts: [{ share: share.root, cast: 1 }]
 }
 export const castNoticeSigned = crypto.sign(host, "cast-notice", session, JSON.stringify(castNotice))
@@ -207,7 +206,6 @@ export const messages: ReadonlyArray<Message> = [
     _tag: "Multicast",
     group: castNotice.group,
     key: castNotice.key,
-    pieceBytes: castNotice.pieceBytes,
     ignorable: true
   },
   { _tag: "Casts", notice: castNoticeSigned, ignorable: true },
@@ -219,7 +217,13 @@ export const messages: ReadonlyArray<Message> = [
 
 /** The last content chunk as a fragment of the multicast above. */
 const fragmentClear = Fragment.encodeClear({ sequence: 41, sentMs: 123_456 })
-const fragmentHead = Fragment.encodeHead({ cast: 1, index: layout.chunksCount, offset: 0 })
+const fragmentHead = Fragment.encodeHead({
+  cast: 1,
+  index: layout.chunksCount,
+  offset: 0,
+  pieceBytes: Limits.pieceBytesMax,
+  parity: 0
+})
 export const fragment = Uint8Array.from([
   ...fragmentClear,
   ...crypto.seal(seedOf(4), Fragment.nonce(41), fragmentClear, [fragmentHead, chunks.at(-1)!]).flatMap((part) =>

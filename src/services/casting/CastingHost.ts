@@ -7,6 +7,7 @@ import * as Fragment from "../../protocol/Fragment.ts"
 import type { PeerId, Root } from "../../protocol/Ids.ts"
 import { type InterfaceAddress, isNeighbor } from "../../protocol/Interfaces.ts"
 import * as Limits from "../../protocol/Limits.ts"
+import * as Parity from "../../protocol/Parity.ts"
 import type { Signed } from "../../protocol/Signed.ts"
 import { type Address, castPort } from "../../protocol/Wire.ts"
 import * as Alarm from "../Alarm.ts"
@@ -47,7 +48,6 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
   const machine = CastSender.make(user.lacking, nowMs())
   const socket = Slot.make(user.fork, scope)
   let sender: Sender | undefined
-  let pieceBytes: typeof Limits.pieceBytesMin | typeof Limits.pieceBytesMax = Limits.pieceBytesMin
   /** The network that is cast to: the first that as many are linked in as a cast needs. */
   let by: InterfaceAddress | undefined
   const linked = new Map<PeerId, PeerInfo>()
@@ -60,7 +60,9 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
       else user.over(output.root)
     }
     if (outputs.length > 0) sayNotice()
-    pump()
+    // Reports come by the hundred a second: where sending takes a while, it would keep everything else waiting.
+    if (input._tag === "Message") alarm.at(CastSender.wakeAtMs(machine, moment()))
+    else pump()
   }
 
   let noticesCount = 0
@@ -125,8 +127,10 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
   const transmitAll = (to: Sender): void => {
     const queueBytes = Math.round(machine.pace.bytesPerMs * queueMs)
     if (Math.abs(queueBytes - queuedBytes) > queuedBytes / 4) to.setQueue(queuedBytes = queueBytes)
+    // Of one moment: where sending takes longer than its bytes at the rate, more would be due with each that has left.
+    const now = moment()
     for (;;) {
-      const fragment = CastSender.next(machine, moment())
+      const fragment = CastSender.next(machine, now)
       if (fragment === undefined) return
       transmit(to, fragment)
       if (fragment.isLast) readAhead()
@@ -136,7 +140,11 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
   const transmit = (to: Sender, fragment: CastSender.Fragment): void => {
     const { bytes, clear, head, root } = fragment
     const chunk = root === undefined ? undefined : chunks.get(keyOf(root, head.index))
-    const piece = chunk?.bytes?.subarray(head.offset, head.offset + bytes) ?? new Uint8Array(0)
+    const piece = chunk?.bytes === undefined
+      ? new Uint8Array(0)
+      : head.parity > 0
+      ? Parity.encode(chunk.bytes, head.pieceBytes, head.parity - 1)
+      : chunk.bytes.subarray(head.offset, head.offset + bytes)
     const plain = Fragment.encodeClear(clear)
     const sealed = crypto.seal(channel.key, Fragment.nonce(clear.sequence), plain, [Fragment.encodeHead(head), piece])
     to.send([plain, ...sealed], (left) => {
@@ -146,7 +154,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
     })
   }
 
-  const channelNow = () => ({ group: channel.group, key: Base64Url.encode(channel.key), pieceBytes })
+  const channelNow = () => ({ group: channel.group, key: Base64Url.encode(channel.key) })
 
   const tell = (peer: PeerId): void => {
     user.send(peer, { _tag: "Multicast", ...channelNow(), ignorable: true })
@@ -162,8 +170,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
       return socket.open(multicast.sender(channel.group, each), (opened) => {
         sender = opened
         queuedBytes = 0
-        if (opened.datagramBytesMax >= Limits.fragmentDatagramBytesMax) pieceBytes = Limits.pieceBytesMax
-        machine.pieceBytes = pieceBytes
+        if (opened.datagramBytesMax >= Limits.fragmentDatagramBytesMax) machine.pieceBytes = Limits.pieceBytesMax
         for (const { address, peer } of linked.values()) if (isNeighbor(each, address.host)) tell(peer)
         sayNotice()
       })

@@ -7,6 +7,7 @@ import * as Fragment from "../../protocol/Fragment.ts"
 import type { PeerId } from "../../protocol/Ids.ts"
 import { isNeighbor } from "../../protocol/Interfaces.ts"
 import * as Limits from "../../protocol/Limits.ts"
+import * as Parity from "../../protocol/Parity.ts"
 import type { Signed } from "../../protocol/Signed.ts"
 import type { Multicast as MulticastMessage } from "../../protocol/Wire.ts"
 import * as Alarm from "../Alarm.ts"
@@ -18,7 +19,7 @@ import type { SessionContext } from "../SessionContext.ts"
 import * as Slot from "./Slot.ts"
 
 /** Where is cast, and how. */
-type Channel = Pick<typeof MulticastMessage.Type, "group" | "key" | "pieceBytes">
+type Channel = Pick<typeof MulticastMessage.Type, "group" | "key">
 
 const decodeNotice = Schema.decodeUnknownResult(Schema.fromJsonString(CastNotice.CastNotice))
 
@@ -51,7 +52,8 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
           user.manifestMissed(output.root)
           break
         case "Whole": {
-          const { buffer, index, root } = output.assembly
+          const { buffer, index, missingCount, parities, pieceBytes, pieces, root } = output.assembly
+          if (missingCount > 0) Parity.rebuild(buffer!, pieceBytes, pieces, parities)
           user.keep(context.hostPeer(), root, index, buffer!)
           break
         }
@@ -82,13 +84,14 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
     const assembly = CastReceiver.place(machine, head, piece.length)
     if (assembly === undefined) return
     assembly.buffer ??= user.acquire(assembly.bytes)
-    assembly.buffer.set(piece, head.offset)
+    if (head.parity > 0) assembly.parities.set(head.parity - 1, piece)
+    else assembly.buffer.set(piece, head.offset)
     const outputs = CastReceiver.placed(machine, assembly, head, piece.length)
     if (outputs.length > 0) perform(outputs)
   }
 
   /** Listens where the host casts, in the network in which it has that address. */
-  const listen = (from: string, { group, key: text, pieceBytes }: Channel): void => {
+  const listen = (from: string, { group, key: text }: Channel): void => {
     const bytes = Base64Url.decode(text)
     if (bytes._tag === "Failure" || bytes.success.length !== Fragment.keyBytes) return
     key = bytes.success
@@ -96,7 +99,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
     user.fork(Effect.map(multicast.interfaces, (interfaces) => {
       const by = interfaces.find((each) => isNeighbor(each, from))
       if (by === undefined || key !== wanted) return
-      socket.open(multicast.receive(group, by, onDatagram), () => advance({ _tag: "Listening", pieceBytes }))
+      socket.open(multicast.receive(group, by, onDatagram), () => advance({ _tag: "Listening" }))
     }))
   }
 

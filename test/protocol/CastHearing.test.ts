@@ -1,0 +1,174 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import * as Hearing from "../../src/protocol/CastHearing.ts"
+
+const KiB = 1024
+const sent = {
+  sequence: 1_000,
+  leftSequence: 1_000,
+  pieceBytes: 8 * KiB,
+  bytesPerMs: 1_000,
+  usualLoss: 0,
+  sampleSequence: 0
+}
+const listener = (heard: Partial<Hearing.Listener> = {}): Hearing.Listener => ({
+  ...Hearing.notHeard,
+  hears: true,
+  reportedMs: 0,
+  ...heard
+})
+
+/** What a report changes of a listener that had heard all of the first hundred. */
+const after = (
+  report: Partial<{ readonly sequence: number; readonly received: number; readonly delayMs: number }>,
+  what: Partial<Hearing.Sent> = {},
+  nowMs = 1
+): Hearing.Listener => {
+  const each = listener({ sequence: 100, leftSequence: 100, received: 100 })
+  Hearing.report(
+    each,
+    { _tag: "Report", sequence: 200, received: 200, delayMs: 0, ...report },
+    { ...sent, ...what },
+    nowMs
+  )
+  return each
+}
+
+const Count = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 400 }))
+
+describe("CastHearing", () => {
+  it.each([
+    ["more than there are", { sequence: 1_001, received: 1_001 }],
+    ["more than were sent", { received: 201 }],
+    ["fewer than before", { received: 99 }],
+    ["an earlier one", { sequence: 99, received: 100 }]
+  ])("takes no report of %s (invariant 1)", (_, report) => {
+    assert.deepStrictEqual(after(report), listener({ sequence: 100, leftSequence: 100, received: 100 }))
+  })
+
+  it("takes none of who does not hear (invariant 1)", () => {
+    const deaf = listener({ hears: false })
+    Hearing.report(deaf, { _tag: "Report", sequence: 200, received: 1, delayMs: 0 }, sent, 1)
+    assert.deepStrictEqual(deaf, listener({ hears: false }))
+  })
+
+  it.prop(
+    "never finds a part that is none, whatever is reported (invariant 1)",
+    { reports: Schema.Array(Schema.Struct({ sequence: Count, received: Count })).check(Schema.isMaxLength(20)) },
+    ({ reports }) => {
+      const each = listener()
+      for (const [i, report] of reports.entries()) {
+        Hearing.report(each, { _tag: "Report", delayMs: 0, ...report }, { ...sent, leftSequence: 300 }, i)
+        assert.isTrue(each.loss >= 0 && each.loss <= 1)
+        assert.isTrue(each.sampledLost >= 0 && each.sampledLost <= each.sampled)
+      }
+    }
+  )
+
+  it.each([
+    [97, 0, false],
+    [96, 0, true],
+    [95, 0.01, false],
+    [94, 0.01, true]
+  ])("takes %i of 100 for too few where %f are lost at any rate: %s", (got, usualLoss, isLosing) => {
+    const each = after({ received: 100 + got }, { usualLoss })
+    assert.deepStrictEqual([each.losing, each.congested, each.hurt], [isLosing, isLosing, isLosing])
+  })
+
+  it("takes one lost datagram for none that is too many, and one that loses no more for hurt still", () => {
+    const each = after({ sequence: 110, received: 109 })
+    assert.deepStrictEqual([each.losing, each.hurt], [false, false])
+    const hurt = after({ received: 150 })
+    Hearing.report(hurt, { _tag: "Report", sequence: 300, received: 250, delayMs: 0 }, sent, 2)
+    assert.deepStrictEqual([hurt.losing, hurt.hurt], [false, true])
+  })
+
+  it("takes what comes late for congested, and not for lost", () => {
+    const delays = [150, 151].map((delayMs) => after({ delayMs }))
+    assert.deepStrictEqual(delays.map(({ congested }) => congested), [false, true])
+    assert.deepStrictEqual(delays.map(({ losing }) => losing), [false, false])
+  })
+
+  it("takes who heard nothing of 256 KiB for flooded, and of less for one that waits", () => {
+    const silent = { sequence: 100, received: 100 }
+    const [waits, flooded] = [131, 132].map((leftSequence) => after(silent, { leftSequence }, 7))
+    assert.deepStrictEqual(waits, listener({ sequence: 100, leftSequence: 100, received: 100 }))
+    assert.deepInclude(flooded, {
+      loss: 1,
+      losing: true,
+      floodedSinceMs: 7,
+      sequence: 100,
+      leftSequence: 132,
+      sampled: 0
+    })
+    // Small pieces are more of them.
+    assert.isFalse(after(silent, { leftSequence: 286, pieceBytes: 1_408 }).losing)
+    assert.isTrue(after(silent, { leftSequence: 287, pieceBytes: 1_408 }).losing)
+  })
+
+  it("counts for a moment only what left after it (invariant 2)", () => {
+    const each = after({ received: 150 }, { sampleSequence: 100 })
+    assert.deepInclude(each, { sinceSequence: 100, sampled: 100, sampledLost: 50 })
+    assert.deepInclude(after({ received: 150 }, { sampleSequence: 101 }), { sampled: 0, sampledLost: 0 })
+    assert.strictEqual(Hearing.answers([each], 100, 1).answering, 1)
+    assert.strictEqual(Hearing.answers([each], 101, 1).answering, 0)
+    // Who hears nothing told last of what had left by then.
+    const silent = after({ sequence: 100, received: 100 })
+    assert.strictEqual(silent.sinceSequence, 100)
+    Hearing.report(silent, { _tag: "Report", sequence: 100, received: 100, delayMs: 0 }, {
+      ...sent,
+      leftSequence: 1_100
+    }, 2)
+    assert.strictEqual(silent.sinceSequence, 1_000)
+  })
+
+  it("says which part of those who answer is congested, and what a quarter of them have lost", () => {
+    const all = [0.5, 0.4, 0.2, 0, 0, 0, 0, 0].map((loss) =>
+      listener({ loss, losing: loss > 0, congested: loss > 0.3 })
+    )
+    assert.deepStrictEqual(Hearing.answers(all, 0, 800), {
+      reporting: 8,
+      answering: 8,
+      congestedPart: 2 / 8,
+      losingPart: 3 / 8,
+      lost: 0.2
+    })
+    const none = { reporting: 0, answering: 0, congestedPart: 0, losingPart: 0, lost: 0 }
+    assert.deepStrictEqual(Hearing.answers(all, 0, 801), none)
+  })
+
+  it.each([
+    [2, 6, 0, false],
+    [3, 5, 0, true],
+    [4, 4, 0, true],
+    [5, 3, 0, false],
+    [3, 3, 2, false],
+    [3, 4, 1, true]
+  ])(
+    "takes %i flooded, %i that never lost anything and %i others for uneven: %s (invariant 3)",
+    (flooded, unhurt, others, is) => {
+      const room = [
+        ...Array.from({ length: flooded }, () => listener({ hurt: true, floodedSinceMs: 0 })),
+        ...Array.from({ length: unhurt }, () => listener()),
+        ...Array.from({ length: others }, () => listener({ hurt: true }))
+      ]
+      assert.strictEqual(Hearing.isUneven(room, 100), is)
+      assert.isFalse(Hearing.isUneven(room, 99))
+    }
+  )
+
+  it("takes a sample when each has told of 300 datagrams, and asks the better half whether it loses something, too", () => {
+    const room = (sampled: number, ...lost: ReadonlyArray<number>) =>
+      lost.map((sampledLost) => listener({ sampled, sampledLost }))
+    assert.isUndefined(Hearing.takeSample(room(299, 3, 3, 3), 3))
+    assert.isUndefined(Hearing.takeSample(room(300, 3, 3, 3), 4))
+    assert.deepStrictEqual(Hearing.takeSample(room(300, 3, 3, 3), 3), { loss: 0.01, everywhere: true })
+    assert.deepStrictEqual(Hearing.takeSample(room(300, 0, 6, 0, 6), 3), { loss: 0.01, everywhere: false })
+    // Flooded ones do not count.
+    assert.deepStrictEqual(Hearing.takeSample(room(300, 3, 3, 3, 90), 3), { loss: 0.01, everywhere: true })
+    assert.deepStrictEqual(Hearing.takeSample(room(300, 0, 0, 89), 3), { loss: 89 / 900, everywhere: false })
+    const anew = room(300, 3, 3, 3)
+    Hearing.beginSample(anew)
+    assert.isUndefined(Hearing.takeSample(anew, 3))
+  })
+})
