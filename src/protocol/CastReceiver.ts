@@ -29,8 +29,8 @@ import type { CastMessage } from "./Wire.ts"
 
 /** Nothing came for so long, not even a sign of life: the multicast does not arrive. */
 export const silentMs = 1_500
-/** A report is overdue after half of the time between two, and not before that. */
-const overdueMsMin = 60
+/** While a cast is young its rate may be far too high: who hears nothing for so long says so. */
+const hushMs = 150
 /** How long the quickest way is remembered, against which a queue is measured; clocks drift. */
 const baselineMs = 10_000
 /** Sequences that are remembered, so that what comes twice counts once. */
@@ -75,8 +75,8 @@ interface Cast {
   readonly manifestWhole: Set<number>
   /** Content has come, after which there is no more of the manifest. */
   passed: boolean
-  /** Something of it has come. */
-  heard: boolean
+  /** When something of it came first; `-Infinity` before that. */
+  heardSinceMs: number
 }
 
 /** What the machine asks of whoever has the shares. */
@@ -256,7 +256,7 @@ const cast = (
     outline: undefined,
     manifestWhole: new Set(),
     passed: false,
-    heard: false
+    heardSinceMs: -Infinity
   })
   receiver.outputs.push({ _tag: "Await", root })
 }
@@ -322,7 +322,7 @@ export const stray = (receiver: CastReceiver, nowMs: number): ReadonlyArray<Outp
 
 const watch = (receiver: CastReceiver, nowMs: number): void => {
   if (!receiver.hears) return
-  if (nowMs >= overdueAtMs(receiver)) report(receiver, nowMs)
+  if (nowMs >= hushAtMs(receiver)) report(receiver, nowMs)
   for (const cast of receiver.casts.values()) {
     if (!cast.awaited || nowMs < Math.max(cast.sinceMs, receiver.heardAtMs) + silentMs) continue
     receiver.hears = false
@@ -332,11 +332,10 @@ const watch = (receiver: CastReceiver, nowMs: number): void => {
   }
 }
 
-/** When it is told that nothing came: what was on its way was lost, perhaps because it came too fast. */
-const overdueAtMs = ({ casts, reportAtMs, reportMs }: CastReceiver): number => {
-  for (const { awaited, heard } of casts.values()) {
-    if (awaited && heard) return reportAtMs + Math.max(overdueMsMin, reportMs / 2)
-  }
+/** When it is to be told that nothing more came: all of it may be lost. */
+const hushAtMs = ({ casts, heardAtMs, reportAtMs }: CastReceiver): number => {
+  const atMs = Math.max(heardAtMs + hushMs, reportAtMs)
+  for (const { awaited, heardSinceMs } of casts.values()) if (awaited && atMs < heardSinceMs + silentMs) return atMs
   return Infinity
 }
 
@@ -418,7 +417,7 @@ export const place = (
 ): Assembly | undefined => {
   const { shares } = receiver
   const cast = receiver.casts.get(number)
-  if (cast !== undefined) cast.heard = true
+  if (cast?.heardSinceMs === -Infinity) cast.heardSinceMs = receiver.heardAtMs
   if (cast?.outline === undefined || bytes === 0 || !shares.isMissing(cast.root, index)) return undefined
   const key = `${number} ${index}`
   const known = receiver.assemblies.get(key)
@@ -523,7 +522,7 @@ const settle = (receiver: CastReceiver, key: string, assembly: Assembly): void =
 
 /** When the machine wants a `Tick`. */
 export const wakeAtMs = (receiver: CastReceiver): number => {
-  let wakeMs = overdueAtMs(receiver)
+  let wakeMs = hushAtMs(receiver)
   for (const { awaited, sinceMs } of receiver.casts.values()) {
     if (awaited) wakeMs = Math.min(wakeMs, Math.max(sinceMs, receiver.heardAtMs) + silentMs)
   }
