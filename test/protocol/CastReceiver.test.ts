@@ -236,7 +236,7 @@ describe("CastReceiver", () => {
         ...Array.from({ length: count }, (_, piece) => () => device.piece(1, 0, piece * pieceBytesMin, chunk)),
         ...Array.from({ length: count }, (_, parity) => () => device.parity(1, 0, parity, chunk))
       ].map((come) => ({ come, at: random() })).toSorted((a, b) => a.at - b.at)
-      const whole = fragments.map(({ come }) => come())
+      const whole = fragments.slice(0, known ? 2 * count : count).map(({ come }) => come())
       if (known) {
         assert.deepStrictEqual(whole.map((each) => each !== undefined).indexOf(true), count - 1)
         // What comes after it is of another one.

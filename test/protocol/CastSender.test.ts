@@ -1115,4 +1115,59 @@ describe("CastSender", () => {
     assert.deepStrictEqual(new Set(room.cut.values()), new Set([8 * KiB]))
     assert.isEmpty(room.parities)
   })
+
+  it("seeks the rate anew, and soon, when it was cut for nothing (invariant 5)", () => {
+    const random = chance(3)
+    const room = new Room({ bytesPerMs: 5_000 })
+    room.sender.pieceBytes = Limits.pieceBytesMax
+    const frameLoss = { of: 0.01 }
+    room.tune(12, { loses: (_, bytes) => random() > (1 - frameLoss.of) ** Math.ceil((bytes + 50) / 1_480) })
+    room.cast(1, share(1_000))
+    room.run(3_000, () => room.sender.usualLoss > 0)
+    const { bytesPerMs } = room.sender.pace
+    assert.isBelow(bytesPerMs, 3_000)
+    room.run(250)
+    assert.isAbove(room.sender.pace.bytesPerMs, 2 * bytesPerMs)
+    // And when nothing is lost any more pieces become large again.
+    frameLoss.of = 0
+    room.run(5_000)
+    assert.strictEqual(room.cut.get(room.pieces.at(-1)!.index), Limits.pieceBytesMax)
+    assert.isFalse(room.isOver(1))
+  })
+
+  it("takes what is lost right after a cut for lost by what was too fast", () => {
+    const random = chance(4)
+    const room = new Room({ bytesPerMs: 5_000 })
+    room.sender.pieceBytes = Limits.pieceBytesMax
+    let usual = 0
+    const isBad = () => room.nowMs < 400 || room.nowMs < room.sender.pace.cutAtMs + 190
+    room.tune(12, { loses: () => isBad() && random() < 0.1 })
+    room.cast(1, share(400))
+    room.run(4_000, () => {
+      usual = Math.max(usual, room.sender.usualLoss)
+      return false
+    })
+    assert.isAbove(room.sender.pace.cutAtMs, 0)
+    assert.isBelow(usual, 0.01)
+  })
+
+  it("waits with the next cut for three quarters of those who report", () => {
+    for (const [slowCount, leastMs] of [[2, 200], [3, 500]] as const) {
+      const room = new Room()
+      room.tune(8, { delayMs: 1_000 })
+      room.cast(1, share(1_000))
+      for (const [i, student] of Array.from(room.students.values()).entries()) {
+        student.reportMs = i < slowCount ? 300 : 100
+      }
+      const cuts: Array<number> = []
+      let before = 0
+      room.run(10_000, () => {
+        if (room.sender.pace.bytesPerMs < before) cuts.push(room.nowMs)
+        before = room.sender.pace.bytesPerMs
+        return cuts.length > 2
+      })
+      assert.isAtLeast(cuts[2]! - cuts[1]!, leastMs - 200)
+      assert.isTrue(slowCount === 2 ? cuts[2]! - cuts[1]! < 300 : cuts[2]! - cuts[1]! >= 300)
+    }
+  })
 })
