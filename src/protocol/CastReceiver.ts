@@ -410,32 +410,21 @@ const count = (receiver: CastReceiver, sequence: number): boolean => {
  * Where a piece goes: the chunk it is of, and which lacks it; or nothing for one that nobody needs. Whoever puts it there, a
  * parity piece among the others of its kind, says so with {@link placed}.
  */
-export const place = (
-  receiver: CastReceiver,
-  { cast: number, index, offset, parity, pieceBytes }: Head,
-  bytes: number
-): Assembly | undefined => {
+export const place = (receiver: CastReceiver, head: Head, bytes: number): Assembly | undefined => {
+  const { cast: number, index, offset, parity, pieceBytes } = head
   const { shares } = receiver
   const cast = receiver.casts.get(number)
   if (cast?.heardSinceMs === -Infinity) cast.heardSinceMs = receiver.heardAtMs
   if (cast?.outline === undefined || bytes === 0 || !shares.isMissing(cast.root, index)) return undefined
-  const key = `${number} ${index}`
-  const known = receiver.assemblies.get(key)
-  if (known !== undefined && known.pieceBytes !== pieceBytes) return undefined
   const knownBytes = shares.chunkBytes(cast.root, index)
   const mostBytes = knownBytes === 0 ? cast.outline.chunkSizeBytes : knownBytes
-  const isSize = pieceBytes >= Limits.pieceBytesMin && pieceBytes <= Limits.pieceBytesMax
-  if (!isSize || mostBytes > Limits.castChunkBytesMax || offset + bytes > mostBytes) return undefined
-  const isFitting = parity > 0
-    ? offset === 0 && mostBytes <= Parity.piecesMax * pieceBytes && parity <= Parity.paritiesMax &&
-      (knownBytes > 0 ? bytes === lengthAt(pieceBytes, knownBytes, 0) : bytes <= pieceBytes)
-    : offset % pieceBytes === 0 && (knownBytes > 0
-      ? bytes === lengthAt(pieceBytes, knownBytes, offset)
-      : fitsSoFar(pieceBytes, offset, bytes, known?.endBytes ?? 0))
-  if (!isFitting) return undefined
+  const key = `${number} ${index}`
+  const known = receiver.assemblies.get(key)
+  if (mostBytes > Limits.castChunkBytesMax || offset + bytes > mostBytes) return undefined
+  if (!fits(head, bytes, knownBytes, mostBytes, known?.endBytes ?? 0)) return undefined
   if (known !== undefined) {
     const isHere = parity > 0 ? known.parities.has(parity - 1) : known.pieces[offset / pieceBytes] !== 0
-    return isHere ? undefined : known
+    return known.pieceBytes !== pieceBytes || isHere ? undefined : known
   }
   const count = Math.ceil(mostBytes / pieceBytes)
   const assembly: Assembly = {
@@ -453,6 +442,24 @@ export const place = (
   receiver.assemblies.set(key, assembly)
   receiver.assembledBytes += mostBytes
   return assembly
+}
+
+/** Whether a piece, or a parity piece, of so many bytes may be of the chunk: `knownBytes` is 0 while its size is not known. */
+const fits = (
+  { offset, parity, pieceBytes }: Head,
+  bytes: number,
+  knownBytes: number,
+  mostBytes: number,
+  endBytes: number
+): boolean => {
+  if (pieceBytes < Limits.pieceBytesMin || pieceBytes > Limits.pieceBytesMax || offset % pieceBytes !== 0) return false
+  if (parity === 0) {
+    return knownBytes > 0
+      ? bytes === lengthAt(pieceBytes, knownBytes, offset)
+      : fitsSoFar(pieceBytes, offset, bytes, endBytes)
+  }
+  const isLength = knownBytes > 0 ? bytes === lengthAt(pieceBytes, knownBytes, 0) : bytes <= pieceBytes
+  return isLength && offset === 0 && parity <= Parity.paritiesMax && mostBytes <= Parity.piecesMax * pieceBytes
 }
 
 /** Whether a piece may be of a chunk of unknown size that ends at `endBytes` as far as it is here: only its last piece is short. */
