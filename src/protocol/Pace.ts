@@ -2,10 +2,10 @@
  * How fast a multicast goes: as fast as the sender's own way out takes it and nearly everybody hears it.
  *
  * TCP's question, without its answers: nobody acknowledges a datagram. The rate grows by half each period until something
- * gives way, then by a fiftieth each period, and shrinks by a tenth when listeners say that datagrams are lost or wait in a
- * queue; near the rate that was too high it grows by less, as TCP does (CUBIC, RFC 9438). What counts is the congested part of the room and not its worst receiver, because one laptop that is busy must not
- * hold up fifty. Where the way out itself is the narrowest, the system does not take more datagrams: then the rate is the most
- * that left lately.
+ * gives way, then by a fiftieth each period, and by less near the rate that was too high, as TCP does (CUBIC, RFC 9438). It
+ * shrinks by a tenth, or by what is known to be lost, when listeners say that datagrams are lost or wait in a queue. What counts
+ * is the congested part of the room and not its worst receiver, because one laptop that is busy must not hold up fifty. Where the
+ * way out itself is the narrowest, the system does not take more datagrams: then the rate is the most that left lately.
  *
  * State is changed in place; times are milliseconds, rates bytes a millisecond.
  *

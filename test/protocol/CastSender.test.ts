@@ -281,6 +281,18 @@ class Room {
     }
   }
 
+  /** When the rate is cut, so many times. */
+  cuts(count: number): ReadonlyArray<number> {
+    const cuts: Array<number> = []
+    let before = 0
+    this.run(10_000, () => {
+      if (this.sender.pace.bytesPerMs < before) cuts.push(this.nowMs)
+      before = this.sender.pace.bytesPerMs
+      return cuts.length >= count
+    })
+    return cuts
+  }
+
   isOver(n: number): boolean {
     return this.overAtMs.has(root(n))
   }
@@ -752,13 +764,7 @@ describe("CastSender", () => {
       room.tune(8, { delayMs: 1_000 })
       room.cast(1, share(1_000))
       for (const student of room.students.values()) student.reportMs = reportMs
-      const cuts: Array<number> = []
-      let before = 0
-      room.run(10_000, () => {
-        if (room.sender.pace.bytesPerMs < before) cuts.push(room.nowMs)
-        before = room.sender.pace.bytesPerMs
-        return cuts.length > 2
-      })
+      const cuts = room.cuts(3)
       for (const i of [1, 2]) {
         assert.isAtLeast(cuts[i]! - cuts[i - 1]!, leastMs)
         assert.isAtMost(cuts[i]! - cuts[i - 1]!, mostMs + tickMs)
@@ -1152,22 +1158,15 @@ describe("CastSender", () => {
   })
 
   it("waits with the next cut for three quarters of those who report", () => {
-    for (const [slowCount, leastMs] of [[2, 200], [3, 500]] as const) {
+    for (const [slowCount, leastMs, mostMs] of [[2, 200, 300], [3, 300, 700]] as const) {
       const room = new Room()
       room.tune(8, { delayMs: 1_000 })
       room.cast(1, share(1_000))
-      for (const [i, student] of Array.from(room.students.values()).entries()) {
-        student.reportMs = i < slowCount ? 300 : 100
-      }
-      const cuts: Array<number> = []
-      let before = 0
-      room.run(10_000, () => {
-        if (room.sender.pace.bytesPerMs < before) cuts.push(room.nowMs)
-        before = room.sender.pace.bytesPerMs
-        return cuts.length > 2
-      })
-      assert.isAtLeast(cuts[2]! - cuts[1]!, leastMs - 200)
-      assert.isTrue(slowCount === 2 ? cuts[2]! - cuts[1]! < 300 : cuts[2]! - cuts[1]! >= 300)
+      const students = Array.from(room.students.values())
+      for (const [i, student] of students.entries()) student.reportMs = i < slowCount ? 300 : 100
+      const [, second, third] = room.cuts(3)
+      assert.isAtLeast(third! - second!, leastMs)
+      assert.isBelow(third! - second!, mostMs)
     }
   })
 })
