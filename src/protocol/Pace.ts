@@ -51,6 +51,8 @@ const usedShare = 0.7
 /** Over how long it is measured what leaves; and from the first departure to the last: a queue that has run dry takes two at once. */
 const measureMs = 200
 const measuredMsMin = 100
+/** What left so soon after the first departure left with it: this process had not had its turn before. */
+const togetherMs = 1
 /** The way out carries the most of so many measures (as in BBR): who had not its turn measures too little, and never too much. */
 const measuresKept = 4
 
@@ -66,6 +68,8 @@ export interface Pace {
   datagramBytes: number
   leftSinceMs: number
   blocked: boolean
+  /** The system's queue was empty and is not measured yet: the first measure is of what fills it. */
+  filling: boolean
   /** From one departure to another, so that a part of a datagram's time counts for none: bytes, and when these two were; `Infinity` for none. */
   carriedBytes: number
   carriedSinceMs: number
@@ -91,6 +95,7 @@ export const make = (nowMs: number): Pace => ({
   datagramBytes: 0,
   leftSinceMs: nowMs,
   blocked: false,
+  filling: true,
   carriedBytes: 0,
   carriedSinceMs: Infinity,
   carriedAtMs: Infinity,
@@ -110,6 +115,7 @@ export const resume = (pace: Pace, nowMs: number): void => {
   pace.creditBytes = 0
   pace.creditAtMs = nowMs
   pace.periodAtMs = nowMs
+  pace.filling = true
   measureAnew(pace, nowMs)
 }
 
@@ -132,8 +138,8 @@ export const left = (pace: Pace, bytes: number, nowMs: number): void => {
   pace.leftBytes += bytes
   pace.datagramBytes = bytes
   pace.carriedAtMs = nowMs
-  if (nowMs > pace.carriedSinceMs) pace.carriedBytes += bytes
-  else pace.carriedSinceMs = nowMs
+  if (pace.carriedBytes > 0 || nowMs > pace.carriedSinceMs + togetherMs) pace.carriedBytes += bytes
+  else pace.carriedSinceMs = Math.min(pace.carriedSinceMs, nowMs)
 }
 
 /** The system holds as much as it may: nothing is given to it although the rate allows it. */
@@ -151,42 +157,56 @@ export const judge = (pace: Pace, congested: number | undefined, nowMs: number, 
   const isLate = nowMs > pace.periodAtMs + lateMs
   pace.periodAtMs = nowMs
   if (isLate) return measureAnew(pace, nowMs)
-  if (congested === undefined) return
-  if (congested > congestedPart) {
-    if (pace.phase === "growing") pace.phase = "settling"
-    if (nowMs < pace.cutAtMs + holdMs) return
-    pace.cutAtMs = nowMs
-    const least = leastBytesPerMs(pace)
-    pace.exhausted = pace.bytesPerMs <= least
-    pace.tooFastBytesPerMs = pace.bytesPerMs
-    const factor = pace.phase === "settling" ? settleFactor : Math.max(settleFactor, Math.min(shrinkFactor, 1 - lost))
-    const lowered = pace.bytesPerMs * factor
-    setRate(pace, Math.min(pace.bytesPerMs, Math.max(least, lowered)))
-    return measureAnew(pace, nowMs)
-  }
-  if (pace.phase === "settling" && nowMs >= pace.cutAtMs + holdMs) pace.phase = "steady"
-  const isGrowing = pace.phase === "growing"
   const measuredMs = nowMs - pace.leftSinceMs
-  const carriedMs = pace.carriedBytes === 0 ? Infinity : pace.carriedAtMs - pace.carriedSinceMs
+  const carriedMs = pace.carriedBytes === 0 ? 0 : pace.carriedAtMs - pace.carriedSinceMs
   const isMeasured = measuredMs >= measureMs && carriedMs >= measuredMsMin
   // No more than was to leave: the rest is what a queue took that had run dry.
-  const carried = Math.min(pace.bytesPerMs, pace.carriedBytes / carriedMs)
-  if (pace.blocked && carried < limitedShare * pace.bytesPerMs) {
-    if (carried === 0 || !isMeasured) return
-    // The first measure is of a queue that fills.
-    if (isGrowing) pace.phase = "steady"
-    else setRate(pace, Math.min(pace.bytesPerMs, Math.max(carried, ...pace.measures) * carriedShare))
+  const carried = carriedMs === 0 ? 0 : Math.min(pace.bytesPerMs, pace.carriedBytes / carriedMs)
+  const isNarrow = pace.blocked && carried < limitedShare * pace.bytesPerMs
+  const isFilling = isNarrow && pace.filling
+  // Whatever listeners say, it is of the queue here.
+  if (isNarrow && isMeasured && !isFilling) return narrow(pace, carried, nowMs)
+  if (congested === undefined) return
+  if (congested > congestedPart) return cut(pace, lost, nowMs)
+  if (pace.phase === "settling" && nowMs >= pace.cutAtMs + holdMs) pace.phase = "steady"
+  const isGrowing = pace.phase === "growing"
+  if (isNarrow) {
+    if (!isMeasured) return
+    pace.filling = false
+    pace.phase = "steady"
   } else if (pace.leftBytes + 2 * pace.datagramBytes >= usedShare * pace.bytesPerMs * measuredMs) {
     setRate(pace, pace.bytesPerMs * (isGrowing ? startFactor : isNear(pace, nowMs) ? nearFactor : growFactor))
   }
   if (!isGrowing && !isMeasured) return
-  const sinceMs = pace.carriedAtMs
-  if (isMeasured && carried > 0 && !isGrowing) {
-    pace.measures = [...pace.measures, carried].slice(-(measuresKept - 1))
-    pace.bestBytesPerMs = Math.max(pace.bestBytesPerMs, carried)
-  }
+  if (isMeasured && !isGrowing && !isFilling) remember(pace, carried)
+  measureOn(pace, nowMs)
+}
+
+/** The way out carries so much and no more. */
+const narrow = (pace: Pace, carried: number, nowMs: number): void => {
+  const before = pace.bytesPerMs
+  setRate(pace, Math.min(before, Math.max(carried, ...pace.measures) * carriedShare))
+  if (pace.bytesPerMs < shrinkFactor * before) pace.cutAtMs = nowMs
+  pace.phase = "steady"
+  remember(pace, carried)
+  measureOn(pace, nowMs)
+}
+
+const cut = (pace: Pace, lost: number, nowMs: number): void => {
+  if (pace.phase === "growing") pace.phase = "settling"
+  if (nowMs < pace.cutAtMs + holdMs) return
+  pace.cutAtMs = nowMs
+  const least = leastBytesPerMs(pace)
+  pace.exhausted = pace.bytesPerMs <= least
+  pace.tooFastBytesPerMs = pace.bytesPerMs
+  const factor = pace.phase === "settling" ? settleFactor : Math.max(settleFactor, Math.min(shrinkFactor, 1 - lost))
+  setRate(pace, Math.min(pace.bytesPerMs, Math.max(least, pace.bytesPerMs * factor)))
   measureAnew(pace, nowMs)
-  pace.carriedSinceMs = sinceMs
+}
+
+const remember = (pace: Pace, carried: number): void => {
+  pace.measures = [...pace.measures, carried].slice(-(measuresKept - 1))
+  pace.bestBytesPerMs = Math.max(pace.bestBytesPerMs, carried)
 }
 
 const isNear = ({ bytesPerMs, cutAtMs, tooFastBytesPerMs }: Pace, nowMs: number): boolean =>
@@ -205,6 +225,13 @@ const measureAnew = (pace: Pace, nowMs: number): void => {
   pace.carriedBytes = 0
   pace.carriedSinceMs = Infinity
   pace.carriedAtMs = Infinity
+}
+
+/** The next measure begins where this one ended. */
+const measureOn = (pace: Pace, nowMs: number): void => {
+  const sinceMs = pace.carriedAtMs
+  measureAnew(pace, nowMs)
+  pace.carriedSinceMs = sinceMs
 }
 
 const setRate = (pace: Pace, bytesPerMs: number): void => {
