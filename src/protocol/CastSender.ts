@@ -35,6 +35,18 @@ const lackingPart = 1 / 4
 const lackingMin = 3
 /** A share that was opened while too few heard is cast all the same if so much later enough do: the room was just coming in. */
 const arrivingMs = 10_000
+/** How many listeners a cast needs, and how many are not few any more. */
+export interface Audience {
+  readonly least: number
+  readonly few: number
+}
+const usualAudience: Audience = { least: Limits.castListenersMin, few: Limits.fullMeshPeersMax }
+/**
+ * Few are served as well by links when a cast stays below this rate for so long: a radio sends multicasts at its lowest rates
+ * (of IEEE 802.11 the basic ones, up to 24 Mbit/s) and what goes over links at its highest.
+ */
+const fewWorthBytesPerMs = 3_125
+const fewWorthMs = 1_000
 /** So many listeners must be ready; after that the last ones are waited for a little, and all in all not for ever. */
 const readyPart = 3 / 4
 const readyWaitMs = 200
@@ -118,10 +130,11 @@ export interface CastSender {
   tooFast: boolean
   /** The sample is of what left after this one. */
   sampleSequence: number
+  /** Since when a rate that was found is too low for so few listeners. */
+  unworthySinceMs: number
   /** How many neighbors lack a chunk. */
   readonly lacking: (root: Root, index: number) => number
-  /** With fewer listeners links do as well: in a full mesh of 8 a cast was no quicker (docs/decisions/0067-casts.md). */
-  readonly listenersMin: number
+  readonly audience: Audience
   castsCount: number
   sequence: number
   /** Datagrams that were given to the system and that it has not taken, and the bytes of their pieces. */
@@ -176,7 +189,7 @@ export interface Fragment {
 export const make = (
   lacking: CastSender["lacking"],
   nowMs: number,
-  listenersMin: number = Limits.fullMeshPeersMax
+  audience: Audience = usualAudience
 ): CastSender => ({
   neighbors: new Map(),
   casts: new Map(),
@@ -187,8 +200,9 @@ export const make = (
   usualLoss: 0,
   tooFast: false,
   sampleSequence: 0,
+  unworthySinceMs: Infinity,
   lacking,
-  listenersMin,
+  audience,
   castsCount: 0,
   sequence: 0,
   held: 0,
@@ -277,7 +291,7 @@ const hearingCount = (sender: CastSender): number => {
 
 const isHeard = (sender: CastSender): boolean => {
   const count = hearingCount(sender)
-  return count >= sender.listenersMin && count >= hearingPart * sender.neighbors.size
+  return count >= sender.audience.least && count >= hearingPart * sender.neighbors.size
 }
 
 const begin = (
@@ -308,6 +322,7 @@ const begin = (
   if (sender.casts.size === 0) {
     sender.watchedMs = nowMs
     sender.tooFast = false
+    sender.unworthySinceMs = Infinity
   }
   sender.casts.set(root, cast)
   sender.outputs.push({ _tag: "Begun", root })
@@ -334,13 +349,13 @@ const advance = (sender: CastSender, cast: Cast, nowMs: number): void => {
     return
   }
   const hearing = hearingCount(sender)
-  if (nowMs >= cast.leftMs + lastMs || hearing < sender.listenersMin) return end(sender, cast, nowMs)
+  if (nowMs >= cast.leftMs + lastMs || hearing < sender.audience.least) return end(sender, cast, nowMs)
   if (cast.running) return
-  const enough = cast.ready.size >= Math.max(sender.listenersMin, readyPart * hearing)
+  const enough = cast.ready.size >= Math.max(sender.audience.least, readyPart * hearing)
   if (enough) cast.enoughMs = Math.min(cast.enoughMs, nowMs)
   cast.running = enough && (cast.ready.size === hearing || nowMs >= cast.enoughMs + readyWaitMs)
   if (!cast.running && nowMs >= cast.begunMs + readyWaitMsMax) {
-    cast.running = cast.ready.size >= sender.listenersMin
+    cast.running = cast.ready.size >= sender.audience.least
     if (!cast.running) end(sender, cast, nowMs)
   }
 }
@@ -393,7 +408,16 @@ const watch = (sender: CastSender, nowMs: number): void => {
     sender.tiredMs = tiredMsMax
     return giveUp(sender, nowMs)
   }
+  if (isUnworthy(sender, nowMs)) return giveUp(sender, nowMs)
   if (pace.exhausted || pace.bytesPerMs < Pace.leastBytesPerMs(pace) || !isHeard(sender)) giveUp(sender, nowMs)
+}
+
+/** Whether the rate has been too low for long, as few as hear it. */
+const isUnworthy = (sender: CastSender, nowMs: number): boolean => {
+  const { bytesPerMs, phase } = sender.pace
+  const isLow = phase === "steady" && bytesPerMs < fewWorthBytesPerMs && hearingCount(sender) < sender.audience.few
+  sender.unworthySinceMs = isLow ? Math.min(sender.unworthySinceMs, nowMs) : Infinity
+  return nowMs >= sender.unworthySinceMs + fewWorthMs
 }
 
 const isSmall = ({ smallUntilMs }: CastSender, nowMs: number): boolean => nowMs < smallUntilMs
@@ -415,7 +439,7 @@ const weigh = (sender: CastSender, nowMs: number): void => {
   }
   // Until then queues are full that were full before the cut.
   if (nowMs < pace.cutAtMs + Pace.holdMs) return anew()
-  const sample = Hearing.takeSample(neighbors.values(), sender.listenersMin)
+  const sample = Hearing.takeSample(neighbors.values(), sender.audience.least)
   if (sample === undefined) return
   anew()
   if (sample.loss > healedLossMax) {
@@ -440,6 +464,7 @@ const giveUp = (sender: CastSender, nowMs: number): void => {
   // By then it may be another network.
   sender.pace = Pace.make(nowMs)
   sender.smallUntilMs = -Infinity
+  sender.unworthySinceMs = Infinity
   for (const cast of sender.casts.values()) end(sender, cast, nowMs)
 }
 

@@ -89,11 +89,11 @@ class Room {
   private wakeMs = Infinity
   nowMs: number
 
-  constructor({ bytesPerMs = Infinity, nowMs = 0 } = {}) {
+  constructor({ bytesPerMs = Infinity, few = 0, nowMs = 0 } = {}) {
     this.nowMs = nowMs
     this.bytesPerMs = bytesPerMs
     this.lacking = () => this.students.size
-    this.sender = CastSender.make((root, index) => this.lacking(root, index), nowMs, listenersMin)
+    this.sender = CastSender.make((root, index) => this.lacking(root, index), nowMs, { least: listenersMin, few })
   }
 
   input(input: CastSender.Input): ReadonlyArray<CastSender.Output> {
@@ -731,6 +731,41 @@ describe("CastSender", () => {
       room.run(600)
       assert.strictEqual(room.isOver(1), ends)
     }
+  })
+
+  it.each([
+    // Listeners, which of them are few, what the way out carries, and whether it is worth a cast.
+    [9, 10, 2_600, false],
+    [9, 10, 3_600, true],
+    [10, 10, 2_600, true],
+    [4, 10, 750, false]
+  ])(
+    "for %i listeners, few below %i, casts on at %i bytes a millisecond: %s (invariant 4)",
+    (count, few, bytesPerMs, isWorth) => {
+      const room = new Room({ bytesPerMs, few })
+      room.tune(count)
+      room.cast(1, share(1_000))
+      room.run(6_000)
+      assert.strictEqual(room.isOver(1), !isWorth)
+      if (!isWorth) assert.isAbove(room.overAtMs.get(root(1))!, 1_000)
+    }
+  )
+
+  it("counts anew for how long a rate is too low for a few when it was not meanwhile (invariant 4)", () => {
+    const room = new Room({ bytesPerMs: 4_300, few: 10 })
+    room.tune(4)
+    room.cast(1, share(2_000))
+    room.run(2_000)
+    const lowMs: Array<number> = []
+    for (const _ of [1, 2, 3]) {
+      const sinceMs = room.nowMs
+      room.sender.pace.bytesPerMs = 2_250
+      room.run(2_000, () => room.isOver(1) || room.sender.pace.bytesPerMs > 3_200)
+      lowMs.push(room.nowMs - sinceMs)
+    }
+    assert.isFalse(room.isOver(1))
+    assert.isBelow(Math.max(...lowMs), 1_000)
+    assert.isAbove(Math.min(...lowMs), 500)
   })
 
   it("ends a cast whose rate has fallen to half of what was carried (invariant 4)", () => {

@@ -145,13 +145,34 @@ describe("casts", () => {
       yield* stop(lab)
     }).pipe(lesson("much loss")))
 
-  it.effect("are not begun where all are linked with all, nor for a share that is over in a moment", () =>
+  it.effect("are begun for as few as four students", () =>
     Effect.gen(function*() {
-      const two = yield* room(lan, Limits.fullMeshPeersMax - 1)
-      yield* share(two)
-      yield* until(() => two.students.every(isComplete), 20_000)
-      assert.isAbove(sentByStudents(two), 0.3)
-      yield* stop(two)
+      const lab = yield* room(lan, Limits.castListenersMin)
+      yield* share(lab)
+      yield* until(() => lab.students.every(isComplete), 6_000)
+      assertIdentical(lab)
+      assert.isBelow(sent(lab.teacher), 1.1)
+      assert.isBelow(sentByStudents(lab), 0.05)
+      yield* stop(lab)
+    }).pipe(lesson("four")))
+
+  it.effect("are given up for a few where the network carries less than links may, and the swarm does it", () =>
+    Effect.gen(function*() {
+      const lab = yield* room({ ...lan, bytesPerSecond: 2_000_000 }, Limits.castListenersMin)
+      yield* share(lab)
+      yield* until(() => lab.students.every(isComplete), 12_000)
+      assertIdentical(lab)
+      assert.isAbove(sentByStudents(lab), 0.2)
+      yield* stop(lab)
+    }).pipe(lesson("slow and few")))
+
+  it.effect("are not begun for three students, nor for a share that is over in a moment", () =>
+    Effect.gen(function*() {
+      const three = yield* room(lan, Limits.castListenersMin - 1)
+      yield* share(three)
+      yield* until(() => three.students.every(isComplete), 20_000)
+      assert.isAbove(sentByStudents(three), 0.3)
+      yield* stop(three)
 
       const lab = yield* room(lan, 11)
       lab.teacher.disk.put("/lesson/page.txt", bytes.slice(0, 900_000))

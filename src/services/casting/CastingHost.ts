@@ -165,7 +165,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
   const settle = (interfaces: ReadonlyArray<InterfaceAddress>): void => {
     for (const each of interfaces) {
       const near = Array.from(linked.values()).filter(({ address }) => isNeighbor(each, address.host))
-      if (near.length < machine.listenersMin) continue
+      if (near.length < machine.audience.least) continue
       by = each
       return socket.open(multicast.sender(channel.group, each), (opened) => {
         sender = opened
@@ -178,7 +178,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
   }
 
   const look = () => {
-    if (linked.size < machine.listenersMin) return
+    if (linked.size < machine.audience.least) return
     user.fork(Effect.map(multicast.interfaces, (interfaces) => by === undefined && settle(interfaces)))
   }
 
