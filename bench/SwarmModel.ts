@@ -608,7 +608,15 @@ export const simulate = (room: Room): Result => {
     })
     if (device === teacher && room.cast) {
       const bytes = manifestBytes + room.chunks * room.chunkBytes
-      stepSender({ _tag: "ShareOpened", root, firstIndex: 0, endIndex: chunksCount, bytes, chunkBytes: bytesOf })
+      stepSender({
+        _tag: "ShareOpened",
+        root,
+        firstIndex: 0,
+        endIndex: chunksCount,
+        bytes,
+        urgent: false,
+        chunkBytes: bytesOf
+      })
     }
     const tick = () => {
       input(device, { _tag: "Tick" })

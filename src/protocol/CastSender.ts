@@ -96,6 +96,7 @@ interface Cast {
   readonly firstIndex: number
   readonly endIndex: number
   readonly bytes: number
+  readonly urgent: boolean
   readonly chunkBytes: (index: number) => number
   readonly ready: Set<PeerId>
   readonly begunMs: number
@@ -157,13 +158,17 @@ export type Input =
   | { readonly _tag: "NeighborUp"; readonly peer: PeerId }
   | { readonly _tag: "NeighborDown"; readonly peer: PeerId }
   | { readonly _tag: "Message"; readonly peer: PeerId; readonly message: CastMessage }
-  /** A share of this device is to be handed out: chunks `firstIndex` to before `endIndex`, about so many bytes together. */
+  /**
+   * A share of this device is to be handed out: chunks `firstIndex` to before `endIndex`, about so many bytes together. What is
+   * urgent leaves while bulk is hushed, too.
+   */
   | {
     readonly _tag: "ShareOpened"
     readonly root: Root
     readonly firstIndex: number
     readonly endIndex: number
     readonly bytes: number
+    readonly urgent: boolean
     readonly chunkBytes: (index: number) => number
   }
   /** It is not handed out any more, or cannot be read. */
@@ -296,7 +301,7 @@ const isHeard = (sender: CastSender): boolean => {
 
 const begin = (
   sender: CastSender,
-  { bytes, chunkBytes, endIndex, firstIndex, root }: Opened,
+  { bytes, chunkBytes, endIndex, firstIndex, root, urgent }: Opened,
   nowMs: number
 ): void => {
   sender.waiting.delete(root)
@@ -306,6 +311,7 @@ const begin = (
     firstIndex,
     endIndex,
     bytes,
+    urgent,
     chunkBytes,
     ready: new Set(),
     begunMs: nowMs,
@@ -479,7 +485,7 @@ export const left = (sender: CastSender, { bytes }: Fragment, taken: boolean, no
 
 /** What {@link next} has to know of the moment. */
 export interface Moment {
-  /** Something more urgent than bulk is on its way. */
+  /** Something urgent is on its way: nothing else leaves. */
   readonly hushed: boolean
   /** Whether a chunk is in memory. */
   readonly isHere: (root: Root, index: number) => boolean
@@ -489,7 +495,7 @@ export interface Moment {
 /** The next datagram, if one may leave now. */
 export const next = (sender: CastSender, { hushed, isHere, nowMs }: Moment): Fragment | undefined => {
   const isDue = (nowMs >= sender.aliveMs + aliveMs && sender.casts.size > 0) || nowMs >= (sender.probes[0] ?? Infinity)
-  const cast = hushed ? undefined : nextCast(sender)
+  const cast = nextCast(sender, hushed)
   if (cast === undefined || !isHere(cast.root, cast.index)) {
     if (cast === undefined) sender.sending = false
     return isDue ? leave(sender, signOfLife, undefined, 0, false, nowMs) : undefined
@@ -541,9 +547,10 @@ const slice = (sender: CastSender, cast: Cast, chunkBytes: number, nowMs: number
 /** The chunk that leaves next and those after it, until they are so many bytes. */
 export const ahead = (
   sender: CastSender,
-  bytes: number
+  bytes: number,
+  hushed: boolean
 ): ReadonlyArray<{ readonly root: Root; readonly index: number }> => {
-  const cast = nextCast(sender)
+  const cast = nextCast(sender, hushed)
   const chunks: Array<{ readonly root: Root; readonly index: number }> = []
   if (cast === undefined) return chunks
   let roomBytes = bytes
@@ -574,10 +581,10 @@ const leave = (
 }
 
 /** The one with the least left: who shares a page during a disk image does not wait for it. */
-const nextCast = (sender: CastSender): Cast | undefined => {
+const nextCast = (sender: CastSender, hushed: boolean): Cast | undefined => {
   let best: Cast | undefined
   for (const cast of sender.casts.values()) {
-    if (!cast.running || cast.leftMs < Infinity) continue
+    if (!cast.running || cast.leftMs < Infinity || (hushed && !cast.urgent)) continue
     if (cast.offset === 0) cast.index = lackingFrom(sender, cast, cast.index)
     if (cast.index >= cast.endIndex) cast.leftMs = sender.aliveMs
     else if (best === undefined || leftBytes(cast) < leftBytes(best)) best = cast
@@ -606,7 +613,7 @@ const lackingFrom = (sender: CastSender, { endIndex, root }: Cast, index: number
 export const wakeAtMs = (sender: CastSender, { hushed, isHere }: Omit<Moment, "nowMs">): number => {
   const probeMs = sender.probes[0] ?? Infinity
   if (sender.casts.size === 0) return probeMs
-  const cast = hushed || isFull(sender) ? undefined : nextCast(sender)
+  const cast = isFull(sender) ? undefined : nextCast(sender, hushed)
   const isReady = cast !== undefined && isHere(cast.root, cast.index)
   const nextMs = isReady
     ? Pace.nextMs(sender.pace, Math.max(cableBytes(cast.pieceBytes), sender.pace.bytesPerMs * togetherMs))

@@ -340,6 +340,8 @@ export const castBytesMax = 16 * MiB
 export const castChunkBytesMax = 1 * MiB
 /** Casts that a device keeps in mind: as many as there may be shares. */
 export const castsMax = sharesMax
+/** A share of no more content is not cast: it has left before the room is ready. */
+export const uncastBytesMax = 16 * KiB
 /** A cast needs so many listeners: of three, one that is busy would already be too many who lose something. */
 export const castListenersMin = 4
 /** Casts in one notice, the newest; who has no link to the host asks for the others as ever. And the longest notice, in characters. */

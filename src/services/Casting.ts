@@ -53,8 +53,8 @@ export interface Casting {
   readonly hear: (peer: PeerId, message: CastMessage) => void
   /** Whether the host's casts come here. */
   readonly hears: () => boolean
-  /** This device hands the chunks `firstIndex` to before `endIndex` of a share of so many bytes out. */
-  readonly offer: (root: Root, firstIndex: number, endIndex: number, bytes: number) => void
+  /** This device hands the chunks `firstIndex` to before `endIndex` of a share of so many bytes out; what is urgent is not hushed. */
+  readonly offer: (root: Root, firstIndex: number, endIndex: number, bytes: number, urgent: boolean) => void
   /** The share is closed, or cannot be read. */
   readonly withdraw: (root: Root) => void
   /** Chunks of the share can be taken here, before they can be verified unless `patient`; and can be verified. */

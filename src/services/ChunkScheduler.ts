@@ -460,7 +460,8 @@ const make = Effect.fnUntraced(function*() {
               const { manifest, sizeBytes } = share
               const firstIndex = isManifestCast(share) ? 0 : manifestChunksCount
               const bytes = sizeBytes + (isManifestCast(share) ? manifest.sizeBytes : 0)
-              casting.offer(share.root, firstIndex, manifestChunksCount + share.chunksCount, bytes)
+              const endIndex = manifestChunksCount + share.chunksCount
+              casting.offer(share.root, firstIndex, endIndex, bytes, Swarm.isSmall(share))
             }
             takeCast(share)
             // What was whole before, a source or a download of an earlier run, has no last chunk to wait for.
@@ -477,8 +478,8 @@ const make = Effect.fnUntraced(function*() {
     )
 
   /** Whether it is worth a cast: not what has left before the room is ready, nor chunks of which a piece is always lost. */
-  const isCastable = (share: Share): boolean =>
-    !Swarm.isSmall(share) && share.chunkSizeBytes <= Limits.castChunkBytesMax
+  const isCastable = ({ chunkSizeBytes, sizeBytes }: Share): boolean =>
+    sizeBytes > Limits.uncastBytesMax && chunkSizeBytes <= Limits.castChunkBytesMax
 
   const awaitsCast = (share: Share): boolean => castsWork && casting.hears() && isCastable(share)
 

@@ -89,7 +89,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
   const isHere = (root: Root, index: number): boolean => chunks.get(keyOf(root, index))?.bytes !== undefined
   const readAhead = (): void => {
     const bytes = Math.min(Math.max(machine.pace.bytesPerMs * readAheadMs, readAheadBytesMin), readAheadBytesMax)
-    const ahead = CastSender.ahead(machine, bytes)
+    const ahead = CastSender.ahead(machine, bytes, user.isHushed())
     const keys = new Set(ahead.map(({ index, root }) => keyOf(root, index)))
     for (const [key, chunk] of chunks) {
       if (keys.has(key) || chunk.reading) continue
@@ -216,13 +216,14 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
     nearHost: () => {},
     hear: (peer, message) => advance({ _tag: "Message", peer, message }),
     hears: () => false,
-    offer: (root, firstIndex, endIndex, bytes) =>
+    offer: (root, firstIndex, endIndex, bytes, urgent) =>
       advance({
         _tag: "ShareOpened",
         root,
         firstIndex,
         endIndex,
         bytes,
+        urgent,
         chunkBytes: (index) => user.chunkBytes(root, index)
       }),
     withdraw: (root) => advance({ _tag: "ShareClosed", root }),
