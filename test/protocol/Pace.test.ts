@@ -294,6 +294,44 @@ describe("Pace", () => {
     assert.closeTo(pace.bestBytesPerMs, bytes / 100, 1)
   })
 
+  it("takes what the way out carries for the rate, whether listeners complain or have not answered yet", () => {
+    for (const congested of [undefined, 0, 1]) {
+      const pace = Pace.make(0)
+      pace.phase = "steady"
+      pace.filling = false
+      // A way of 600 bytes a millisecond behind a rate of 2,500.
+      for (let nowMs = 0; nowMs <= 300; nowMs++) {
+        if (nowMs % 50 === 0) Pace.left(pace, 30_000, nowMs)
+        Pace.block(pace)
+        if (nowMs % Pace.periodMs === 10) Pace.judge(pace, congested === 1 && nowMs < 200 ? 0 : congested, nowMs)
+      }
+      assert.isBelow(pace.bytesPerMs, 605)
+      assert.isAbove(pace.bytesPerMs, 560)
+      assert.isAbove(pace.cutAtMs, 0)
+    }
+  })
+
+  it("takes what fills the queue after a rest for no measure of its way out", () => {
+    const pace = Pace.make(0)
+    pace.phase = "steady"
+    const send = (bytes: number, sinceMs: number) => {
+      for (let nowMs = sinceMs; nowMs <= sinceMs + 200; nowMs += Pace.periodMs) {
+        Pace.left(pace, bytes, nowMs)
+        Pace.block(pace)
+        Pace.judge(pace, 0, nowMs)
+      }
+    }
+    Pace.resume(pace, 1_000)
+    send(75_000, 1_000)
+    assert.deepStrictEqual([pace.bytesPerMs, pace.bestBytesPerMs], [2_500, 0])
+    send(30_000, 1_250)
+    assert.closeTo(pace.bestBytesPerMs, 600, 60)
+    Pace.resume(pace, 2_000)
+    const before = pace.bytesPerMs
+    send(25_000, 2_000)
+    assert.strictEqual(pace.bytesPerMs, before)
+  })
+
   it("is not changed by a look that comes too late, whatever was seen", () => {
     for (const congested of [0, 1]) {
       const look = (lateMs: number) => {
