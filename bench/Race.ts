@@ -171,6 +171,12 @@ export const race = async (room: Room, tool: Tool, scenario: Scenario, options: 
     const begin: Array<() => void> = []
     await within(60 + 2 * students, `arming ${tool.name}`, arm(contestant, everybody, late, begin))
     await rest(settleSeconds)
+    if (scenario.beforeBytes !== undefined && contestant.shareBefore !== undefined) {
+      const before = `${field.home(0)}/before.bin`
+      randomFile(before, scenario.beforeBytes)
+      await within(60 + 2 * students, `the share before of ${tool.name}`, contestant.shareBefore(before))
+      await rest(settleSeconds)
+    }
 
     const oneCopy = oneCopySeconds(bytes, bitsPerSecond)
     const limitMs = (30 + 2 * Math.max(8, students) * oneCopy) * 1_000

@@ -23,6 +23,8 @@ export interface Scenario {
   readonly prepare?: (room: Room, bitsPerSecond: number) => void
   /** Called ten times a second while the race is on. */
   readonly disturb?: (situation: Situation) => () => void
+  /** So much is handed out before the clock runs, by tools that stay for more than one file. */
+  readonly beforeBytes?: number
   /** Whether the last student is started in the course of it; its time is its own, not part of "last". */
   readonly late?: boolean
   /** Students at the end of the list who are not waited for. */
@@ -90,6 +92,10 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   unequal: {
     about: "half of the students have half the rate",
     prepare: (room, rate) => shapeLast(room, (room.machines.length - 1) >> 1, rate / 2)
+  },
+  second: {
+    about: "a share of 1.5 MB has gone before, in the same session",
+    beforeBytes: 1_500_000
   },
   slow: {
     about: "one student has a tenth of the rate and is not waited for",

@@ -5,7 +5,7 @@
  *     npm run build && node bench/lan.ts [--tools labfx,libtorrent,aria2,transmission,uftp,nginx] [--scenario plain]
  *         [--students 8] [--rate 100000000] [--bytes 100000000] [--runs 5] [--out results.jsonl] [--folder /dev/shm]
  *
- * Scenarios, several with commas between them: plain, loss (1 % at every machine), churn, orphan, late, unequal, slow; each
+ * Scenarios, several with commas between them: plain, loss (1 % at every machine), churn, orphan, late, unequal, second, slow; each
  * says what it is in the heading of its table. `--out` appends one line of JSON
  * a race, from which `node bench/draw.ts` draws.
  *

@@ -41,6 +41,8 @@ export interface Contestant {
   readonly armTeacher: () => Promise<unknown>
   /** Starts a student, or starts one again that was killed; what is returned lets it begin once the file is shared. */
   readonly armStudent: (index: number) => Promise<() => void>
+  /** Shares another file, until all students have it. */
+  readonly shareBefore?: (file: string) => Promise<unknown>
   /** Shares the file. The clock runs from here. */
   readonly share: () => void
   /** The student's copy, for the comparison after the race. */
