@@ -470,7 +470,6 @@ const giveUp = (sender: CastSender, nowMs: number): void => {
   // By then it may be another network.
   sender.pace = Pace.make(nowMs)
   sender.smallUntilMs = -Infinity
-  sender.unworthySinceMs = Infinity
   for (const cast of sender.casts.values()) end(sender, cast, nowMs)
 }
 
