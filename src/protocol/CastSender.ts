@@ -410,7 +410,7 @@ const watch = (sender: CastSender, nowMs: number): void => {
     if (!hears || nowMs < floodedSinceMs + floodedMs || part > Pace.congestedPart) continue
     if (remainingMs(sender) > bearableMs) return giveUp(sender, nowMs)
   }
-  if (pace.bytesPerMs >= Pace.tooFastBytesPerMs) {
+  if (Pace.isTooFast(pace)) {
     sender.tiredMs = tiredMsMax
     return giveUp(sender, nowMs)
   }

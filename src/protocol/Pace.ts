@@ -19,7 +19,9 @@
 /** The first rate: 20 Mbit/s, which any wired network takes and a slow radio refuses at the sender's own queue. */
 const startBytesPerMs = 2_500
 /** 400 megabits: above, links are as quick as disks and processors, and lose nothing. */
-export const tooFastBytesPerMs = 50_000
+const tooFastBytesPerMs = 50_000
+/** And a queue of the system that is longer with each rate seems to carry it for so many looks. */
+const highestCountMin = 3
 /** Two megabits: below, a room is as quick without. */
 export const worthBytesPerMs = 250
 /** How often the rate is looked at. */
@@ -81,6 +83,8 @@ export interface Pace {
   tooFastBytesPerMs: number
   /** The best that was carried without complaint. */
   bestBytesPerMs: number
+  /** Looks in a row at which all of the highest rate had left. */
+  highestCount: number
   /** Listeners are congested at the least rate that is worth it. */
   exhausted: boolean
 }
@@ -103,6 +107,7 @@ export const make = (nowMs: number): Pace => ({
   cutAtMs: -Infinity,
   tooFastBytesPerMs: Infinity,
   bestBytesPerMs: 0,
+  highestCount: 0,
   exhausted: false
 })
 
@@ -170,11 +175,13 @@ export const judge = (pace: Pace, congested: number | undefined, nowMs: number, 
   if (congested > congestedPart) return cut(pace, lost, nowMs)
   if (pace.phase === "settling" && nowMs >= pace.cutAtMs + holdMs) pace.phase = "steady"
   const isGrowing = pace.phase === "growing"
+  const isUsed = pace.leftBytes + 2 * pace.datagramBytes >= usedShare * pace.bytesPerMs * measuredMs
+  pace.highestCount = !isNarrow && isUsed && pace.bytesPerMs >= tooFastBytesPerMs ? pace.highestCount + 1 : 0
   if (isNarrow) {
     if (!isMeasured) return
     pace.filling = false
     pace.phase = "steady"
-  } else if (pace.leftBytes + 2 * pace.datagramBytes >= usedShare * pace.bytesPerMs * measuredMs) {
+  } else if (isUsed) {
     setRate(pace, pace.bytesPerMs * (isGrowing ? startFactor : isNear(pace, nowMs) ? nearFactor : growFactor))
   }
   if (!isGrowing && !isMeasured) return
@@ -208,6 +215,9 @@ const remember = (pace: Pace, carried: number): void => {
   pace.measures = [...pace.measures, carried].slice(-(measuresKept - 1))
   pace.bestBytesPerMs = Math.max(pace.bestBytesPerMs, carried)
 }
+
+/** The network carries the highest rate. */
+export const isTooFast = ({ highestCount }: Pace): boolean => highestCount >= highestCountMin
 
 const isNear = ({ bytesPerMs, cutAtMs, tooFastBytesPerMs }: Pace, nowMs: number): boolean =>
   nowMs < cutAtMs + nearMs && bytesPerMs >= nearPart * tooFastBytesPerMs

@@ -311,6 +311,21 @@ describe("Pace", () => {
     }
   })
 
+  it("is too fast when all of the highest rate has left at three looks in a row, and not when a queue takes it at two", () => {
+    const pace = Pace.make(0)
+    Pace.resume(pace, 0)
+    while (pace.bytesPerMs < 50_000) look(pace, 0)
+    for (const isUsed of [true, true, false, true, true]) {
+      pace.datagramBytes = 0
+      if (isUsed) look(pace, 0)
+      else Pace.judge(pace, 0, pace.periodAtMs + Pace.periodMs)
+      assert.isFalse(Pace.isTooFast(pace))
+    }
+    look(pace, 0)
+    assert.isTrue(Pace.isTooFast(pace))
+    assert.strictEqual(pace.bytesPerMs, 50_000)
+  })
+
   it("takes what fills the queue after a rest for no measure of its way out", () => {
     const pace = Pace.make(0)
     pace.phase = "steady"
