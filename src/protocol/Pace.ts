@@ -19,8 +19,8 @@
 /** The first rate: 20 Mbit/s, which any wired network takes and a slow radio refuses at the sender's own queue. */
 const startBytesPerMs = 2_500
 /** 400 megabits: above, links are as quick as disks and processors, and lose nothing. */
-const tooFastBytesPerMs = 50_000
-/** And a queue of the system that is longer with each rate seems to carry it for so many looks. */
+const highestBytesPerMs = 50_000
+/** The network carries it when it has at so many looks: at fewer it may be a queue of the system that fills. */
 const highestCountMin = 3
 /** Two megabits: below, a room is as quick without. */
 export const worthBytesPerMs = 250
@@ -57,6 +57,10 @@ const measuredMsMin = 100
 const togetherMs = 1
 /** The way out carries the most of so many measures (as in BBR): who had not its turn measures too little, and never too much. */
 const measuresKept = 4
+/** What the system may hold: enough while this process waits for its turn, short for who waits behind. */
+const queueMs = 25
+/** While the rate is sought no more than this: a queue that is longer with each rate seems to carry it. */
+const soughtQueueBytesMax = 256 * 1_024
 
 export interface Pace {
   bytesPerMs: number
@@ -176,7 +180,7 @@ export const judge = (pace: Pace, congested: number | undefined, nowMs: number, 
   if (pace.phase === "settling" && nowMs >= pace.cutAtMs + holdMs) pace.phase = "steady"
   const isGrowing = pace.phase === "growing"
   const isUsed = pace.leftBytes + 2 * pace.datagramBytes >= usedShare * pace.bytesPerMs * measuredMs
-  pace.highestCount = !isNarrow && isUsed && pace.bytesPerMs >= tooFastBytesPerMs ? pace.highestCount + 1 : 0
+  pace.highestCount = !isNarrow && isUsed && pace.bytesPerMs >= highestBytesPerMs ? pace.highestCount + 1 : 0
   if (isNarrow) {
     if (!isMeasured) return
     pace.filling = false
@@ -216,6 +220,10 @@ const remember = (pace: Pace, carried: number): void => {
   pace.bestBytesPerMs = Math.max(pace.bestBytesPerMs, carried)
 }
 
+/** How much the system may hold, in bytes. */
+export const queueBytes = ({ bytesPerMs, phase }: Pace): number =>
+  Math.min(Math.round(bytesPerMs * queueMs), phase === "growing" ? soughtQueueBytesMax : Infinity)
+
 /** The network carries the highest rate. */
 export const isTooFast = ({ highestCount }: Pace): boolean => highestCount >= highestCountMin
 
@@ -245,5 +253,5 @@ const measureOn = (pace: Pace, nowMs: number): void => {
 }
 
 const setRate = (pace: Pace, bytesPerMs: number): void => {
-  pace.bytesPerMs = Math.min(bytesPerMs, tooFastBytesPerMs)
+  pace.bytesPerMs = Math.min(bytesPerMs, highestBytesPerMs)
 }

@@ -69,13 +69,19 @@ const assertIdentical = (lab: VirtualLab) => {
   for (const student of lab.students) assert.deepStrictEqual(student.downloaded, new Map([["data.bin", bytes]]))
 }
 
+/** A room in which everybody has got the material within so much time. */
+const spread = Effect.fnUntraced(function*(network: NetworkOptions, studentsCount: number, withinMs: number) {
+  const lab = yield* room(network, studentsCount)
+  yield* share(lab)
+  yield* until(() => lab.students.every(isComplete), withinMs)
+  assertIdentical(lab)
+  return lab
+})
+
 describe("casts", () => {
   it.effect("bring a share to everybody by one copy that leaves the teacher, and hardly anything the students send", () =>
     Effect.gen(function*() {
-      const lab = yield* room(lan, 12)
-      yield* share(lab)
-      yield* until(() => lab.students.every(isComplete), 6_000)
-      assertIdentical(lab)
+      const lab = yield* spread(lan, 12, 6_000)
       assert.isBelow(sent(lab.teacher), 1.1)
       assert.isBelow(sentByStudents(lab), 0.05)
       yield* stop(lab)
@@ -108,10 +114,7 @@ describe("casts", () => {
 
   it.effect("leave what is lost to the neighbors", () =>
     Effect.gen(function*() {
-      const lab = yield* room({ ...lan, multicastLoss: 0.01 }, 11)
-      yield* share(lab)
-      yield* until(() => lab.students.every(isComplete), 12_000)
-      assertIdentical(lab)
+      const lab = yield* spread({ ...lan, multicastLoss: 0.01 }, 11, 12_000)
       assert.isBelow(sent(lab.teacher), 1.2)
       assert.isAbove(sentByStudents(lab), 0.005)
       yield* stop(lab)
@@ -119,10 +122,7 @@ describe("casts", () => {
 
   it.effect("are healed where datagrams are lost at any rate, by parity that the teacher sends once for all", () =>
     Effect.gen(function*() {
-      const lab = yield* room({ ...lan, multicastLoss: 0.06 }, 11)
-      yield* share(lab)
-      yield* until(() => lab.students.every(isComplete), 60_000)
-      assertIdentical(lab)
+      const lab = yield* spread({ ...lan, multicastLoss: 0.06 }, 11, 60_000)
       assert.isBelow(sent(lab.teacher), 1.3)
       // Without parity it was 0.82.
       assert.isBelow(sentByStudents(lab), 0.5)
@@ -131,10 +131,7 @@ describe("casts", () => {
 
   it.effect("are given up where much is lost, and the swarm does it", () =>
     Effect.gen(function*() {
-      const lab = yield* room({ ...lan, multicastLoss: 0.3 }, 11)
-      yield* share(lab)
-      yield* until(() => lab.students.every(isComplete), 20_000)
-      assertIdentical(lab)
+      const lab = yield* spread({ ...lan, multicastLoss: 0.3 }, 11, 20_000)
       assert.isAbove(sentByStudents(lab), 0.3)
       // Nobody waits quietly for the next, which is not cast.
       lab.teacher.disk.put("/lesson/next.bin", content(sizeBytes, 2))
@@ -147,10 +144,7 @@ describe("casts", () => {
 
   it.effect("are begun for as few as four students", () =>
     Effect.gen(function*() {
-      const lab = yield* room(lan, Limits.castListenersMin)
-      yield* share(lab)
-      yield* until(() => lab.students.every(isComplete), 6_000)
-      assertIdentical(lab)
+      const lab = yield* spread(lan, Limits.castListenersMin, 6_000)
       assert.isBelow(sent(lab.teacher), 1.1)
       assert.isBelow(sentByStudents(lab), 0.05)
       yield* stop(lab)
@@ -174,10 +168,7 @@ describe("casts", () => {
 
   it.effect("are given up for a few where the network carries less than links may, and the swarm does it", () =>
     Effect.gen(function*() {
-      const lab = yield* room({ ...lan, bytesPerSecond: 2_000_000 }, Limits.castListenersMin)
-      yield* share(lab)
-      yield* until(() => lab.students.every(isComplete), 12_000)
-      assertIdentical(lab)
+      const lab = yield* spread({ ...lan, bytesPerSecond: 2_000_000 }, Limits.castListenersMin, 12_000)
       assert.isAbove(sentByStudents(lab), 0.2)
       yield* stop(lab)
     }).pipe(lesson("slow and few")))

@@ -7,6 +7,7 @@ import * as Fragment from "../../protocol/Fragment.ts"
 import type { PeerId, Root } from "../../protocol/Ids.ts"
 import { type InterfaceAddress, isNeighbor } from "../../protocol/Interfaces.ts"
 import * as Limits from "../../protocol/Limits.ts"
+import * as Pace from "../../protocol/Pace.ts"
 import * as Parity from "../../protocol/Parity.ts"
 import type { Signed } from "../../protocol/Signed.ts"
 import { type Address, castPort } from "../../protocol/Wire.ts"
@@ -25,10 +26,6 @@ interface Chunk {
   reading: boolean
 }
 
-/** How much the system may hold of what is cast: enough while this process waits for its turn, short for who waits behind. */
-const queueMs = 25
-/** While the rate is sought no more than this: a queue that is longer with each rate seems to carry it. */
-const soughtQueueBytesMax = 256 * 1024
 /** Chunks are read ahead of their turn, what leaves in this time, between these: a disk and a busy processor are slow. */
 const readAheadMs = 100
 const readAheadBytesMin = 256 * 1024
@@ -127,9 +124,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
   const alarm = Alarm.make(user.fork, nowMs, () => Effect.sync(() => advance({ _tag: "Tick" })))
 
   const transmitAll = (to: Sender): void => {
-    const { bytesPerMs, phase } = machine.pace
-    const mostBytes = phase === "growing" ? soughtQueueBytesMax : Infinity
-    const queueBytes = Math.min(Math.round(bytesPerMs * queueMs), mostBytes)
+    const queueBytes = Pace.queueBytes(machine.pace)
     if (Math.abs(queueBytes - queuedBytes) > queuedBytes / 4) to.setQueue(queuedBytes = queueBytes)
     // Of one moment: where sending takes longer than its bytes at the rate, more would be due with each that has left.
     const now = moment()
