@@ -6,8 +6,7 @@
  * The flood goes through the whole Discovery service, with real signatures; only the sockets are left out. The room is
  * simulated with the machine that decides whose turn it is, for ten minutes, with delays of 1 to 30 ms and loss.
  */
-import { Console, Effect, Layer, PubSub, Queue } from "effect"
-import * as Limits from "../src/protocol/Limits.ts"
+import { Console, Effect, Layer, PubSub } from "effect"
 import * as Turns from "../src/protocol/Turns.ts"
 import { Crypto } from "../src/services/Crypto.ts"
 import { type Datagram, Datagrams } from "../src/services/Datagrams.ts"
@@ -56,11 +55,14 @@ const floods: ReadonlyArray<readonly [string, Source | undefined]> = [
 
 const flood = Effect.fnUntraced(
   function*(name: string, perSecond: number, datagramOf: Source | undefined) {
-    const queue = yield* Queue.dropping<Datagram>(Limits.datagramsWaitingMax)
+    let hear: (datagram: Datagram) => void = () => {}
     const datagrams = Layer.succeed(
       Datagrams,
       Datagrams.of({
-        listen: () => Effect.succeed(queue),
+        listen: (_port, heard) =>
+          Effect.sync(() => {
+            hear = heard
+          }),
         broadcast: () => Effect.succeed(0),
         interfaces: Effect.succeed([])
       })
@@ -81,7 +83,7 @@ const flood = Effect.fnUntraced(
         const offered = datagramOf === undefined ? 0 : ((step + 1) * perSecond * stepMs) / 1_000
         for (; i < offered; i++) {
           const { bytes, host } = datagramOf!(i)
-          Queue.offerUnsafe(queue, { bytes: bytes.slice(), from: { host, port: 40_000 } })
+          hear({ bytes: bytes.slice(), from: { host, port: 40_000 } })
         }
         yield* Effect.sleep(Math.max(0, startMs + (step + 1) * stepMs - performance.now()))
       }

@@ -1,5 +1,5 @@
 /** Gathers what {@link Diagnosis} tells from: listens for a few seconds, sends one datagram by each interface, and looks around. */
-import { Clock, Effect, Layer, Queue } from "effect"
+import { Clock, Effect, Layer } from "effect"
 import * as NodeFs from "node:fs"
 import * as NodeNet from "node:net"
 import * as NodeOs from "node:os"
@@ -102,18 +102,11 @@ export const facts = Effect.fnUntraced(function*(
   const mark = crypto.sha256Text(yield* crypto.randomBytes(16)).slice(0, 16)
   const encoder = new TextEncoder()
   const back = new Set<string>()
-  const listening = yield* Effect.gen(function*() {
-    const heard = yield* datagrams.listen(discoveryPort)
-    yield* Effect.forkScoped(
-      Effect.forever(
-        Effect.flatMap(
-          Queue.take(heard),
-          ({ bytes }) => Effect.sync(() => void back.add(new TextDecoder().decode(bytes)))
-        )
-      )
+  const listening = yield* datagrams.listen(discoveryPort, ({ bytes }) => back.add(new TextDecoder().decode(bytes)))
+    .pipe(
+      Effect.as(undefined),
+      Effect.catchTag("ListenError", ({ detail }) => Effect.succeed(detail))
     )
-    return undefined
-  }).pipe(Effect.catchTag("ListenError", ({ detail }) => Effect.succeed(detail)))
   const echoes = yield* Effect.forEach(
     interfaces,
     (from) =>

@@ -33,8 +33,6 @@ export const sightingAgeMs = 30_000
  * twice by each interface, a flood a thousand times.
  */
 export const sightingReportMs = 2_500
-/** Datagrams heard and not yet looked at: a flood costs 2 MiB at most, and the rest of it is dropped. */
-export const datagramsWaitingMax = 1_024
 /** Addresses announced from: a laptop has five, one with many container networks twenty. */
 export const interfacesMax = 32
 /** Whoever announces a session goes on this often; one who has listened for the longer has heard every session in reach. */

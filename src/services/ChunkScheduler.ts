@@ -7,6 +7,7 @@ import * as Limits from "../protocol/Limits.ts"
 import * as Swarm from "../protocol/Swarm.ts"
 import { type Data, isCastMessage } from "../protocol/Wire.ts"
 import * as Alarm from "./Alarm.ts"
+import * as BufferPool from "./BufferPool.ts"
 import * as Casting from "./Casting.ts"
 import { ChunkStore, type StoreError } from "./ChunkStore.ts"
 import { PeerManager, type SwarmEvent } from "./PeerManager.ts"
@@ -117,24 +118,7 @@ const make = Effect.fnUntraced(function*() {
   const events = yield* PubSub.sliding<TransferEvent>(1_024)
   const traffic = { sentBytes: 0, receivedBytes: 0, wastedBytes: 0 }
 
-  // ---- buffers -----------------------------------------------------------------------------------------------------
-  // Fresh buffers are the largest avoidable cost of moving bytes, so those of full chunks are used again.
-
-  const pool = new Map<number, Array<Uint8Array>>()
-  let pooledBytes = 0
-  const acquire = (sizeBytes: number): Uint8Array => {
-    const buffer = pool.get(sizeBytes)?.pop()
-    if (buffer === undefined) return new Uint8Array(new ArrayBuffer(sizeBytes))
-    pooledBytes -= sizeBytes
-    return buffer
-  }
-  const release = (buffer: Uint8Array): void => {
-    if (pooledBytes + buffer.length > Limits.pooledBytesMax) return
-    pooledBytes += buffer.length
-    const free = pool.get(buffer.length)
-    if (free === undefined) pool.set(buffer.length, [buffer])
-    else free.push(buffer)
-  }
+  const { acquire, release } = BufferPool.make(Limits.pooledBytesMax)
 
   /** Runs in the background until it is done or the scope closes. */
   const fork = yield* FiberSet.makeRuntime()
@@ -172,8 +156,8 @@ const make = Effect.fnUntraced(function*() {
       noteArrival(from, root, buffer.length)
       keep(from, root, index, buffer, true)
     },
-    acquire: (sizeBytes) => acquire(sizeBytes),
-    release: (buffer) => release(buffer),
+    acquire,
+    release,
     nowMs,
     fork
   })

@@ -1,5 +1,5 @@
 /** UDP as discovery uses it: small datagrams to everybody in reach, by every interface. Only a hint, never a proof. */
-import { Context, type Effect, type Queue, Schema, type Scope } from "effect"
+import { Context, type Effect, Schema, type Scope } from "effect"
 import type { InterfaceAddress } from "../protocol/Interfaces.ts"
 import type { Address } from "../protocol/Wire.ts"
 
@@ -17,10 +17,14 @@ export class ListenError extends Schema.TaggedError<ListenError>()("ListenError"
 
 export class Datagrams extends Context.Service<Datagrams, {
   /**
-   * Hears datagrams sent to `port` on every interface, until the scope closes. Several processes of one machine may
-   * listen at once. When the reader falls 1,024 behind, new ones are dropped: a flood costs no memory.
+   * Hears datagrams of at most `Limits.datagramBytesMax` sent to `port` on every interface, until the scope closes. Several processes of one machine may
+   * listen at once. `hear` is a plain call for each, because a room of fifty wakes an idle device for hardly anything else;
+   * what comes while it is busy waits in the system's buffer or is lost there: a flood costs no memory.
    */
-  readonly listen: (port: number) => Effect.Effect<Queue.Dequeue<Datagram>, ListenError, Scope.Scope>
+  readonly listen: (
+    port: number,
+    hear: (datagram: Datagram) => void
+  ) => Effect.Effect<void, ListenError, Scope.Scope>
   /**
    * Sends to everybody in reach of the given addresses: from each to its directed broadcast and to 255.255.255.255, on
    * loopback to the first alone. Addresses that are gone are skipped. Never fails and never waits for long: what could

@@ -1,5 +1,5 @@
 /** Who is in reach: announces this device's session by UDP broadcast and lists the sessions it hears. */
-import { Clock, Context, Effect, Layer, PubSub, Queue, Random, type Scope } from "effect"
+import { Clock, Context, Effect, Layer, PubSub, Random, type Scope } from "effect"
 import * as Announcement from "../protocol/Announcement.ts"
 import type { VerifiedCertificate } from "../protocol/Certificate.ts"
 import * as Hearing from "../protocol/Discovery.ts"
@@ -69,11 +69,9 @@ export class Discovery extends Context.Service<Discovery, {
         }
 
         const listen = Effect.gen(function*() {
-          const heard = yield* datagrams.listen(options.port)
+          yield* datagrams.listen(options.port, ({ bytes, from }) => hear(bytes, from.host))
           problem = undefined
-          while (true) {
-            for (const { bytes, from } of yield* Queue.takeAll(heard)) hear(bytes, from.host)
-          }
+          yield* Effect.never
         })
         yield* listen.pipe(
           Effect.scoped,

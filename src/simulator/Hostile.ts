@@ -277,28 +277,23 @@ export const run = Effect.fnUntraced(function*(
 
   // ---- announcements -----------------------------------------------------------------------------------------------
 
-  const heard = yield* Effect.orDie(datagrams.listen(discoveryPort))
-  yield* Queue.take(heard).pipe(
-    Effect.map(({ bytes, from }) => {
-      const decoded = Announcement.decode(bytes)
-      if (decoded._tag !== "Announcement") return
-      const { certificateSigned, statement, statementSigned } = decoded.announcement
-      // It hates this session and no other: the forged ones of its like are none of its business.
-      if (!crypto.verify("certificate", "-", certificateSigned)) return
-      if (announcement !== undefined && announcement.certificate.session !== decoded.announcement.certificate.session) {
-        return
-      }
-      if (decoded.announcement.certificate.title !== "Lesson") return
-      if ((announcement?.certificate.epoch ?? 0) <= decoded.announcement.certificate.epoch) {
-        announcement = decoded.announcement
-      }
-      if (datagramsHeard.length < heardMax) datagramsHeard.push(bytes)
-      const other = crypto.peerId(statementSigned.key)
-      if (other !== peer) addresses.set(other, { host: from.host, port: statement.port })
-    }),
-    Effect.forever,
-    Effect.forkScoped
-  )
+  yield* Effect.orDie(datagrams.listen(discoveryPort, ({ bytes, from }) => {
+    const decoded = Announcement.decode(bytes)
+    if (decoded._tag !== "Announcement") return
+    const { certificateSigned, statement, statementSigned } = decoded.announcement
+    // It hates this session and no other: the forged ones of its like are none of its business.
+    if (!crypto.verify("certificate", "-", certificateSigned)) return
+    if (announcement !== undefined && announcement.certificate.session !== decoded.announcement.certificate.session) {
+      return
+    }
+    if (decoded.announcement.certificate.title !== "Lesson") return
+    if ((announcement?.certificate.epoch ?? 0) <= decoded.announcement.certificate.epoch) {
+      announcement = decoded.announcement
+    }
+    if (datagramsHeard.length < heardMax) datagramsHeard.push(bytes)
+    const other = crypto.peerId(statementSigned.key)
+    if (other !== peer) addresses.set(other, { host: from.host, port: statement.port })
+  }))
 
   const announce = (bytes: Uint8Array) =>
     Effect.flatMap(datagrams.interfaces, (from) => datagrams.broadcast(discoveryPort, bytes, from))

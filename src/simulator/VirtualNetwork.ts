@@ -55,7 +55,7 @@ interface Listening {
 
 interface Hearing {
   readonly port: Port
-  readonly queue: Queue.Queue<Datagram>
+  readonly hear: (datagram: Datagram) => void
 }
 
 interface Joining {
@@ -454,16 +454,14 @@ export class VirtualNetwork {
     const network = this
     const life = port.life
     return Datagrams.of({
-      listen: Effect.fnUntraced(function*(number) {
-        const queue = yield* Queue.dropping<Datagram>(1_024)
+      listen: Effect.fnUntraced(function*(number, hear) {
         const listeners = network.#heard.get(number) ?? new Set()
         network.#heard.set(number, listeners)
-        const listener = { port, queue }
+        const listener = { port, hear }
         yield* Effect.acquireRelease(
           Effect.sync(() => listeners.add(listener)),
           () => Effect.sync(() => listeners.delete(listener))
         )
-        return queue
       }),
       broadcast: (number, bytes, from) =>
         Effect.sync(() => {
@@ -549,7 +547,7 @@ export class VirtualNetwork {
     this.#runFork(
       Effect.sleep(this.#options.latencyMsMax + this.#jitterMs()).pipe(
         Effect.andThen(Effect.sync(() => {
-          if (to.port.up && !to.port.suspended) Queue.offerUnsafe(to.queue, datagram)
+          if (to.port.up && !to.port.suspended) to.hear(datagram)
         }))
       )
     )

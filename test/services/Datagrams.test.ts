@@ -2,8 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Queue, Scope } from "effect"
 import * as Dgram from "node:dgram"
-import * as Limits from "../../src/protocol/Limits.ts"
-import { Datagrams } from "../../src/services/Datagrams.ts"
+import { type Datagram, Datagrams } from "../../src/services/Datagrams.ts"
 import { layerNode } from "../../src/services/node/DatagramsNode.ts"
 import * as Namespaces from "../support/Namespaces.ts"
 import * as Processes from "../support/Processes.ts"
@@ -26,6 +25,14 @@ const closeSocket = (socket: Dgram.Socket) =>
   Effect.callback<void>((resume) => {
     socket.close(() => resume(Effect.void))
   })
+
+/** What is heard, in order. */
+const listen = Effect.fnUntraced(function*(port: number) {
+  const datagrams = yield* Datagrams
+  const heard = yield* Queue.unbounded<Datagram>()
+  yield* datagrams.listen(port, (datagram) => Queue.offerUnsafe(heard, datagram))
+  return heard
+})
 
 /** A port that nobody uses at this moment. */
 const freePort = Effect.gen(function*() {
@@ -68,8 +75,8 @@ describe("Datagrams", () => {
       Effect.gen(function*() {
         const datagrams = yield* Datagrams
         const port = yield* freePort
-        const heard = yield* datagrams.listen(port)
-        const again = yield* datagrams.listen(port)
+        const heard = yield* listen(port)
+        const again = yield* listen(port)
         const other = yield* Processes.start(process.execPath, listenerProgram(port))
         yield* other.line(listening)
         assert.strictEqual(yield* datagrams.broadcast(port, bytesOf("hello"), yield* loopback), 1)
@@ -81,38 +88,12 @@ describe("Datagrams", () => {
         assert.strictEqual(yield* other.line(field<string>("text")), "hello")
       }).pipe(Effect.scoped, Effect.provide(layerNode)))
 
-    it.live("keeps datagramsWaitingMax datagrams for a listener that is busy, the first ones, and drops the others", () =>
-      Effect.gen(function*() {
-        const datagrams = yield* Datagrams
-        const port = yield* freePort
-        const heard = yield* datagrams.listen(port)
-        const addresses = yield* loopback
-        let sent = 0
-        const send = Effect.suspend(() => datagrams.broadcast(port, bytesOf(`${sent++}`), addresses))
-        // The system may lose some of them on the way, so it is counted what has come.
-        yield* Effect.repeat(send, {
-          until: () => Effect.map(Queue.size(heard), (waiting) => waiting === Limits.datagramsWaitingMax)
-        })
-        const before = sent
-        for (let surplus = 0; surplus < 50; surplus++) yield* send
-        // What is heard in order is heard after all of them: a listener that is not busy.
-        const idle = yield* datagrams.listen(port)
-        yield* Effect.repeat(send, { until: () => Effect.map(Queue.size(idle), (waiting) => waiting > 0) })
-        const waiting = yield* Queue.takeAll(heard)
-        assert.lengthOf(waiting, Limits.datagramsWaitingMax)
-        assert.isBelow(Number(textOf(waiting.at(-1)!.bytes)), before)
-        assert.strictEqual(textOf(waiting[0]!.bytes), "0")
-        yield* send
-        assert.isAtLeast(Number(textOf((yield* Queue.take(heard)).bytes)), before)
-      }).pipe(Effect.scoped, Effect.provide(layerNode)))
-
     it.live("says so when another program has the port for itself", () =>
       Effect.gen(function*() {
-        const datagrams = yield* Datagrams
         const socket = yield* bindAlone(0)
         assert(typeof socket !== "string")
         const { port } = socket.address()
-        const error = yield* Effect.flip(datagrams.listen(port))
+        const error = yield* Effect.flip(listen(port))
         assert.strictEqual(error._tag, "ListenError")
         assert.strictEqual(error.port, port)
         assert.match(error.detail, /EADDRINUSE/)
@@ -121,10 +102,9 @@ describe("Datagrams", () => {
 
     it.live("gives the port back when its scope closes", () =>
       Effect.gen(function*() {
-        const datagrams = yield* Datagrams
         const port = yield* freePort
         const scope = yield* Scope.make()
-        yield* datagrams.listen(port).pipe(Scope.provide(scope))
+        yield* listen(port).pipe(Scope.provide(scope))
         assert.strictEqual(yield* bindAlone(port), "EADDRINUSE")
         yield* Scope.close(scope, Exit.void)
         const socket = yield* bindAlone(port)
@@ -136,7 +116,7 @@ describe("Datagrams", () => {
       Effect.gen(function*() {
         const datagrams = yield* Datagrams
         const port = yield* freePort
-        const heard = yield* datagrams.listen(port)
+        const heard = yield* listen(port)
         const [present] = yield* loopback
         const gone = { ...present!, name: "gone0", address: "192.0.2.77", broadcast: "192.0.2.255", loopback: false }
         const unsendable = { ...present!, broadcast: "0.0.0.0.0" }
@@ -151,7 +131,7 @@ describe("Datagrams", () => {
       Effect.gen(function*() {
         const datagrams = yield* Datagrams
         const port = yield* freePort
-        const heard = yield* datagrams.listen(port)
+        const heard = yield* listen(port)
         yield* datagrams.broadcast(port, new Uint8Array(1_201), yield* loopback)
         yield* datagrams.broadcast(port, new Uint8Array(1_200), yield* loopback)
         assert.strictEqual((yield* Queue.take(heard)).bytes.length, 1_200)

@@ -5,7 +5,7 @@
  * network, itself included, after a delay drawn for each, or is lost. Time is the test clock and chance is the seeded
  * `Random`, so a run is a function of its seed.
  */
-import { Clock, Effect, Layer, Queue, Random, type Scope } from "effect"
+import { Clock, Effect, Layer, Random, type Scope } from "effect"
 import type { InterfaceAddress } from "../../src/protocol/Interfaces.ts"
 import { type Datagram, Datagrams, type ListenError } from "../../src/services/Datagrams.ts"
 
@@ -34,7 +34,7 @@ export interface Machine {
 
 interface Listener {
   readonly machine: Machine
-  readonly queue: Queue.Queue<Datagram>
+  readonly hear: (datagram: Datagram) => void
 }
 
 const interfaceOf = (machine: Machine, network: number): InterfaceAddress => ({
@@ -78,7 +78,7 @@ export class BroadcastMedium {
     if (this.#random.nextDoubleUnsafe() < loss) return Effect.void
     const latencyMs = latencyMsMin + this.#random.nextDoubleUnsafe() * (latencyMsMax - latencyMsMin)
     return Effect.sleep(latencyMs).pipe(
-      Effect.andThen(Queue.offer(listener.queue, datagram)),
+      Effect.andThen(Effect.sync(() => listener.hear(datagram))),
       Effect.forkIn(this.#scope)
     )
   }
@@ -97,19 +97,16 @@ export class BroadcastMedium {
     return Layer.succeed(
       Datagrams,
       Datagrams.of({
-        listen: () =>
+        listen: (_port, hear) =>
           Effect.acquireRelease(
-            Effect.suspend(() =>
-              machine.deafBecause !== undefined
-                ? Effect.fail(machine.deafBecause)
-                : Effect.map(Queue.dropping<Datagram>(1_024), (queue) => {
-                  const listener = { machine, queue }
-                  this.#listeners.add(listener)
-                  return listener
-                })
-            ),
+            Effect.suspend(() => {
+              if (machine.deafBecause !== undefined) return Effect.fail(machine.deafBecause)
+              const listener = { machine, hear }
+              this.#listeners.add(listener)
+              return Effect.succeed(listener)
+            }),
             (listener) => Effect.sync(() => this.#listeners.delete(listener))
-          ).pipe(Effect.map(({ queue }) => queue)),
+          ).pipe(Effect.asVoid),
         broadcast: (_port, bytes, from) =>
           Effect.suspend(() => {
             const present = machine.networks.filter((network) =>

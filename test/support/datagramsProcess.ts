@@ -3,7 +3,7 @@
  * every interface and prints how many left, again and again. One JSON value a line; ends when its standard input does.
  */
 import { Console, Effect, Queue } from "effect"
-import { Datagrams } from "../../src/services/Datagrams.ts"
+import { type Datagram, Datagrams } from "../../src/services/Datagrams.ts"
 import { layerNode } from "../../src/services/node/DatagramsNode.ts"
 
 const [mode, port, text] = process.argv.slice(2)
@@ -13,7 +13,8 @@ const print = (value: unknown) => Console.log(JSON.stringify(value))
 const program = Effect.gen(function*() {
   const datagrams = yield* Datagrams
   if (mode === "listen") {
-    const heard = yield* datagrams.listen(Number(port))
+    const heard = yield* Queue.unbounded<Datagram>()
+    yield* datagrams.listen(Number(port), (datagram) => Queue.offerUnsafe(heard, datagram))
     yield* print("listening")
     while (true) {
       const { bytes, from } = yield* Queue.take(heard)

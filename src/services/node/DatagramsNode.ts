@@ -13,7 +13,7 @@
  * - Loopback has a broadcast address on Linux only by its netmask, 127.255.255.255, which all local listeners hear.
  *   Where a system does not have it, processes of one machine still hear each other by any other interface.
  */
-import { Cause, Deferred, Effect, Layer, Metric, Queue, Semaphore } from "effect"
+import { Cause, Deferred, Effect, Layer, Metric, Semaphore } from "effect"
 import type * as Dgram from "node:dgram"
 import type { InterfaceAddress } from "../../protocol/Interfaces.ts"
 import * as Limits from "../../protocol/Limits.ts"
@@ -28,10 +28,9 @@ const unsent = Metric.counter("labfx_datagrams_unsent", {
 const codeOf = (error: unknown): string =>
   error instanceof Error && "code" in error ? String(error.code) : String(error)
 
-const listen = Effect.fnUntraced(function*(port: number) {
-  const queue = yield* Queue.dropping<Datagram>(Limits.datagramsWaitingMax)
+const listen = Effect.fnUntraced(function*(port: number, hear: (datagram: Datagram) => void) {
   const ready = yield* Deferred.make<void, ListenError>()
-  const hear = Effect.gen(function*() {
+  const socket = Effect.gen(function*() {
     const socket = yield* Effect.acquireRelease(
       Effect.mapError(
         bound({ type: "udp4", reuseAddr: true }, "0.0.0.0", port),
@@ -42,15 +41,13 @@ const listen = Effect.fnUntraced(function*(port: number) {
     yield* Deferred.succeed(ready, undefined)
     yield* Effect.callback<void>((resume) => {
       socket.on("message", (bytes, { address, port }) => {
-        // What is too long for an announcement is not kept waiting: it is as large as a thousand others.
-        if (bytes.length > Limits.datagramBytesMax) return
-        Queue.offerUnsafe(queue, { bytes, from: { host: address, port } })
+        if (bytes.length <= Limits.datagramBytesMax) hear({ bytes, from: { host: address, port } })
       })
       socket.on("error", () => resume(Effect.void))
     })
   })
   // After an error node reads no further from a socket, so it is replaced, until the scope closes.
-  yield* hear.pipe(
+  yield* socket.pipe(
     Effect.scoped,
     Effect.catchTag("ListenError", (error) => Deferred.fail(ready, error)),
     Effect.andThen(Effect.sleep("1 second")),
@@ -58,7 +55,6 @@ const listen = Effect.fnUntraced(function*(port: number) {
     Effect.forkScoped
   )
   yield* Deferred.await(ready)
-  return queue
 })
 
 /** How long a datagram may take to leave: it does so at once, or not at all. */

@@ -420,7 +420,11 @@ const nameOf = (bytes: Uint8Array): { readonly name: string; readonly isText: bo
 }
 
 const entries = Effect.fnUntraced(function*(path: string) {
-  const names = yield* call<Array<Buffer>>(path, (done) => NodeFs.readdir(path, { encoding: "buffer" }, done))
+  const names = yield* named(
+    path,
+    () => NodeFs.readdirSync(path, { encoding: "buffer" }),
+    call<Array<Buffer>>(path, (done) => NodeFs.readdir(path, { encoding: "buffer" }, done))
+  )
   const found: Array<DirectoryEntry> = []
   const pathOf = (name: Buffer) => Buffer.concat([Buffer.from(`${path}/`), name])
   const add = (name: Buffer, stat: Stat | DiskError) => {

@@ -142,7 +142,7 @@ export const make = (disk: Disk["Service"], crypto: Crypto["Service"], handles: 
     holding: Holding,
     files: ReadonlyArray<SmallFile>
   ) {
-    for (const { path } of files) yield* makeFolder(holding, parentOf(path))
+    for (const folder of new Set(files.map(({ path }) => parentOf(path)))) yield* makeFolder(holding, folder)
     yield* disk.writeFiles(files, 0o666)
   })
 
