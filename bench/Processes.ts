@@ -72,8 +72,12 @@ const leaveSeconds = 6
 /** Runs a command of labfx that prints events, where `prefix` says (e.g. in a network namespace). */
 export const labfx = (args: ReadonlyArray<string>, prefix: ReadonlyArray<string> = []) => {
   checkProgram()
-  const [command, ...rest] = [...prefix, process.execPath, ...nodeOptions, program, ...args]
-  const child = tied(spawn(command!, rest, { stdio: ["pipe", "pipe", "inherit"] }))
+  return eventful(`labfx ${args[0]}`, [...prefix, process.execPath, ...nodeOptions, program, ...args])
+}
+
+/** Runs a command that prints events, one JSON text a line. */
+export const eventful = (name: string, [command, ...args]: ReadonlyArray<string>) => {
+  const child = tied(spawn(command!, args, { stdio: ["pipe", "pipe", "inherit"] }))
   // Whoever writes to one that has just been killed learns it from what it waits for.
   child.stdin.on("error", () => {})
   const waiting = new Set<
@@ -100,7 +104,7 @@ export const labfx = (args: ReadonlyArray<string>, prefix: ReadonlyArray<string>
   const ended = new Promise<void>((resolve) =>
     child.once("close", () => {
       for (const { event, failed } of waiting) {
-        failed(new Error(`labfx ${args[0]} ended (${child.signalCode ?? child.exitCode}) before ${event}`))
+        failed(new Error(`${name} ended (${child.signalCode ?? child.exitCode}) before ${event}`))
       }
       waiting.clear()
       resolve()
@@ -115,7 +119,7 @@ export const labfx = (args: ReadonlyArray<string>, prefix: ReadonlyArray<string>
       new Promise<Event>((heard, failed) => {
         const before = seen.find((each) => each["event"] === event && test(each))
         if (before !== undefined) heard(before)
-        else if (hasEnded(child)) failed(new Error(`labfx ${args[0]} has ended without ${event}`))
+        else if (hasEnded(child)) failed(new Error(`${name} has ended without ${event}`))
         else waiting.add({ event, test, heard, failed })
       }),
     end: async () => {

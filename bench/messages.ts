@@ -1,17 +1,29 @@
 /**
  * Messages: how long a line that the teacher types takes to the last of many students, as real processes.
  *
- *     npm run build && node bench/messages.ts [--students 50] [--messages 100] [--everyMs 250] [--bulk 0] [--rate 0]
+ *     npm run build && node bench/messages.ts [--students 50] [--messages 100] [--everyMs 250] [--bulk 0] [--rate 0] [--bare]
  *
  * `--bulk BYTES` shares a file of that size at the same moment, so that messages have bulk data to pass: only those that
  * were typed while it was on its way are counted then. Without a rate all run on loopback; `--rate` gives each a port of
  * so many bits a second in a network namespace (Linux and root), as in `lan.ts`. The time ends when this process has read
- * the last student's event, so it has the pipes in it as well.
+ * the last student's event, so it has the pipes in it as well. `--bare` runs `tools/bareHearer.ts` in place of labfx: what Node
+ * itself needs.
  */
+import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { parseArgs } from "node:util"
-import { freshFolder, freshPort, giveUp, lesson, limitSeconds, natural, randomFile, rest } from "./Processes.ts"
+import {
+  eventful,
+  freshFolder,
+  freshPort,
+  giveUp,
+  lesson,
+  limitSeconds,
+  natural,
+  randomFile,
+  rest
+} from "./Processes.ts"
 import { oneCopySeconds, room } from "./Room.ts"
 
 const { values } = parseArgs({
@@ -21,6 +33,7 @@ const { values } = parseArgs({
     everyMs: { type: "string", default: "250" },
     bulk: { type: "string", default: "0" },
     rate: { type: "string", default: "0" },
+    bare: { type: "boolean", default: false },
     folder: { type: "string", default: "/dev/shm" }
   }
 })
@@ -29,6 +42,7 @@ const messages = natural(values.messages, 1)
 const everyMs = natural(values.everyMs)
 const bulk = natural(values.bulk)
 const rate = natural(values.rate)
+if (values.bare && (bulk > 0 || rate > 0)) giveUp("--bare is for lines alone, on loopback: leave --bulk and --rate out")
 limitSeconds(90 + 2 * count + 2 * messages * everyMs / 1_000 + (rate > 0 ? 4 * oneCopySeconds(bulk, rate) : 0))
 const folder = freshFolder(values.folder)
 const file = Path.join(folder, "bulk.bin")
@@ -37,14 +51,31 @@ for (const machine of lab?.machines ?? []) {
   machine.ip("route add default dev eth0")
   machine.shape(rate)
 }
-const port = lab === undefined ? freshPort() : []
 const load = Os.loadavg()[0]!
-const { end, students, teacher } = await lesson(
-  folder,
-  count,
-  (index) => lab?.machines[index]!.prefix ?? [],
-  ...port
-)
+
+/** As {@link lesson}, of programs that do nothing else. */
+const bareLesson = async () => {
+  const start = (...args: ReadonlyArray<string>) =>
+    eventful("bare", [process.execPath, Path.join(import.meta.dirname, "tools/bareHearer.ts"), ...args])
+  const teacher = start("teacher")
+  const { port } = await teacher.until("session.started")
+  const students = Array.from({ length: count }, (_, i) => {
+    const own = Path.join(folder, String(i))
+    Fs.mkdirSync(own)
+    return start("student", String(port), own)
+  })
+  await Promise.all(students.map((student) => student.until("peer.up")))
+  return { teacher, students, end: () => Promise.all([teacher, ...students].map((each) => each.end())) }
+}
+
+const { end, students, teacher } = values.bare
+  ? await bareLesson()
+  : await lesson(
+    folder,
+    count,
+    (index) => lab?.machines[index]!.prefix ?? [],
+    ...lab === undefined ? freshPort() : []
+  )
 await rest(5)
 const progress = { isBulkWhole: false }
 if (bulk > 0) {
@@ -84,7 +115,9 @@ const complete = Array.from(arrivals.values()).filter((each) => each.length === 
 /** Nearest rank: so large a share of the messages took no longer. */
 const at = (share: number) => last[Math.max(0, Math.ceil(share * last.length) - 1)]!.toFixed(1)
 console.log(
-  `${count} students${rate > 0 ? ` at ${rate / 1e6} Mbit/s` : ""}, ${sentAt.size} messages of 200 bytes, one each ` +
+  `${count} ${values.bare ? "bare " : ""}students${
+    rate > 0 ? ` at ${rate / 1e6} Mbit/s` : ""
+  }, ${sentAt.size} messages of 200 bytes, one each ` +
     `${everyMs} ms${bulk > 0 ? `, beside ${bulk} bytes of bulk` : ""}: ${complete} reached everybody, load before ${
       load.toFixed(1)
     }`

@@ -9,7 +9,7 @@
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Tls from "node:tls"
-import { selfSignedCertificate } from "../../src/protocol/Der.ts"
+import { credentials } from "./bareCredentials.ts"
 
 const [self, students, bytes, chunkBytes] = process.argv.slice(2, 6).map(Number) as [number, number, number, number]
 const [path, ...addresses] = process.argv.slice(6) as [string, ...Array<string>]
@@ -31,20 +31,6 @@ const childrenIn = (tree: number): ReadonlyArray<number> => {
 const parentIn = (tree: number): number => {
   const place = placeOf(tree)
   return place === 0 ? 0 : studentAt(tree, (place - 1) >> 1)
-}
-
-const credentials = (): Tls.SecureContextOptions => {
-  const { privateKey, publicKey } = Crypto.generateKeyPairSync("ed25519")
-  const raw = publicKey.export({ format: "der", type: "spki" }).subarray(-32)
-  const der = selfSignedCertificate(raw, (body) => Crypto.sign(null, body, privateKey))
-  const cert = `-----BEGIN CERTIFICATE-----\n${Buffer.from(der).toString("base64")}\n-----END CERTIFICATE-----\n`
-  return {
-    key: privateKey.export({ format: "pem", type: "pkcs8" }),
-    cert,
-    ca: cert,
-    minVersion: "TLSv1.3",
-    ciphers: "TLS_AES_128_GCM_SHA256"
-  }
 }
 
 const file = Fs.openSync(path, self === 0 ? "r" : "w")
