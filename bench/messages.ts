@@ -5,8 +5,9 @@
  *
  * `--bulk BYTES` shares a file of that size at the same moment, so that messages have bulk data to pass: only those that
  * were typed while it was on its way are counted then. Without a rate all run on loopback; `--rate` gives each a port of
- * so many bits a second in a network namespace (Linux and root), as in `lan.ts`. The time ends when this process has read
- * the last student's event, so it has the pipes in it as well. `--bare` runs `tools/bareHearer.ts` in place of labfx: what Node
+ * so many bits a second in a network namespace (Linux and root), as in `lan.ts`. The time ends when
+ * the last student prints the event, by the event's own time in whole milliseconds: this process, which has to read fifty
+ * pipes on cores that are busy with what it measures, is often late itself. `--bare` runs `tools/bareHearer.ts` in place of labfx: what Node
  * itself needs.
  */
 import * as Fs from "node:fs"
@@ -93,12 +94,12 @@ for (const student of students) {
   student.onEvent((event) => {
     if (event["event"] !== "message.delivered") return
     const text = String(event["text"])
-    arrivals.set(text, [...(arrivals.get(text) ?? []), performance.now() - sentAt.get(text)!])
+    arrivals.set(text, [...(arrivals.get(text) ?? []), Date.parse(String(event["time"])) - sentAt.get(text)!])
   })
 }
 for (let i = 0; i < messages && !progress.isBulkWhole; i++) {
   const text = `message ${i} ${"x".repeat(200)}`
-  sentAt.set(text, performance.now())
+  sentAt.set(text, Date.now())
   teacher.child.stdin.write(`${text}\n`)
   await rest(everyMs / 1_000)
 }

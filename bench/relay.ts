@@ -7,7 +7,7 @@
  * devices share one core here, so the times are those of a room whose every device is fifty times slower; the processor
  * time is what counts. Sockets, TLS and frames are left out; every message is written as JSON and checked once a hop.
  */
-import { Console, Effect, Layer, Queue, Random, type Scope } from "effect"
+import { Console, Effect, Layer, Random, type Scope } from "effect"
 import { Root } from "../src/protocol/Ids.ts"
 import { Crypto } from "../src/services/Crypto.ts"
 import { MessageRelay } from "../src/services/MessageRelay.ts"
@@ -74,14 +74,10 @@ const room: Effect.Effect<void, unknown, Scope.Scope | Crypto> = Effect.gen(func
     if (--message.left === 0) tookMs.push(performance.now() - message.atMs)
   }
   for (const { relay } of devices) {
-    yield* Queue.takeAll(relay.delivered).pipe(
-      Effect.tap((all) =>
-        Effect.sync(() => {
-          for (const { entry: { content } } of all) if (content._tag === "Text") delivered(content.text)
-        })
-      ),
-      Effect.forever,
-      Effect.forkScoped
+    yield* relay.delivered.process(({ entry: { content } }) =>
+      Effect.sync(() => {
+        if (content._tag === "Text") delivered(content.text)
+      })
     )
   }
 

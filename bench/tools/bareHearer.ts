@@ -51,7 +51,7 @@ const hear = (): void => {
     const { body, signature } = JSON.parse(line) as Statement
     if (!Crypto.verify(null, Buffer.from(body), key, Buffer.from(signature, "base64url"))) throw new Error("forged")
     Fs.writeSync(log, `${line}\n`)
-    tell({ event: "message.delivered", ...JSON.parse(body) as object })
+    tell({ event: "message.delivered", time: new Date().toISOString(), ...JSON.parse(body) as object })
   })
 }
 

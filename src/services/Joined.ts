@@ -2,7 +2,7 @@
  * A session this device is in, from either side: keeps the picture of its shares and devices, turns what the services
  * below say into events, and carries out what a person asks for.
  */
-import { Effect, PubSub, Queue, Schedule, type Scope } from "effect"
+import { Effect, PubSub, Schedule, type Scope } from "effect"
 import type { Share } from "../protocol/Entry.ts"
 import type { PeerId, Root } from "../protocol/Ids.ts"
 import * as Limits from "../protocol/Limits.ts"
@@ -439,7 +439,7 @@ export const make = Effect.fnUntraced(function*(
   const transfers = yield* scheduler.events
   const linkChanges = yield* peers.linkChanges
   yield* Effect.forkScoped(Effect.forever(Effect.flatMap(PubSub.take(transfers), onTransfer)))
-  yield* Effect.forkScoped(Effect.forever(Effect.flatMap(Queue.take(relay.delivered), onDelivered)))
+  yield* relay.delivered.process(onDelivered)
   yield* Effect.forkScoped(Effect.forever(Effect.flatMap(PubSub.take(linkChanges), ({ _tag, info }) =>
     linkChange(
       info,

@@ -12,6 +12,7 @@ import type { LogMessage } from "../protocol/Wire.ts"
 import { Crypto } from "./Crypto.ts"
 import type { DiskError } from "./Disk.ts"
 import { type LogRecord, LogStore, type SessionLog } from "./LogStore.ts"
+import * as Mailbox from "./Mailbox.ts"
 import { type LogEvent, PeerManager } from "./PeerManager.ts"
 import { SessionContext } from "./SessionContext.ts"
 
@@ -47,7 +48,7 @@ export class MessageRelay extends Context.Service<MessageRelay, {
    * on disk before it is delivered; while the disk fails it is delivered nevertheless, and kept as soon as that works
    * again. Single consumer; what it has not taken yet is bounded by the maxima of the log.
    */
-  readonly delivered: Queue.Dequeue<Delivered>
+  readonly delivered: Mailbox.Inbox<Delivered>
   /**
    * Signs, keeps and sends an entry of this device. Completes when it is on disk and handed to every link. `first` is what is
    * to be done before anybody hears of it, once nothing can keep it back any more; no other entry is written meanwhile.
@@ -105,7 +106,7 @@ const make = Effect.fnUntraced(function*() {
   const self = context.self.publicKey
   const gossip = Gossip.make(self, nowMs())
   const statuses = Statuses.make(self)
-  const delivered = yield* Queue.unbounded<Delivered>()
+  const delivered = yield* Mailbox.make<Delivered>()
   const statusChanges = yield* PubSub.sliding<void>(1)
   const neighbors = new Set<PeerId>()
   let ownStatus: OwnStatus | undefined
@@ -162,7 +163,7 @@ const make = Effect.fnUntraced(function*() {
   // ---- what the machines say ---------------------------------------------------------------------------------------
 
   const deliver = (author: PublicKey, entry: Entry, replayed: boolean): void => {
-    Queue.offerUnsafe(delivered, {
+    delivered.offer({
       author,
       peer: crypto.peerId(author),
       byHost: context.isHostKey(author),
@@ -454,11 +455,7 @@ const make = Effect.fnUntraced(function*() {
 
   yield* restore
 
-  yield* Queue.take(peers.logEvents).pipe(
-    Effect.flatMap((event) => one.withPermit(Effect.uninterruptible(onEvent(event)))),
-    Effect.forever,
-    Effect.forkScoped
-  )
+  yield* peers.logEvents.process((event) => one.withPermit(Effect.uninterruptible(onEvent(event))))
   let tickAtMs = nowMs() + tickMs
   yield* Effect.gen(function*() {
     wakeAtMs = Math.min(tickAtMs, Gossip.wakeAtMs(gossip))

@@ -36,6 +36,7 @@ import type {
 } from "../protocol/Wire.ts"
 import { isSwarmMessage, usualPort, versionMax, versionMin } from "../protocol/Wire.ts"
 import * as Link from "./Link.ts"
+import * as Mailbox from "./Mailbox.ts"
 import * as PeerNotices from "./PeerNotices.ts"
 import type { PeerNotice } from "./PeerNotices.ts"
 import { SessionContext } from "./SessionContext.ts"
@@ -91,7 +92,7 @@ export interface SwarmUser {
 
 export class PeerManager extends Context.Service<PeerManager, {
   /** Events of the links with `log` messages. One consumer; bounded, a consumer that lags slows the links it lags for. */
-  readonly logEvents: Queue.Dequeue<LogEvent>
+  readonly logEvents: Mailbox.Inbox<LogEvent>
   /** Set once, by the one who moves chunks. No link is up before. */
   readonly setSwarmUser: (user: SwarmUser) => Effect.Effect<void>
   /**
@@ -185,7 +186,7 @@ const make = Effect.fnUntraced(function*(
   /** The host that did not take the code: it is asked again only after it has started anew. */
   let refusedBy: PublicKey | undefined
 
-  const logEvents = yield* Queue.bounded<LogEvent>(Limits.logEventsMax)
+  const logEvents = yield* Mailbox.make<LogEvent>(Limits.logEventsMax)
   const linkChanges = yield* PubSub.sliding<LinkChange>(256)
   const notices = yield* PubSub.sliding<PeerNotice>(64)
   const swarmUser = Deferred.makeUnsafe<SwarmUser>()
@@ -419,7 +420,7 @@ const make = Effect.fnUntraced(function*(
     live.set(peer, me)
 
     const up = Effect.gen(function*() {
-      yield* Queue.offer(logEvents, { _tag: "PeerUp", info })
+      yield* logEvents.put({ _tag: "PeerUp", info })
       user.hear({ _tag: "PeerUp", info })
       advance({ _tag: "LinkUp", peer, isHost: info.isHost, dialled, remote, address })
       tellAddresses(me)
@@ -429,8 +430,8 @@ const make = Effect.fnUntraced(function*(
     const down = Effect.fnUntraced(function*(closing: boolean) {
       if (live.get(peer) === me) live.delete(peer)
       user.hear({ _tag: "PeerDown", peer })
-      if (closing) Queue.offerUnsafe(logEvents, { _tag: "PeerDown", peer })
-      else yield* Queue.offer(logEvents, { _tag: "PeerDown", peer })
+      if (closing) logEvents.offer({ _tag: "PeerDown", peer })
+      else yield* logEvents.put({ _tag: "PeerDown", peer })
       advance({ _tag: "LinkDown", peer, code: me.goodbye ?? (yield* link.ended).code })
       yield* Deferred.succeed(gone, undefined)
       yield* PubSub.publish<LinkChange>(linkChanges, { _tag: "PeerDown", info })
@@ -447,7 +448,7 @@ const make = Effect.fnUntraced(function*(
           while (true) {
             for (const received of yield* Queue.takeAll(link.inbox)) {
               const event = logEventOf(me, received)
-              if (event !== undefined) yield* Queue.offer(logEvents, event)
+              if (event !== undefined) yield* logEvents.put(event)
               deal(me, received)
             }
             link.caughtUp()
@@ -464,7 +465,7 @@ const make = Effect.fnUntraced(function*(
   /** Takes what has just come, unless the log has no room for it now: then it waits in the link's inbox. */
   const take = (me: Live, received: Link.Received): boolean => {
     const event = logEventOf(me, received)
-    if (event !== undefined && !Queue.offerUnsafe(logEvents, event)) return false
+    if (event !== undefined && !logEvents.offer(event)) return false
     deal(me, received)
     return true
   }

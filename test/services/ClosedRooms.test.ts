@@ -46,7 +46,7 @@ const device = Effect.fnUntraced(function*(
     )
   )
   const peers = Context.get(services, PeerManager)
-  yield* Effect.forkScoped(Effect.forever(Queue.take(peers.logEvents)))
+  yield* peers.logEvents.process(() => Effect.void)
   yield* peers.setSwarmUser({ hear: () => {}, placeFor: () => undefined })
   return { peers, context: Context.get(services, SessionContext) }
 })

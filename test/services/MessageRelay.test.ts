@@ -1,6 +1,6 @@
 /** The relay service on many devices: real layers, fibers, signatures and logs on disk; virtual links and time. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, PubSub, Queue, Random, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, PubSub, Random, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import type { Certificate, VerifiedCertificate } from "../../src/protocol/Certificate.ts"
 import type { Content } from "../../src/protocol/Entry.ts"
@@ -61,10 +61,8 @@ const start = Effect.fnUntraced(function*(
   )
   const relay = Context.get(services, MessageRelay)
   const heard: Array<Delivered> = []
-  yield* Queue.takeAll(relay.delivered).pipe(
-    Effect.tap((all) => Effect.sync(() => heard.push(...all))),
-    Effect.forever,
-    Effect.forkIn(scope)
+  yield* relay.delivered.process((delivered) => Effect.sync(() => void heard.push(delivered))).pipe(
+    Scope.provide(scope)
   )
   const device: Device = {
     pair,
@@ -118,9 +116,14 @@ const sortedTexts = (device: Device): ReadonlyArray<string> => textsOf(device).t
 const simulated = <A, E>(effect: Effect.Effect<A, E, Scope.Scope | Crypto>) =>
   effect.pipe(Effect.scoped, Effect.provide(CryptoNode.layerNode), Random.withSeed("relay"))
 
+/** Of what waits to be heard, each item takes a turn of the scheduler. */
+const settled = Effect.repeat(Effect.yieldNow, { times: 20 })
+
 /** Lets virtual time pass in steps, as timers and links need. */
 const pass = (seconds: number) =>
-  Effect.forEach(Array.from({ length: seconds }), () => TestClock.adjust("1 second"), { discard: true })
+  Effect.forEach(Array.from({ length: seconds }), () => Effect.andThen(TestClock.adjust("1 second"), settled), {
+    discard: true
+  })
 
 describe("MessageRelay", () => {
   it.effect("does what is to be done first when an entry is on disk and nobody has heard of it, and not for one it refuses", () =>
@@ -281,7 +284,7 @@ describe("MessageRelay", () => {
         })).pipe(Effect.provide(LogStore.layer(stateFolder).pipe(Layer.provide(a!.disk.layer))))
         const old = yield* start(network, teacher, [verified], a!.disk)
         const late = yield* start(network, student(1), [verified])
-        for (let i = 0; i < 10 && old.heard.length < 5_000; i++) yield* pass(1)
+        for (let i = 0; i < 500 && old.heard.length < 5_000; i++) yield* pass(1)
         yield* network.link(old.peer, late.peer)
         // Verifying takes real turns of the event loop, which virtual time does not wait for.
         for (let i = 0; i < 500 && late.heard.length < 5_000; i++) yield* TestClock.adjust("100 millis")

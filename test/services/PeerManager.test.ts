@@ -1,6 +1,6 @@
 /** Links and membership of many devices on the virtual network: real layers, fibers and queues; virtual time and wires. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, PubSub, Queue, Random, Schema } from "effect"
+import { Context, Effect, Layer, PubSub, Random, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import type { Certificate } from "../../src/protocol/Certificate.ts"
 import type { ChunkIndex, PeerId, Root } from "../../src/protocol/Ids.ts"
@@ -56,7 +56,7 @@ const device = Effect.fnUntraced(function*(...args: Parameters<typeof deafDevice
     if (event._tag === "PeerNearHost") return event.near ? "near host" : "near host no more"
     return event._tag === "PeerUp" ? `up ${event.info.name}` : event._tag
   }
-  yield* Effect.forkScoped(Effect.forever(Effect.map(Queue.take(peers.logEvents), (event) => log.push(note(event)))))
+  yield* peers.logEvents.process((event) => Effect.sync(() => void log.push(note(event))))
   const places: { placeFor: SwarmUser["placeFor"] } = { placeFor: () => undefined }
   yield* peers.setSwarmUser({
     // Of the host's link the log hears the same, and only when it changes.
@@ -300,7 +300,7 @@ describe("PeerManager", () => {
         const deaf = yield* deafDevice(network, 0, certified)
         const talker = yield* device(network, 1, certified)
         const { logEvents } = deaf.peers
-        const waiting = Queue.size(logEvents)
+        const waiting = Effect.sync(logEvents.size)
         const told: Array<string> = []
         const note = ({ _tag }: { readonly _tag: string }) => told.push(_tag)
         yield* deaf.peers.setSwarmUser({
@@ -328,7 +328,7 @@ describe("PeerManager", () => {
         yield* say(have, 1)
         assert.deepStrictEqual(told, ["swarm"], "behind what waits with its link it waits too")
         if (!isHeard) return
-        yield* Effect.forkScoped(Effect.forever(Effect.map(Queue.take(logEvents), note)))
+        yield* logEvents.process((event) => Effect.sync(() => void note(event)))
         yield* Effect.repeat(Effect.yieldNow, { times: 5_000 })
         const messages = Array.from({ length: Limits.logEventsMax + 99 }, () => "PeerMessage")
         assert.deepStrictEqual(told.filter((each) => each !== "swarm"), ["PeerUp", ...messages])

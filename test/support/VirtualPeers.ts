@@ -9,7 +9,8 @@ import { Clock, Effect, PubSub, Queue, Random, Schema, type Scope } from "effect
 import type { PeerId, PublicKey } from "../../src/protocol/Ids.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import { type GoodbyeCode, LogMessage } from "../../src/protocol/Wire.ts"
-import { type LinkChange, type PeerEvent, type PeerInfo, PeerManager } from "../../src/services/PeerManager.ts"
+import * as Mailbox from "../../src/services/Mailbox.ts"
+import { type LinkChange, type LogEvent, type PeerInfo, PeerManager } from "../../src/services/PeerManager.ts"
 import type { PeerNotice } from "../../src/services/PeerNotices.ts"
 import type { SessionContext } from "../../src/services/SessionContext.ts"
 
@@ -21,7 +22,7 @@ export interface Options {
 interface Device {
   readonly info: PeerInfo
   readonly context: SessionContext["Service"] | undefined
-  inbox: Queue.Queue<PeerEvent<LogMessage>>
+  inbox: Mailbox.Mailbox<LogEvent>
 }
 
 interface Pipe {
@@ -67,7 +68,7 @@ export class VirtualPeers {
   ): Effect.Effect<PeerManager["Service"]> {
     return Effect.gen({ self: this }, function*() {
       for (const other of this.#devices.keys()) yield* this.cut(peer, other)
-      const inbox = yield* Queue.bounded<PeerEvent<LogMessage>>(1_024)
+      const inbox = yield* Mailbox.make<LogEvent>(1_024)
       const info: PeerInfo = {
         peer,
         key,
@@ -109,8 +110,11 @@ export class VirtualPeers {
       for (const [to, from] of [[one, other], [other, one]] as const) {
         if (from.context !== undefined) to.context?.learn(from.context.certificates().map(({ signed }) => signed))
       }
+      // Both ways are open before anybody hears of it: who does may speak at once.
       yield* this.#open(one, other)
       yield* this.#open(other, one)
+      yield* other.inbox.put({ _tag: "PeerUp", info: one.info })
+      yield* one.inbox.put({ _tag: "PeerUp", info: other.info })
     })
   }
 
@@ -121,7 +125,7 @@ export class VirtualPeers {
         if (pipe === undefined) continue
         this.#pipes.delete(`${from}>${to}`)
         yield* Queue.shutdown(pipe.queue)
-        yield* Queue.offer(this.#devices.get(to)!.inbox, { _tag: "PeerDown", peer: from })
+        yield* this.#devices.get(to)!.inbox.put({ _tag: "PeerDown", peer: from })
       }
     })
   }
@@ -133,13 +137,12 @@ export class VirtualPeers {
         latencyMs: yield* Random.nextIntBetween(this.#options.latencyMsMin, this.#options.latencyMsMax)
       }
       this.#pipes.set(`${from.info.peer}>${to.info.peer}`, pipe)
-      yield* Queue.offer(to.inbox, { _tag: "PeerUp", info: from.info })
       yield* Queue.take(pipe.queue).pipe(
         Effect.flatMap(({ dueMs, message }) =>
           Effect.sleep(Math.max(0, dueMs - this.#clock.currentTimeMillisUnsafe())).pipe(
             Effect.andThen(Effect.suspend(() =>
               this.#pipes.get(`${from.info.peer}>${to.info.peer}`) === pipe
-                ? Queue.offer(to.inbox, { _tag: "PeerMessage", peer: from.info.peer, message })
+                ? to.inbox.put({ _tag: "PeerMessage", peer: from.info.peer, message })
                 : Effect.void
             ))
           )
