@@ -89,6 +89,13 @@ const benches: ReadonlyArray<Bench> = [
     figures: /^(folder \/ file|one file changed|the same again)/
   },
   {
+    what: "small files, to a room",
+    file: "smallFiles.ts",
+    args: pick("--runs 3 --students 8 --rate 100000000", "--runs 1 --files 500 --students 2 --rate 100000000"),
+    figures: /^(folder \/ file|one file changed|the same again)/,
+    namespaces: true
+  },
+  {
     what: "a small share during a large one",
     file: "shares.ts",
     args: pick("--times 5", "--times 2 --bytes 40000000"),
@@ -99,6 +106,12 @@ const benches: ReadonlyArray<Bench> = [
     what: "messages",
     file: "messages.ts",
     args: pick("--students 50", "--students 4 --messages 10"),
+    figures: /^to the last/
+  },
+  {
+    what: "messages, Node alone",
+    file: "messages.ts",
+    args: pick("--bare --students 50", "--bare --students 4 --messages 10"),
     figures: /^to the last/
   },
   {
