@@ -36,16 +36,21 @@ describe.skipIf(reason !== undefined)("a room of machines", () => {
       yield* Effect.flatMap(Scenarios.line({ fileBytes: 20 * MB, seconds: 120 }, machines), print("line of 4"))
     }), options)
 
-  it.live(
-    "finishes when the teacher is killed after one copy, and takes in one who comes later",
-    () =>
-      Effect.gen(function*() {
-        const machines = yield* Lab.room(6)
-        const size = { students: 4, fileBytes: 20 * MB, seconds: 120 }
-        yield* Effect.flatMap(Scenarios.orphaned(size, machines), print("without the teacher"))
-      }),
-    options
-  )
+  // Three are too few for a cast. Of one that nothing but the processor limits, some of what has left reaches nobody: its
+  // room is as fast as a school's network.
+  for (const [how, students, bitsPerSecond] of [["by links", 3, undefined], ["by a cast", 4, 100_000_000]] as const) {
+    it.live(
+      `finishes when the teacher is killed after one copy ${how}, and takes in one who comes later`,
+      () =>
+        Effect.gen(function*() {
+          const machines = yield* Lab.room(students + 2)
+          if (bitsPerSecond !== undefined) { for (const machine of machines) machine.shape(bitsPerSecond) }
+          const size = { students, fileBytes: 20 * MB, seconds: 120 }
+          yield* Effect.flatMap(Scenarios.orphaned(size, machines), print("without the teacher"))
+        }),
+      options
+    )
+  }
 
   it.live("goes on where it was when a student is killed half-way", () =>
     Effect.gen(function*() {
