@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Scope } from "effect"
+import { TestClock } from "effect/testing"
 import * as Mailbox from "../../src/services/Mailbox.ts"
 
 /** Notes each item when it begins and when it is done, which for those that are told to wait is later. */
@@ -22,9 +23,10 @@ const notes = () => {
 }
 
 const settled = Effect.repeat(Effect.yieldNow, { times: 20 })
+const alone = TestClock.adjust(Mailbox.aloneAfterMs)
 
 describe("Mailbox", () => {
-  it.effect("begins what comes while nothing is being worked on before offer returns", () =>
+  it.effect("begins what comes alone before offer returns", () =>
     Effect.gen(function*() {
       const mailbox = yield* Mailbox.make<number>()
       const { noted, work } = notes()
@@ -33,8 +35,25 @@ describe("Mailbox", () => {
       for (const item of [1, 2, 3]) {
         assert.isTrue(mailbox.offer(item))
         assert.lengthOf(noted, item)
+        yield* alone
       }
       assert.strictEqual(mailbox.size(), 0)
+    }).pipe(Effect.scoped))
+
+  it.effect("lets each but the first of many that come in one moment take a turn of the scheduler", () =>
+    Effect.gen(function*() {
+      const mailbox = yield* Mailbox.make<number>()
+      const { noted, work } = notes()
+      yield* mailbox.process(work)
+      for (const item of [1, 2, 3]) mailbox.offer(item)
+      assert.deepStrictEqual(noted, ["1"])
+      yield* settled
+      assert.deepStrictEqual(noted, ["1", "2", "3"])
+      yield* TestClock.adjust(Mailbox.aloneAfterMs - 1)
+      mailbox.offer(4)
+      assert.lengthOf(noted, 3)
+      yield* settled
+      assert.lengthOf(noted, 4)
     }).pipe(Effect.scoped))
 
   it.effect("lets what comes meanwhile wait, and works it off in order and one at a time", () =>
@@ -54,6 +73,7 @@ describe("Mailbox", () => {
       mailbox.offer(6)
       yield* letGo(3)
       assert.deepStrictEqual(noted, ["1", "1 done", "2", "3", "3 done", "4", "5", "6"])
+      yield* alone
       mailbox.offer(7)
       assert.strictEqual(noted.at(-1), "7")
     }).pipe(Effect.scoped))
