@@ -5,10 +5,10 @@
  *
  * `--bulk BYTES` shares a file of that size at the same moment, so that messages have bulk data to pass: only those that
  * were typed while it was on its way are counted then. Without a rate all run on loopback; `--rate` gives each a port of
- * so many bits a second in a network namespace (Linux and root), as in `lan.ts`. The time ends when
- * the last student prints the event, by the event's own time in whole milliseconds: this process, which has to read fifty
- * pipes on cores that are busy with what it measures, is often late itself. `--bare` runs `tools/bareHearer.ts` in place of labfx: what Node
- * itself needs.
+ * so many bits a second in a network namespace (Linux and root), as in `lan.ts`. The time ends when the last student prints
+ * the event, by the event's own time in whole milliseconds: this process, which has to read fifty pipes on cores that are
+ * busy with what it measures, is often late itself. `--bare` runs `tools/bareHearer.ts` in place of labfx: what Node itself
+ * needs.
  */
 import * as Fs from "node:fs"
 import * as Os from "node:os"
