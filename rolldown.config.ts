@@ -1,6 +1,6 @@
 import { createRequire, isBuiltin } from "node:module"
 import { fileURLToPath } from "node:url"
-import { defineConfig, type Plugin } from "rolldown"
+import { defineConfig, type Plugin, rolldown } from "rolldown"
 import { buildPage } from "./scripts/buildPage.ts"
 
 /** Puts the page's finished texts in place of the module that would put them together. */
@@ -77,20 +77,35 @@ const skimmedModules: Plugin = {
   }
 }
 
-/**
- * The shipped program: one file, because resolving Effect's modules one by one costs a second at every start. In ASCII,
- * because V8 keeps a source with any other character in twice the memory, for as long as the program runs.
- */
-export default defineConfig({
-  input: "src/programs/labfx.ts",
-  platform: "node",
-  plugins: [embedPage, lazyBuiltins, lazyGraphemes, skimmedModules],
-  output: {
-    file: "dist/labfx.mjs",
-    format: "esm",
-    minify: true,
-    codeSplitting: false,
-    charset: "ascii",
-    banner: "#!/usr/bin/env node"
+/** What a strict function's caller hands it: a program in one text has no imports. */
+const asFunction = (code: string): string => `(function (require, __filename) {"use strict";${code}\n})`
+
+/** Puts the whole program, bundled, in place of the module that stands for its text. */
+const embedProgram: Plugin = {
+  name: "embed-program",
+  load: {
+    filter: { id: /[\\/]src[\\/]programs[\\/]programText\.ts$/ },
+    handler: async () => {
+      const program = await rolldown({
+        input: "src/programs/labfx.ts",
+        platform: "node",
+        transform: { define: { "import.meta.env": "undefined" } }, // Effect looks for that of Vite.
+        plugins: [embedPage, lazyBuiltins, lazyGraphemes, skimmedModules]
+      })
+      const { output: [{ code }] } = await program.generate({ ...output, format: "cjs" })
+      await program.close()
+      return { code: `export const programText = ${JSON.stringify(asFunction(code))}`, moduleType: "js" }
+    }
   }
+}
+
+/** In ASCII, because V8 keeps a source with any other character in twice the memory, for as long as the program runs. */
+const output = { minify: true, codeSplitting: false, charset: "ascii" } as const
+
+/** The shipped program: one file, because resolving Effect's modules one by one costs a second at every start. */
+export default defineConfig({
+  input: "src/programs/shipped.ts",
+  platform: "node",
+  plugins: [embedProgram],
+  output: { ...output, file: "dist/labfx.mjs", format: "esm", banner: "#!/usr/bin/env node" }
 })
