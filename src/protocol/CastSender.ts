@@ -57,7 +57,7 @@ const probesMs = [20, 200, 1_000]
 const aliveMs = 300
 /** The last datagrams are in queues still when the last has left. */
 const lastMs = 60
-/** And what the listeners then say that they have is on its way for so long. */
+/** And what the listeners then say that they have is on its way for so long, which is waited for where all has left. */
 const echoMs = 300
 /** What may be given to the system beyond what it takes at once: what leaves in this time. */
 const heldMs = 20
@@ -349,7 +349,7 @@ export const current = ({ casts }: CastSender): ReadonlyArray<{ readonly share: 
 /** Begins a cast when enough can take it, and ends it bit by bit. */
 const advance = (sender: CastSender, cast: Cast, nowMs: number): void => {
   if (cast.overMs < Infinity) {
-    if (nowMs < cast.overMs + echoMs) return
+    if (cast.leftMs < Infinity && nowMs < cast.overMs + echoMs) return
     sender.casts.delete(cast.root)
     sender.outputs.push({ _tag: "Over", root: cast.root })
     return
@@ -366,7 +366,7 @@ const advance = (sender: CastSender, cast: Cast, nowMs: number): void => {
   }
 }
 
-/** The neighbors ask each other from now on; this device hands out what is left a moment later. */
+/** The neighbors ask each other from now on; this device hands out what is left, a moment later if that is only what was lost. */
 const end = (sender: CastSender, cast: Cast, nowMs: number): void => {
   if (cast.overMs < Infinity) return
   cast.running = false
