@@ -77,7 +77,10 @@ const skimmedModules: Plugin = {
   }
 }
 
-/** What a strict function's caller hands it: a program in one text has no imports. */
+/** In ASCII, because V8 keeps a source with any other character in twice the memory, for as long as the program runs. */
+const output = { minify: true, codeSplitting: false, charset: "ascii" } as const
+
+/** A program in one text has no imports: what it needs of Node it gets from who calls it (`shipped.ts`). */
 const asFunction = (code: string): string => `(function (require, __filename) {"use strict";${code}\n})`
 
 /** Puts the whole program, bundled, in place of the module that stands for its text. */
@@ -98,9 +101,6 @@ const embedProgram: Plugin = {
     }
   }
 }
-
-/** In ASCII, because V8 keeps a source with any other character in twice the memory, for as long as the program runs. */
-const output = { minify: true, codeSplitting: false, charset: "ascii" } as const
 
 /** The shipped program: one file, because resolving Effect's modules one by one costs a second at every start. */
 export default defineConfig({
