@@ -69,14 +69,18 @@ const costOf = (pid: number): Cost | undefined => {
   }
 }
 
-/** Machines on one switch, gone with the benchmark. */
-export const room = async (count: number): Promise<Room> => {
+/** Machines on one switch, each with a port of that rate and a route to everywhere by it, gone with the benchmark. */
+export const room = async (count: number, bitsPerSecond: number): Promise<Room> => {
   if (Lab.namespacesMissing !== undefined) giveUp(`This benchmark makes machines of its own: ${Lab.namespacesMissing}.`)
   makeRoomForNeighbours(count)
   const scope = Scope.makeUnsafe()
   const close = () => Effect.runSync(Scope.close(scope, Exit.void))
   atEnd(close)
   const machines = Effect.runSync(Effect.provideService(Lab.room(count), Scope.Scope, scope))
+  for (const machine of machines) {
+    machine.ip("route add default dev eth0")
+    machine.shape(bitsPerSecond)
+  }
 
   /** By the number of its namespace, as /proc shows it: a process anywhere else is not ours to count or to kill. */
   const indexes = new Map(

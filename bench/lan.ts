@@ -101,11 +101,7 @@ for (const name of names) {
       oneCopy.toFixed(2)
     } s, ${runs} turns, ${Os.availableParallelism()} cores, node ${process.version}`
   )
-  const lab = await room(students + 1)
-  for (const machine of lab.machines) {
-    machine.ip("route add default dev eth0")
-    machine.shape(bitsPerSecond)
-  }
+  const lab = await room(students + 1, bitsPerSecond)
   scenario.prepare?.(lab, bitsPerSecond)
   const results = new Map(racing.map((tool) => [tool, [] as Array<Result>]))
   for (let run = 0; run < runs; run++) {

@@ -47,11 +47,7 @@ if (values.bare && (bulk > 0 || rate > 0)) giveUp("--bare is for lines alone, on
 limitSeconds(90 + 2 * count + 2 * messages * everyMs / 1_000 + (rate > 0 ? 4 * oneCopySeconds(bulk, rate) : 0))
 const folder = freshFolder(values.folder)
 const file = Path.join(folder, "bulk.bin")
-const lab = rate > 0 ? await room(count + 1) : undefined
-for (const machine of lab?.machines ?? []) {
-  machine.ip("route add default dev eth0")
-  machine.shape(rate)
-}
+const lab = rate > 0 ? await room(count + 1, rate) : undefined
 const load = Os.loadavg()[0]!
 
 /** As {@link lesson}, of programs that do nothing else. */

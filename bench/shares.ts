@@ -29,8 +29,7 @@ const bytes = natural(values.bytes, 1_000_000)
 const times = natural(values.times, 1)
 limitSeconds(90 + 2 * students + 10 * oneCopySeconds(bytes, bitsPerSecond))
 
-const { machines, traffic } = await room(students + 1)
-for (const machine of machines) machine.shape(bitsPerSecond)
+const { machines, traffic } = await room(students + 1, bitsPerSecond)
 const folder = freshFolder(values.folder)
 const large = `${folder}/large.bin`
 randomFile(large, bytes)

@@ -35,11 +35,7 @@ const runs = natural(values.runs, 1)
 const count = natural(values.students, 1)
 const rate = natural(values.rate)
 limitSeconds(120 + runs * 120)
-const lab = rate > 0 ? await room(count + 1) : undefined
-for (const machine of lab?.machines ?? []) {
-  machine.ip("route add default dev eth0")
-  machine.shape(rate)
-}
+const lab = rate > 0 ? await room(count + 1, rate) : undefined
 
 /** A folder of random files, a hundred in each folder below it. */
 const randomFolder = (path: string): void => {
