@@ -15,8 +15,8 @@ import type { CastMessage } from "./Wire.ts"
 
 type Report = Extract<CastMessage, { readonly _tag: "Report" }>
 
-/** A report that is older says nothing. */
-export const reportAgeMs = 800
+/** A report that is older says nothing: so long, and in a large room two of the times that each one reports in. */
+export const reportAgeMs = (everyMs: number): number => Math.max(800, 2 * everyMs)
 /** Of a listener's datagrams, lost: congested, and flooded. */
 const congestedLoss = 0.03
 const floodedLoss = 0.3
@@ -112,10 +112,10 @@ export const report = (
   listener.sampledLost += lost
 }
 
-const reporting = (listeners: Iterable<Listener>, nowMs: number): ReadonlyArray<Listener> =>
-  Array.from(listeners).filter(({ hears, reportedMs }) => hears && nowMs <= reportedMs + reportAgeMs)
+const reporting = (listeners: Iterable<Listener>, everyMs: number, nowMs: number): ReadonlyArray<Listener> =>
+  Array.from(listeners).filter(({ hears, reportedMs }) => hears && nowMs <= reportedMs + reportAgeMs(everyMs))
 
-/** What is said of what left after a datagram: how many report at all, and how many on nothing but that; parts are of these. */
+/** What is said, by each once in `everyMs`, of what left after a datagram: how many report at all, and how many on nothing but that; parts are of these. */
 export interface Answers {
   readonly reporting: number
   readonly answering: number
@@ -125,8 +125,13 @@ export interface Answers {
   readonly lost: number
 }
 
-export const answers = (listeners: Iterable<Listener>, afterSequence: number, nowMs: number): Answers => {
-  const all = reporting(listeners, nowMs)
+export const answers = (
+  listeners: Iterable<Listener>,
+  everyMs: number,
+  afterSequence: number,
+  nowMs: number
+): Answers => {
+  const all = reporting(listeners, everyMs, nowMs)
   const answering = all.filter(({ sinceSequence }) => sinceSequence >= afterSequence)
   const part = (is: (listener: Listener) => boolean) =>
     answering.length === 0 ? 0 : answering.filter(is).length / answering.length
@@ -141,8 +146,8 @@ export const answers = (listeners: Iterable<Listener>, afterSequence: number, no
 }
 
 /** Many are flooded by what most have taken easily all the time. */
-export const isUneven = (listeners: Iterable<Listener>, nowMs: number): boolean => {
-  const all = reporting(listeners, nowMs)
+export const isUneven = (listeners: Iterable<Listener>, everyMs: number, nowMs: number): boolean => {
+  const all = reporting(listeners, everyMs, nowMs)
   const flooded = all.filter(({ floodedSinceMs }) => nowMs >= floodedSinceMs + unevenMs)
   const unhurt = all.filter(({ hurt }) => !hurt)
   return flooded.length > Pace.congestedPart * all.length && unhurt.length >= all.length / 2

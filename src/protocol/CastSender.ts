@@ -61,8 +61,11 @@ const lastMs = 60
 const echoMs = 300
 /** What may be given to the system beyond what it takes at once: what leaves in this time. */
 const heldMs = 20
-/** How often listeners report: all of them together not more than this, and each no more often than the rate is looked at. */
-const reportsPerSecond = 250
+/**
+ * How often listeners report: all of them together not more than this, and each no more often than the rate is looked at. Each
+ * report is acknowledged by TCP, and that takes the host's way out from the cast: 250 a second a fortieth of 5 Mbit/s.
+ */
+const reportsPerSecond = 125
 const reportMsMin = 2 * Pace.periodMs
 /** So many of those who report must have heard what left after a cut before there is another. */
 const answeringPart = 3 / 4
@@ -335,9 +338,13 @@ const begin = (
   for (const [peer, { hears }] of sender.neighbors) if (hears) tell(sender, peer, cast, false)
 }
 
+/** How often each listener is to report. */
+const reportMsOf = (sender: CastSender): number =>
+  Math.max(reportMsMin, Math.ceil((1_000 * hearingCount(sender)) / reportsPerSecond))
+
 const tell = (sender: CastSender, peer: PeerId, { number, root }: Cast, over: boolean): void => {
-  const reportMs = Math.max(reportMsMin, Math.ceil((1_000 * hearingCount(sender)) / reportsPerSecond))
-  sender.outputs.push({ _tag: "Send", peer, message: { _tag: "Cast", share: root, cast: number, over, reportMs } })
+  const message = { _tag: "Cast", share: root, cast: number, over, reportMs: reportMsOf(sender) } as const
+  sender.outputs.push({ _tag: "Send", peer, message })
 }
 
 /** What is being cast, the oldest first. */
@@ -385,13 +392,15 @@ const watch = (sender: CastSender, nowMs: number): void => {
   // What the system could take it has taken since the last turn of the event loop.
   if (sender.held > 0) Pace.block(pace)
   if (nowMs < pace.periodAtMs + Pace.periodMs) return
+  const everyMs = reportMsOf(sender)
   const { answering, congestedPart: part, losingPart, lost, reporting } = Hearing.answers(
     neighbors.values(),
+    everyMs,
     sender.cutSequence,
     nowMs
   )
   // Most have reported on nothing but what left after the last cut, or they do not report any more.
-  const isAnswered = answering >= answeringPart * reporting || nowMs >= pace.cutAtMs + Hearing.reportAgeMs
+  const isAnswered = answering >= answeringPart * reporting || nowMs >= pace.cutAtMs + Hearing.reportAgeMs(everyMs)
   // Perhaps it is lost at any rate: the sample will tell.
   const isSampling = isSmall(sender, nowMs) && sender.usualLoss === 0 && !sender.tooFast &&
     lost <= 2 * healedLossMax && nowMs < pace.cutAtMs + samplingMsMax
@@ -404,7 +413,7 @@ const watch = (sender: CastSender, nowMs: number): void => {
   }
   weigh(sender, nowMs)
   // Links give each what its way carries.
-  if (Hearing.isUneven(neighbors.values(), nowMs)) return giveUp(sender, nowMs)
+  if (Hearing.isUneven(neighbors.values(), everyMs, nowMs)) return giveUp(sender, nowMs)
   for (const { floodedSinceMs, hears } of sender.neighbors.values()) {
     // Also when it says nothing more: what it says is drowned as well.
     if (!hears || nowMs < floodedSinceMs + floodedMs || part > Pace.congestedPart) continue

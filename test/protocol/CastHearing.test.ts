@@ -110,8 +110,8 @@ describe("CastHearing", () => {
     const each = after({ received: 150 }, { sampleSequence: 100 })
     assert.deepInclude(each, { sinceSequence: 100, sampled: 100, sampledLost: 50 })
     assert.deepInclude(after({ received: 150 }, { sampleSequence: 101 }), { sampled: 0, sampledLost: 0 })
-    assert.strictEqual(Hearing.answers([each], 100, 1).answering, 1)
-    assert.strictEqual(Hearing.answers([each], 101, 1).answering, 0)
+    assert.strictEqual(Hearing.answers([each], 100, 100, 1).answering, 1)
+    assert.strictEqual(Hearing.answers([each], 100, 101, 1).answering, 0)
     // Who hears nothing told last of what had left by then.
     const silent = after({ sequence: 100, received: 100 })
     assert.strictEqual(silent.sinceSequence, 100)
@@ -126,7 +126,7 @@ describe("CastHearing", () => {
     const all = [0.5, 0.4, 0.2, 0, 0, 0, 0, 0].map((loss) =>
       listener({ loss, losing: loss > 0, congested: loss > 0.3 })
     )
-    assert.deepStrictEqual(Hearing.answers(all, 0, 800), {
+    assert.deepStrictEqual(Hearing.answers(all, 400, 0, 800), {
       reporting: 8,
       answering: 8,
       congestedPart: 2 / 8,
@@ -134,7 +134,10 @@ describe("CastHearing", () => {
       lost: 0.2
     })
     const none = { reporting: 0, answering: 0, congestedPart: 0, losingPart: 0, lost: 0 }
-    assert.deepStrictEqual(Hearing.answers(all, 0, 801), none)
+    assert.deepStrictEqual(Hearing.answers(all, 400, 0, 801), none)
+    // Where each reports less often, the reports before the last still count.
+    assert.strictEqual(Hearing.answers(all, 500, 0, 1_000).reporting, 8)
+    assert.deepStrictEqual(Hearing.answers(all, 500, 0, 1_001), none)
   })
 
   it.each([
@@ -152,8 +155,8 @@ describe("CastHearing", () => {
         ...Array.from({ length: unhurt }, () => listener()),
         ...Array.from({ length: others }, () => listener({ hurt: true }))
       ]
-      assert.strictEqual(Hearing.isUneven(room, 100), is)
-      assert.isFalse(Hearing.isUneven(room, 99))
+      assert.strictEqual(Hearing.isUneven(room, 100, 100), is)
+      assert.isFalse(Hearing.isUneven(room, 100, 99))
     }
   )
 

@@ -404,8 +404,8 @@ describe("CastSender", () => {
     assert.lengthOf(room.pieces, length)
   })
 
-  it("asks a large room to report so that not more than 250 reports come a second", () => {
-    for (const [count, reportMs] of [[25, 100], [26, 104], [64, 256]] as const) {
+  it("asks a large room to report so that not more than 125 reports come a second", () => {
+    for (const [count, reportMs] of [[12, 100], [13, 104], [64, 512]] as const) {
       const room = new Room()
       room.tune(count)
       const [told] = room.cast(1, share(1)).filter(({ _tag }) => _tag === "Send")
