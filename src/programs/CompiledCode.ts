@@ -3,7 +3,7 @@
  * of V8's bytes, then these bytes.
  *
  * V8 refuses what another version of it has made, or one with other flags, or of a text of another length, and compiles as
- * it always does. Everything else it believes: of forty files with one byte changed, ten hung it or ended the process.
+ * it always does. Everything else it believes: of forty files with one byte changed, ten made it crash or hang.
  */
 import { createRequire } from "node:module"
 
@@ -11,7 +11,7 @@ const digestBytes = 32
 
 /** The text is ASCII, so that each character is a byte. */
 const digest = (text: string, code: Uint8Array): Buffer => {
-  // Loading it takes 8 ms, which `labfx --help` on its own does not need.
+  // Loaded only where there is a file to check: without one, `labfx --help` does not need it.
   const { createHash }: typeof import("node:crypto") = createRequire(import.meta.url)("node:crypto")
   return createHash("sha256").update(text, "latin1").update(code).digest()
 }

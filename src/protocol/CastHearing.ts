@@ -15,7 +15,7 @@ import type { CastMessage } from "./Wire.ts"
 
 type Report = Extract<CastMessage, { readonly _tag: "Report" }>
 
-/** A report that is older says nothing: so long, and in a large room two of the times that each one reports in. */
+/** A report that is older says nothing. In a large room each listener reports less often (`everyMs`), and two such intervals count. */
 export const reportAgeMs = (everyMs: number): number => Math.max(800, 2 * everyMs)
 /** Of a listener's datagrams, lost: congested, and flooded. */
 const congestedLoss = 0.03
@@ -115,7 +115,7 @@ export const report = (
 const reporting = (listeners: Iterable<Listener>, everyMs: number, nowMs: number): ReadonlyArray<Listener> =>
   Array.from(listeners).filter(({ hears, reportedMs }) => hears && nowMs <= reportedMs + reportAgeMs(everyMs))
 
-/** What is said, by each once in `everyMs`, of what left after a datagram: how many report at all, and how many on nothing but that; parts are of these. */
+/** What is said of what left after a datagram: how many report at all, and how many on nothing but that; parts are of these. */
 export interface Answers {
   readonly reporting: number
   readonly answering: number
