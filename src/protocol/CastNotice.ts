@@ -19,6 +19,7 @@ export const CastNotice = Schema.Struct({
   /** Where the host is in the network that it casts to: who is in that network too can listen. */
   from: Address.fields.host,
   group: Multicast.fields.group,
+  groups: Multicast.fields.groups,
   key: Multicast.fields.key,
   /** What is being cast, and under which numbers. */
   casts: Schema.Array(Schema.Struct({ share: Root, cast: Uint32 })).check(Schema.isMaxLength(Limits.castsNoticedMax))

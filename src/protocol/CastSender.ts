@@ -78,6 +78,8 @@ const shortPieceBytes = 8 * 1_024
 export const smallPieceBytes = 1_408
 /** And for so long after that. */
 const smallMs = 3_000
+/** 120 megabits, 11,000 small pieces a second: above, to take so many costs listeners more than what is lost. */
+const smallBytesPerMsMax = 15_000
 /** A sample takes no longer, or is none. */
 const samplingMsMax = 2_000
 /** More is not made good by parity; and of the chunks, so many may lack more than it does. */
@@ -409,7 +411,9 @@ const watch = (sender: CastSender, nowMs: number): void => {
   if (pace.cutAtMs === nowMs) {
     sender.cutSequence = sender.sequence
     // How it goes now tells whether it was too fast; and while it may be, the less goes with a lost frame the better.
-    if (losingPart > Pace.congestedPart) sender.smallUntilMs = Math.max(sender.smallUntilMs, nowMs + smallMs)
+    if (losingPart > Pace.congestedPart && pace.bytesPerMs <= smallBytesPerMsMax) {
+      sender.smallUntilMs = Math.max(sender.smallUntilMs, nowMs + smallMs)
+    }
   }
   weigh(sender, nowMs)
   // Links give each what its way carries.

@@ -25,6 +25,7 @@
  * 3. **Small:** no datagram is longer than `Limits.fragmentDatagramBytesMax`.
  */
 import * as Limits from "./Limits.ts"
+import type { Address } from "./Wire.ts"
 
 const magic = [0x9b, 0x6c, 0x66, 0x63] as const
 export const version = 1
@@ -38,6 +39,19 @@ export const sealBytes = 16
 export const keyBytes = 32
 /** What a datagram has beyond its piece. */
 export const aroundBytes = clearBytes + headBytes + sealBytes
+
+/**
+ * The groups among which the fragments of a multicast are dealt out, in turn: who listens has a socket for each. What comes while
+ * its program does something else waits in the queues of the sockets, and Linux, where no administrator has said otherwise, gives
+ * each of them 208 KiB, some four datagrams.
+ *
+ * Each is the first with the last byte changed (`xor`, from 0), so that all are of one network whatever the first is.
+ */
+export const groupsOf = ({ host, port }: Address, count: number): ReadonlyArray<Address> => {
+  const end = host.lastIndexOf(".") + 1
+  const last = Number(host.slice(end))
+  return Array.from({ length: count }, (_, index) => ({ host: `${host.slice(0, end)}${last ^ index}`, port }))
+}
 
 /** What is read before a datagram is opened. */
 export interface Clear {

@@ -332,6 +332,8 @@ export const pieceBytesMax = 32 * KiB
 export const pieceBytesMin = 1 * KiB
 /** The whole datagram: a piece, and what stands around it. */
 export const fragmentDatagramBytesMax = pieceBytesMax + 64
+/** Groups of one multicast, among which fragments are dealt out: a system queues only so much for each that is listened to. */
+export const castGroupsMax = 16
 /** Chunks of casts that are under way to this device, in bytes: what has begun longest is given up for what comes. */
 export const castBytesMax = 16 * MiB
 /** Largest chunks that are cast: the larger one is, the more often one of its pieces is lost, and with it the chunk. */

@@ -18,8 +18,8 @@
 
 /** The first rate: 20 Mbit/s, which any wired network takes and a slow radio refuses at the sender's own queue. */
 const startBytesPerMs = 2_500
-/** 400 megabits: above, links are as quick as disks and processors, and lose nothing. */
-const highestBytesPerMs = 50_000
+/** 1.2 gigabits, which a gigabit network does not carry: above, links are as quick as disks and processors, and lose nothing. */
+const highestBytesPerMs = 150_000
 /** The network carries it when it has at so many looks: at fewer it may be a queue of the system that fills. */
 const highestCountMin = 3
 /** Two megabits: below, a room is as quick without. */

@@ -166,6 +166,8 @@ export const Uint32 = Schema.Natural.check(Schema.isBetween({ minimum: 0, maximu
 /** From the host: the multicast on which it casts, and the key that seals its fragments (see `Fragment.ts`). */
 export const Multicast = Schema.TaggedStruct("Multicast", {
   group: Address,
+  /** How many groups from that one on (see `Fragment.groupsOf`); left out for one. */
+  groups: Schema.optionalKey(Schema.Natural.check(Schema.isBetween({ minimum: 1, maximum: Limits.castGroupsMax }))),
   key: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{43}$/)),
   /** A program that knows no casts passes over it, and asks for chunks as ever. */
   ignorable: Schema.Literal(true)

@@ -21,14 +21,17 @@ export interface Sender {
 }
 
 export class Multicast extends Context.Service<Multicast, {
-  /** Sends to a group by one interface, not beyond its network, until the scope closes. */
-  readonly sender: (group: Address, by: InterfaceAddress) => Effect.Effect<Sender, MulticastError, Scope.Scope>
+  /** Sends to groups, one datagram to each in turn, by one interface and not beyond its network, until the scope closes. */
+  readonly sender: (
+    groups: ReadonlyArray<Address>,
+    by: InterfaceAddress
+  ) => Effect.Effect<Sender, MulticastError, Scope.Scope>
   /**
-   * Hands over each datagram that comes to the group by that interface, until the scope closes. Bytes are valid during the call
+   * Hands over each datagram that comes to one of the groups by that interface, in about the order in which they came, until the scope closes. Bytes are valid during the call
    * only. A plain call while datagrams arrive, thousands a second: it must not wait nor throw.
    */
   readonly receive: (
-    group: Address,
+    groups: ReadonlyArray<Address>,
     by: InterfaceAddress,
     onDatagram: (bytes: Uint8Array) => void
   ) => Effect.Effect<void, MulticastError, Scope.Scope>

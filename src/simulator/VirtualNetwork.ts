@@ -493,33 +493,37 @@ export class VirtualNetwork {
       return Multicast.of({ sender: () => missing, receive: () => missing, interfaces: this.#interfaces(port) })
     }
     return Multicast.of({
-      sender: (group) =>
-        Effect.succeed({
+      sender: (groups) => {
+        let sentCount = 0
+        return Effect.succeed({
           datagramBytesMax: 65_507,
           send: (parts, done) => {
             if (port.life !== life) return
+            const { host } = groups[sentCount++ % groups.length]!
             const bytes = Buffer.concat(parts)
             const left = Effect.sleep(Math.max(0, this.#leave(port, port, bytes.length) - this.#now()))
             const deliver = Effect.sync(() => {
               if (port.life !== life) return
               done(port.up)
-              for (const member of this.#joined.get(group.host) ?? []) this.#cast(port, member, bytes, multicastLoss)
+              for (const member of this.#joined.get(host) ?? []) this.#cast(port, member, bytes, multicastLoss)
             })
             this.#runFork(Effect.andThen(left, deliver))
           },
           setQueue: () => {}
-        }),
-      receive: (group, _by, onDatagram) =>
-        Effect.asVoid(Effect.acquireRelease(
-          Effect.sync(() => {
-            const members = this.#joined.get(group.host) ?? new Set()
-            this.#joined.set(group.host, members)
-            const member: Joining = { port, life, onDatagram }
-            members.add(member)
-            return () => void members.delete(member)
-          }),
-          (leave) => Effect.sync(leave)
-        )),
+        })
+      },
+      receive: (groups, _by, onDatagram) => {
+        const member: Joining = { port, life, onDatagram }
+        const join = ({ host }: Address) => {
+          const members = this.#joined.get(host) ?? new Set()
+          this.#joined.set(host, members)
+          return Effect.acquireRelease(
+            Effect.sync(() => members.add(member)),
+            () => Effect.sync(() => members.delete(member))
+          )
+        }
+        return Effect.forEach(groups, join, { discard: true })
+      },
       interfaces: this.#interfaces(port)
     })
   }

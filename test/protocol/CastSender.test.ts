@@ -1150,6 +1150,21 @@ describe("CastSender", () => {
     assert.isAbove(room.parities.length, 0)
   })
 
+  it.each([[14_000, true], [20_000, false]])(
+    "makes pieces small where many lose some after a cut from %i bytes a millisecond: %s",
+    (bytesPerMs, isSmall) => {
+      const room = new Room()
+      room.sender.pieceBytes = Limits.pieceBytesMax
+      Object.assign(room.sender.pace, { bytesPerMs, phase: "steady" })
+      room.tune(12, { loses: (sequence) => sequence % 5 === 0 })
+      room.cast(1, share(600))
+      room.run(2_000, () => room.sender.pace.cutAtMs > 0)
+      assert.isAbove(room.sender.pace.cutAtMs, 0)
+      assert.strictEqual(room.sender.pace.bytesPerMs <= 15_000, isSmall)
+      assert.strictEqual(room.sender.smallUntilMs > room.nowMs, isSmall)
+    }
+  )
+
   it("comes back to large pieces three seconds after nothing was lost any more", () => {
     const room = new Room({ bytesPerMs: 5_000 })
     let isBad = true

@@ -21,6 +21,19 @@ const clear = { sequence: 0x01020304, sentMs: 0xfffefdfc }
 const head = { cast: 0xf1f2f3f4, index: 0x11121314, offset: 0x81828384, pieceBytes: 0x9192, parity: 0xa1a2 }
 
 describe("Fragment", () => {
+  it("goes to as many groups as are said, the first and those beside it", () => {
+    const hostsOf = (host: string, count: number) => Fragment.groupsOf({ host, port: 1 }, count).map(({ host }) => host)
+    assert.deepStrictEqual(hostsOf("239.255.1.254", 1), ["239.255.1.254"])
+    assert.deepStrictEqual(hostsOf("239.255.1.254", 4), [254, 255, 252, 253].map((last) => `239.255.1.${last}`))
+    for (const last of [0, 7, 255]) {
+      const hosts = hostsOf(`239.255.1.${last}`, Limits.castGroupsMax)
+      assert.lengthOf(new Set(hosts), Limits.castGroupsMax)
+      const first = last - last % Limits.castGroupsMax
+      const all = Array.from({ length: Limits.castGroupsMax }, (_, index) => `239.255.1.${first + index}`)
+      assert.sameMembers(hosts, all)
+    }
+  })
+
   it.prop(
     "gives back the numbers that were encoded (invariant 1)",
     {

@@ -326,7 +326,7 @@ describe("Pace", () => {
   it("is too fast when all of the highest rate has left at three looks in a row, and not when a queue takes it at two", () => {
     const pace = Pace.make(0)
     Pace.resume(pace, 0)
-    while (pace.bytesPerMs < 50_000) look(pace, 0)
+    while (pace.bytesPerMs < 150_000) look(pace, 0)
     for (const isUsed of [true, true, false, true, true]) {
       pace.datagramBytes = 0
       if (isUsed) look(pace, 0)
@@ -335,7 +335,7 @@ describe("Pace", () => {
     }
     look(pace, 0)
     assert.isTrue(Pace.isTooFast(pace))
-    assert.strictEqual(pace.bytesPerMs, 50_000)
+    assert.strictEqual(pace.bytesPerMs, 150_000)
   })
 
   it("takes what fills the queue after a rest for no measure of its way out", () => {

@@ -86,7 +86,7 @@ describe("Wire", () => {
         // In an open session nobody has a membership to show, in a closed one nobody says its name to strangers.
         const isOptional = (message._tag === "Hello" && (field === "name" || field === "membership")) ||
           // Earlier programs do not say it.
-          (message._tag === "Peers" && field === "host")
+          (message._tag === "Peers" && field === "host") || (message._tag === "Multicast" && field === "groups")
         const { [field]: value, ...rest } = sent(message) as Record<string, unknown>
         assert.strictEqual(accepts(kind, rest), isOptional, `${message._tag} without ${field}`)
         for (const other of [null, true, 1.5, "", "1", [], {}, [[]]]) {
@@ -258,6 +258,7 @@ const fields: ReadonlyArray<readonly [base: string, path: string, field: Field]>
   ["Reject", "index", natural],
   ["Multicast", "group.host", hosts],
   ["Multicast", "group.port", integers(1, 65_535)],
+  ["Multicast", "groups", integers(1, Limits.castGroupsMax)],
   ["Multicast", "key", characters(43)],
   ["Multicast", "ignorable", { yes: [true], no: [false, "true", 1, null] }],
   ["Casts", "notice.key", characters(43)],
@@ -318,6 +319,7 @@ const fields: ReadonlyArray<readonly [base: string, path: string, field: Field]>
   ["CastNotice", "from", hosts],
   ["CastNotice", "group.host", hosts],
   ["CastNotice", "group.port", integers(1, 65_535)],
+  ["CastNotice", "groups", integers(1, Limits.castGroupsMax)],
   ["CastNotice", "key", characters(43)],
   ["CastNotice", "casts.0.share", characters(43)],
   ["CastNotice", "casts.0.cast", integers(0, 2 ** 32 - 1)],

@@ -28,7 +28,7 @@ const student = Effect.gen(function*() {
   let overheadBytes = 0
   const multicast = Layer.succeed(Multicast, {
     sender: () => Effect.never,
-    receive: (group) => Effect.sync(() => void groups.push(group.host)),
+    receive: (all) => Effect.sync(() => void groups.push(...all.map(({ host }) => host))),
     interfaces: Effect.succeed([lan])
   })
   const context = SessionContext.layer({

@@ -2,8 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Scope } from "effect"
 import type { InterfaceAddress } from "../../src/protocol/Interfaces.ts"
+import * as Fragment from "../../src/protocol/Fragment.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
-import { castPort } from "../../src/protocol/Wire.ts"
+import { type Address, castPort } from "../../src/protocol/Wire.ts"
 import { Multicast, MulticastError } from "../../src/services/Multicast.ts"
 import { layerNode } from "../../src/services/node/MulticastNode.ts"
 import { loopback } from "../support/Loopback.ts"
@@ -13,11 +14,11 @@ const group = { host: "239.255.200.1", port: castPort }
 const bytesOf = (text: string) => new TextEncoder().encode(text)
 
 /** Hears the datagrams of a group, as texts of their first bytes and their lengths. */
-const hearing = Effect.fnUntraced(function*(host = group.host) {
+const hearing = Effect.fnUntraced(function*(groups: ReadonlyArray<Address> = [group]) {
   const multicast = yield* Multicast
   const heard: Array<readonly [string, number]> = []
   const waiting: Array<{ readonly count: number; readonly done: Deferred.Deferred<void> }> = []
-  yield* multicast.receive({ host, port: group.port }, loopback, (bytes) => {
+  yield* multicast.receive(groups, loopback, (bytes) => {
     heard.push([new TextDecoder().decode(bytes.subarray(0, 5)), bytes.length])
     for (const { count, done } of waiting) if (heard.length >= count) Deferred.doneUnsafe(done, Effect.void)
   })
@@ -31,13 +32,14 @@ const hearing = Effect.fnUntraced(function*(host = group.host) {
   return { heard, until }
 })
 
-const sending = Effect.gen(function*() {
+const sendingTo = Effect.fnUntraced(function*(groups: ReadonlyArray<Address>) {
   const multicast = yield* Multicast
-  const sender = yield* multicast.sender(group, loopback)
+  const sender = yield* multicast.sender(groups, loopback)
   const send = (...parts: ReadonlyArray<Uint8Array>) =>
     Effect.callback<boolean>((resume) => sender.send(parts, (left) => resume(Effect.succeed(left))))
   return { sender, send }
 })
+const sending = sendingTo([group])
 
 describe("Multicast", () => {
   it.live("reaches everybody of a group, in one datagram however many the parts, up to the largest fragment", () =>
@@ -53,9 +55,21 @@ describe("Multicast", () => {
       assert.deepStrictEqual(b.heard, expected as never)
     }).pipe(Effect.scoped, Effect.provide(layerNode)))
 
+  it.live("deals datagrams out among several groups, of which each is heard", () =>
+    Effect.gen(function*() {
+      const groups = Fragment.groupsOf(group, 3)
+      const [all, second] = [yield* hearing(groups), yield* hearing([groups[1]!])]
+      const { send } = yield* sendingTo(groups)
+      const texts = ["first", "secon", "third", "fourt", "fifth"]
+      for (const text of texts) yield* send(bytesOf(text))
+      yield* Effect.all([all.until(5), second.until(2)])
+      assert.sameMembers(all.heard.map(([text]) => text), texts)
+      assert.deepStrictEqual(second.heard.map(([text]) => text), ["secon", "fifth"])
+    }).pipe(Effect.scoped, Effect.provide(layerNode)))
+
   it.live("is not heard by who has joined another group, nor after the scope has closed", () =>
     Effect.gen(function*() {
-      const other = yield* hearing("239.255.200.2")
+      const other = yield* hearing([{ ...group, host: "239.255.200.2" }])
       const scope = yield* Scope.make()
       const left = yield* Scope.provide(hearing(), scope)
       yield* Scope.close(scope, Exit.void)
@@ -83,8 +97,8 @@ describe("Multicast", () => {
       const nowhere: InterfaceAddress = { ...loopback, address: "192.0.2.1" }
       const fails = Effect.fnUntraced(function*(service: Multicast["Service"], by: InterfaceAddress) {
         const errors = yield* Effect.all([
-          Effect.flip(service.sender(group, by)),
-          Effect.flip(service.receive(group, by, () => {}))
+          Effect.flip(service.sender([group], by)),
+          Effect.flip(service.receive([group], by, () => {}))
         ])
         for (const error of errors) {
           assert.instanceOf(error, MulticastError)

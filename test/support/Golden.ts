@@ -151,6 +151,7 @@ const castNotice: CastNotice = {
   number: 2,
   from: "192.168.1.10",
   group: { host: "239.255.17.4", port: castPort },
+  groups: 16,
   key: Base64Url.encode(seedOf(4)),
   casts: [{ share: share.root, cast: 1 }]
 }
@@ -205,6 +206,7 @@ export const messages: ReadonlyArray<Message> = [
   {
     _tag: "Multicast",
     group: castNotice.group,
+    groups: castNotice.groups!,
     key: castNotice.key,
     ignorable: true
   },

@@ -36,9 +36,9 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
   const crypto = yield* Crypto
   const makeChannel = Effect.gen(function*() {
     const [high, low] = yield* crypto.randomBytes(2)
-    // Scoped to the site (RFC 2365), and any of 65,536: rooms beside each other hear their own.
+    // Scoped to the site (RFC 2365), and any of 4,096 sixteens: rooms beside each other hear their own.
     const group: Address = { host: `239.255.${high}.${low}`, port: castPort }
-    return { group, key: yield* crypto.randomBytes(Fragment.keyBytes) }
+    return { group, groups: Limits.castGroupsMax, key: yield* crypto.randomBytes(Fragment.keyBytes) }
   })
   let channel = yield* makeChannel
   const scope = yield* Effect.scope
@@ -153,7 +153,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
     })
   }
 
-  const channelNow = () => ({ group: channel.group, key: Base64Url.encode(channel.key) })
+  const channelNow = () => ({ ...channel, key: Base64Url.encode(channel.key) })
 
   const tell = (peer: PeerId): void => {
     user.send(peer, { _tag: "Multicast", ...channelNow(), ignorable: true })
@@ -166,7 +166,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
       const near = Array.from(linked.values()).filter(({ address }) => isNeighbor(each, address.host))
       if (near.length < machine.audience.least) continue
       by = each
-      return socket.open(multicast.sender(channel.group, each), (opened) => {
+      return socket.open(multicast.sender(Fragment.groupsOf(channel.group, channel.groups), each), (opened) => {
         sender = opened
         queuedBytes = 0
         if (opened.datagramBytesMax >= Limits.fragmentDatagramBytesMax) machine.pieceBytes = Limits.pieceBytesMax

@@ -19,7 +19,7 @@ import type { SessionContext } from "../SessionContext.ts"
 import * as Slot from "./Slot.ts"
 
 /** Where is cast, and how. */
-type Channel = Pick<typeof MulticastMessage.Type, "group" | "key">
+type Channel = Pick<typeof MulticastMessage.Type, "group" | "groups" | "key">
 
 const decodeNotice = Schema.decodeUnknownResult(Schema.fromJsonString(CastNotice.CastNotice))
 
@@ -91,7 +91,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
   }
 
   /** Listens where the host casts, in the network in which it has that address. */
-  const listen = (from: string, { group, key: text }: Channel): void => {
+  const listen = (from: string, { group, groups = 1, key: text }: Channel): void => {
     const bytes = Base64Url.decode(text)
     if (bytes._tag === "Failure" || bytes.success.length !== Fragment.keyBytes) return
     key = bytes.success
@@ -99,7 +99,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
     user.fork(Effect.map(multicast.interfaces, (interfaces) => {
       const by = interfaces.find((each) => isNeighbor(each, from))
       if (by === undefined || key !== wanted) return
-      socket.open(multicast.receive(group, by, onDatagram), () => advance({ _tag: "Listening" }))
+      socket.open(multicast.receive(Fragment.groupsOf(group, groups), by, onDatagram), () => advance({ _tag: "Listening" }))
     }))
   }
 

@@ -8,8 +8,8 @@
  * - Windows (documented): a socket cannot be bound to a group, and hears only groups that it has joined itself.
  * - macOS sends no datagram of more than 9,216 bytes (documented, `net.inet.udp.maxdgram`), the others send what UDP allows.
  * - A sender that fills its queue: Linux and Windows let it wait, macOS refuses the datagram (ENOBUFS).
- * - Datagrams that are lost are mostly lost in the receiver's own queue, while its program does something else. So it is as long
- *   as the system allows: 4 MiB where an administrator has said so, else some 200 KiB.
+ * - Datagrams that are lost are mostly lost in the receiver's own queue, while its program does something else. Linux gives a
+ *   socket 208 KiB where no administrator has said otherwise, so there is a socket for each of several groups.
  */
 import { Effect, Layer } from "effect"
 import type * as Dgram from "node:dgram"
@@ -19,6 +19,7 @@ import { Multicast, MulticastError } from "../Multicast.ts"
 import * as HeapNode from "./HeapNode.ts"
 import { bound, close, interfaces } from "./UdpNode.ts"
 
+/** All groups together. */
 const receiveBufferBytes = 4 * 1024 * 1024
 /** After so long without a datagram no more are expected. */
 const quietMs = 1_000
@@ -36,60 +37,59 @@ const socket = (options: Dgram.SocketOptions, port: number, address: string, rea
     Effect.mapError(({ message }) => new MulticastError({ detail: message }))
   )
 
-const sender = (group: Address, by: InterfaceAddress) =>
+const sender = (groups: ReadonlyArray<Address>, by: InterfaceAddress) =>
   Effect.map(
     socket({ type: "udp4", lookup: (host, _options, found) => found(null, host, 4) }, 0, by.address, (socket) => {
       socket.setMulticastInterface(by.address)
       socket.setMulticastTTL(1)
     }),
-    (socket) => ({
-      datagramBytesMax: process.platform === "darwin" ? 9_216 : 65_507,
-      send: (parts: ReadonlyArray<Uint8Array>, done: (left: boolean) => void) => {
-        try {
-          socket.send(parts, group.port, group.host, (error) => done(error === null))
-        } catch {
-          done(false)
-        }
-      },
-      setQueue: (bytes: number) => {
-        try {
-          socket.setSendBufferSize(Math.min(Math.max(bytes, sendBufferBytesMin), sendBufferBytesMax))
-        } catch {
-          // Some systems refuse what is more than they allow, and keep what was.
-        }
-      }
-    })
-  )
-
-const receive = (group: Address, by: InterfaceAddress, onDatagram: (bytes: Uint8Array) => void) =>
-  Effect.map(
-    socket(
-      { type: "udp4", reuseAddr: true },
-      group.port,
-      process.platform === "win32" ? "0.0.0.0" : group.host,
-      (socket) => {
-        socket.addMembership(group.host, by.address)
-        try {
-          socket.setRecvBufferSize(receiveBufferBytes)
-        } catch {
-          // Some systems refuse what is more than they allow, and keep their own.
-        }
-      }
-    ),
     (socket) => {
-      let quiet: NodeJS.Timeout | undefined
-      socket.on("message", (bytes) => {
-        if (quiet === undefined) {
-          HeapNode.expectDatagrams(true)
-          quiet = setTimeout(() => {
-            quiet = undefined
-            HeapNode.expectDatagrams(false)
-          }, quietMs).unref()
-        } else quiet.refresh()
-        onDatagram(bytes)
-      })
+      let sentCount = 0
+      return {
+        datagramBytesMax: process.platform === "darwin" ? 9_216 : 65_507,
+        send: (parts: ReadonlyArray<Uint8Array>, done: (left: boolean) => void) => {
+          const { host, port } = groups[sentCount++ % groups.length]!
+          try {
+            socket.send(parts, port, host, (error) => done(error === null))
+          } catch {
+            done(false)
+          }
+        },
+        setQueue: (bytes: number) => {
+          try {
+            socket.setSendBufferSize(Math.min(Math.max(bytes, sendBufferBytesMin), sendBufferBytesMax))
+          } catch {
+            // Some systems refuse what is more than they allow, and keep what was.
+          }
+        }
+      }
     }
   )
+
+const receive = (groups: ReadonlyArray<Address>, by: InterfaceAddress, onDatagram: (bytes: Uint8Array) => void) => {
+  let quiet: NodeJS.Timeout | undefined
+  const onMessage = (bytes: Uint8Array): void => {
+    if (quiet === undefined) {
+      HeapNode.expectDatagrams(true)
+      quiet = setTimeout(() => {
+        quiet = undefined
+        HeapNode.expectDatagrams(false)
+      }, quietMs).unref()
+    } else quiet.refresh()
+    onDatagram(bytes)
+  }
+  const listen = ({ host, port }: Address) =>
+    socket({ type: "udp4", reuseAddr: true }, port, process.platform === "win32" ? "0.0.0.0" : host, (socket) => {
+      socket.addMembership(host, by.address)
+      socket.on("message", onMessage)
+      try {
+        socket.setRecvBufferSize(receiveBufferBytes / groups.length)
+      } catch {
+        // Some systems refuse what is more than they allow, and keep their own.
+      }
+    })
+  return Effect.forEach(groups, listen, { discard: true })
+}
 
 export const layerNode = Layer.succeed(Multicast, {
   sender,
