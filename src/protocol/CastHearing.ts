@@ -9,6 +9,7 @@
  * 1. **Possible:** a report that no honest listener makes changes nothing.
  * 2. **Since:** what is told of a moment is of datagrams that left after it.
  * 3. **Uneven:** no room is uneven in which most have lost something, or at most a quarter is flooded.
+ * 4. **Narrow:** no room is narrow in which more than a quarter has always lost something, or is not flooded.
  */
 import * as Pace from "./Pace.ts"
 import type { CastMessage } from "./Wire.ts"
@@ -27,6 +28,9 @@ const congestedDelayMs = 150
 const congestedDelayDatagrams = 6
 /** Many at once that are flooded for so long are not flooded by chance. */
 const unevenMs = 100
+/** So many datagrams of which none is lost show that none is lost at any rate; and so many of the room lose much then, together. */
+const calmDatagrams = 8
+export const narrowPart = 3 / 4
 /** So many datagrams of each listener tell what is lost; and of them, so many lost are none. */
 const sampleDatagrams = 300
 export const leastLoss = 0.002
@@ -45,6 +49,8 @@ export interface Listener {
   congested: boolean
   hurt: boolean
   floodedSinceMs: number
+  /** It has reported on so many datagrams, and lost hardly any. */
+  calm: boolean
   /** Datagrams since the sample began, and those of them that were lost. */
   sampled: number
   sampledLost: number
@@ -63,6 +69,7 @@ export const notHeard: Readonly<Listener> = {
   congested: false,
   hurt: false,
   floodedSinceMs: Infinity,
+  calm: false,
   sampled: 0,
   sampledLost: 0
 }
@@ -89,8 +96,8 @@ export const report = (
   const isSilent = sequence === listener.sequence && (leftSequence - sequence) * pieceBytes >= silentBytes
   const sent = isSilent ? leftSequence - listener.leftSequence : sequence - listener.sequence
   const got = received - listener.received
-  // What is impossible is not said by an honest listener, and does not count.
-  if (!listener.hears || sequence > newest || sent <= 0 || got < 0 || got > sent) return
+  // What is impossible is not said by an honest listener, and does not count. A little may have come late.
+  if (!listener.hears || sequence > newest || sent <= 0 || got < 0 || received > sequence) return
   const isFirst = listener.reportedMs === -Infinity
   listener.sinceSequence = isSilent ? listener.leftSequence : listener.sequence
   listener.sequence = sequence
@@ -99,10 +106,11 @@ export const report = (
   listener.reportedMs = nowMs
   // What had left before it listened, it has not lost.
   if (isFirst) return
-  const lost = sent - got
+  const lost = Math.max(0, sent - got)
   listener.loss = lost / sent
   listener.losing = listener.loss > congestedLoss + 2 * usualLoss && lost > 1
   listener.hurt ||= listener.losing
+  listener.calm ||= sent >= calmDatagrams && listener.loss <= congestedLoss
   const lateMs = Math.max(congestedDelayMs, congestedDelayDatagrams * pieceBytes / bytesPerMs)
   listener.congested = listener.losing || delayMs > lateMs
   if (listener.loss < floodedLoss || sent < 4) listener.floodedSinceMs = Infinity
@@ -151,6 +159,13 @@ export const isUneven = (listeners: Iterable<Listener>, everyMs: number, nowMs: 
   const flooded = all.filter(({ floodedSinceMs }) => nowMs >= floodedSinceMs + unevenMs)
   const unhurt = all.filter(({ hurt }) => !hurt)
   return flooded.length > Pace.congestedPart * all.length && unhurt.length >= all.length / 2
+}
+
+/** Nearly all lose much who lost nothing at a lower rate: it is lost in one place, or in front of each of them. */
+export const isNarrow = (listeners: Iterable<Listener>, everyMs: number, nowMs: number): boolean => {
+  const all = reporting(listeners, everyMs, nowMs)
+  const narrowed = all.filter(({ calm, loss }) => calm && loss >= floodedLoss)
+  return narrowed.length > 0 && narrowed.length >= narrowPart * all.length
 }
 
 /** Begins a sample of what is lost. */

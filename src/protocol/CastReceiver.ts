@@ -31,6 +31,8 @@ import type { CastMessage } from "./Wire.ts"
 export const silentMs = 1_500
 /** While a cast is young its rate may be far too high: who hears nothing for so long says so. */
 const hushMs = 150
+/** What is reported has been heard up to a moment so long ago: sockets are read one after the other, and out of order. */
+const settledMs = 20
 /** How long the quickest way is remembered, against which a queue is measured; clocks drift. */
 const baselineMs = 10_000
 /** Sequences that are remembered, so that what comes twice counts once. */
@@ -104,6 +106,10 @@ export interface CastReceiver {
   received: number
   reportMs: number
   reportAtMs: number
+  /** The next report is up to this sequence, as of that moment, `Infinity` for none; and how many above it were received since. */
+  markedSequence: number
+  markedAtMs: number
+  receivedAbove: number
   /** Byte `sequence % windowLength`: 1 for what was heard of the last so many. */
   readonly window: Uint8Array
   /** The shortest way lately and before that, and the shortest since the last report: the sender's clock is another one. */
@@ -160,6 +166,9 @@ export const make = (shares: Shares, nowMs: number): CastReceiver => ({
   received: 0,
   reportMs: Limits.castReportMsMax,
   reportAtMs: Infinity,
+  markedSequence: 0,
+  markedAtMs: Infinity,
+  receivedAbove: 0,
   window: new Uint8Array(windowLength),
   shortestMs: Infinity,
   shortestBeforeMs: Infinity,
@@ -298,6 +307,7 @@ const letGo = (receiver: CastReceiver): void => {
   for (const [key, assembly] of receiver.assemblies) drop(receiver, key, assembly)
   receiver.hears = false
   receiver.reportAtMs = Infinity
+  receiver.markedAtMs = Infinity
 }
 
 const stop = (receiver: CastReceiver): void => {
@@ -322,7 +332,10 @@ export const stray = (receiver: CastReceiver, nowMs: number): ReadonlyArray<Outp
 
 const watch = (receiver: CastReceiver, nowMs: number): void => {
   if (!receiver.hears) return
-  if (nowMs >= hushAtMs(receiver)) report(receiver, nowMs)
+  if (nowMs >= hushAtMs(receiver)) {
+    mark(receiver, nowMs)
+    report(receiver)
+  }
   for (const cast of receiver.casts.values()) {
     if (!cast.awaited || nowMs < Math.max(cast.sinceMs, receiver.heardAtMs) + silentMs) continue
     receiver.hears = false
@@ -339,14 +352,22 @@ const hushAtMs = ({ casts, heardAtMs, reportAtMs }: CastReceiver): number => {
   return Infinity
 }
 
-const report = (receiver: CastReceiver, nowMs: number): void => {
-  const { highest, quickestMs, received, shortestBeforeMs, shortestMs } = receiver
+/** The next report is of what has been sent so far. */
+const mark = (receiver: CastReceiver, nowMs: number): void => {
+  receiver.markedSequence = receiver.highest
+  receiver.markedAtMs = nowMs
+  receiver.receivedAbove = 0
+  receiver.reportAtMs = nowMs + receiver.reportMs
+}
+
+const report = (receiver: CastReceiver): void => {
+  const { markedSequence, quickestMs, received, receivedAbove, shortestBeforeMs, shortestMs } = receiver
   const delayMs = quickestMs === Infinity
     ? 0
     : Math.max(0, Math.round(quickestMs - Math.min(shortestMs, shortestBeforeMs)))
   receiver.quickestMs = Infinity
-  receiver.reportAtMs = nowMs + receiver.reportMs
-  send(receiver, { _tag: "Report", sequence: highest, received, delayMs })
+  receiver.markedAtMs = Infinity
+  send(receiver, { _tag: "Report", sequence: markedSequence, received: received - receivedAbove, delayMs })
 }
 
 // ---- Fragments -----------------------------------------------------------------------------------------------------
@@ -368,6 +389,7 @@ export const hear = (
     receiver.shortestBeforeMs = Infinity
     receiver.shortestSinceMs = nowMs
     receiver.quickestMs = Infinity
+    receiver.markedAtMs = Infinity
     send(receiver, { _tag: "Tuned", hears: true })
     if (receiver.noticed.length > 0) follow(receiver, nowMs)
   }
@@ -389,7 +411,8 @@ export const hear = (
   receiver.shortestMs = Math.min(receiver.shortestMs, wayMs)
   receiver.quickestMs = Math.min(receiver.quickestMs, wayMs)
   if (receiver.reportAtMs === Infinity) receiver.reportAtMs = nowMs + receiver.reportMs
-  if (nowMs >= receiver.reportAtMs) report(receiver, nowMs)
+  if (nowMs >= receiver.markedAtMs + settledMs) report(receiver)
+  if (nowMs >= receiver.reportAtMs && receiver.markedAtMs === Infinity) mark(receiver, nowMs)
   return receiver.outputs
 }
 
@@ -403,6 +426,7 @@ const count = (receiver: CastReceiver, sequence: number): boolean => {
   } else if (highest - sequence >= windowLength || window[sequence % windowLength] === 1) return false
   window[sequence % windowLength] = 1
   receiver.received++
+  if (sequence > receiver.markedSequence) receiver.receivedAbove++
   return true
 }
 

@@ -134,6 +134,8 @@ export interface CastSender {
   usualLoss: number
   /** A sample of this cast has lost nothing, or too much: what is lost is lost because it is too fast. */
   tooFast: boolean
+  /** Nearly all lost some before the last cut. */
+  lostByAll: boolean
   /** The sample is of what left after this one. */
   sampleSequence: number
   /** Since when a rate that was found is too low for so few listeners. */
@@ -209,6 +211,7 @@ export const make = (
   smallUntilMs: -Infinity,
   usualLoss: 0,
   tooFast: false,
+  lostByAll: false,
   sampleSequence: 0,
   unworthySinceMs: Infinity,
   lacking,
@@ -333,6 +336,7 @@ const begin = (
   if (sender.casts.size === 0) {
     sender.watchedMs = nowMs
     sender.tooFast = false
+    sender.lostByAll = false
     sender.unworthySinceMs = Infinity
   }
   sender.casts.set(root, cast)
@@ -395,6 +399,7 @@ const watch = (sender: CastSender, nowMs: number): void => {
   if (sender.held > 0) Pace.block(pace)
   if (nowMs < pace.periodAtMs + Pace.periodMs) return
   const everyMs = reportMsOf(sender)
+  const small = isSmall(sender, nowMs)
   const { answering, congestedPart: part, losingPart, lost, reporting } = Hearing.answers(
     neighbors.values(),
     everyMs,
@@ -404,31 +409,47 @@ const watch = (sender: CastSender, nowMs: number): void => {
   // Most have reported on nothing but what left after the last cut, or they do not report any more.
   const isAnswered = answering >= answeringPart * reporting || nowMs >= pace.cutAtMs + Hearing.reportAgeMs(everyMs)
   // Perhaps it is lost at any rate: the sample will tell.
-  const isSampling = isSmall(sender, nowMs) && sender.usualLoss === 0 && !sender.tooFast &&
-    lost <= 2 * healedLossMax && nowMs < pace.cutAtMs + samplingMsMax
+  const isSampling = small && sender.usualLoss === 0 && !sender.tooFast && lost <= 2 * healedLossMax &&
+    nowMs < pace.cutAtMs + samplingMsMax
   // A large piece is lost with any of its frames, and does not tell how many were.
-  Pace.judge(pace, isAnswered && !isSampling ? part : undefined, nowMs, isSmall(sender, nowMs) ? lost : 0)
+  Pace.judge(pace, isAnswered && !isSampling ? part : undefined, nowMs, small ? lost : 0)
   if (pace.cutAtMs === nowMs) {
     sender.cutSequence = sender.sequence
+    sender.lostByAll = losingPart >= Hearing.narrowPart
     // How it goes now tells whether it was too fast; and while it may be, the less goes with a lost frame the better.
     if (losingPart > Pace.congestedPart && pace.bytesPerMs <= smallBytesPerMsMax) {
       sender.smallUntilMs = Math.max(sender.smallUntilMs, nowMs + smallMs)
     }
   }
   weigh(sender, nowMs)
-  // Links give each what its way carries.
-  if (Hearing.isUneven(neighbors.values(), everyMs, nowMs)) return giveUp(sender, nowMs)
+  if (Pace.isTooFast(pace)) sender.tiredMs = tiredMsMax
+  const isWorthless = isNarrow(sender, nowMs) ||
+    // Links give each what its way carries.
+    Hearing.isUneven(neighbors.values(), everyMs, nowMs) || isDrowned(sender, part, nowMs) ||
+    Pace.isTooFast(pace) || isUnworthy(sender, nowMs) ||
+    pace.exhausted || pace.bytesPerMs < Pace.leastBytesPerMs(pace) || !isHeard(sender)
+  if (isWorthless) giveUp(sender, nowMs)
+}
+
+/**
+ * Whether the room's ways in are narrower than the way out, each of them or one that leads to all: links keep every one of them
+ * full, and the way out has room for more than one copy. What is lost at any rate is lost at the lowest, too, and a sample shows it.
+ */
+const isNarrow = (sender: CastSender, nowMs: number): boolean => {
+  const { lostByAll, neighbors, pace, tooFast } = sender
+  if (pace.limited) return false
+  if (pace.phase !== "steady" && Hearing.isNarrow(neighbors.values(), reportMsOf(sender), nowMs)) return true
+  return lostByAll && tooFast
+}
+
+/** Whether one is flooded for longer than it bears, while others are not. */
+const isDrowned = (sender: CastSender, congestedPart: number, nowMs: number): boolean => {
+  if (congestedPart > Pace.congestedPart || remainingMs(sender) <= bearableMs) return false
+  // Also when it says nothing more: what it says is drowned as well.
   for (const { floodedSinceMs, hears } of sender.neighbors.values()) {
-    // Also when it says nothing more: what it says is drowned as well.
-    if (!hears || nowMs < floodedSinceMs + floodedMs || part > Pace.congestedPart) continue
-    if (remainingMs(sender) > bearableMs) return giveUp(sender, nowMs)
+    if (hears && nowMs >= floodedSinceMs + floodedMs) return true
   }
-  if (Pace.isTooFast(pace)) {
-    sender.tiredMs = tiredMsMax
-    return giveUp(sender, nowMs)
-  }
-  if (isUnworthy(sender, nowMs)) return giveUp(sender, nowMs)
-  if (pace.exhausted || pace.bytesPerMs < Pace.leastBytesPerMs(pace) || !isHeard(sender)) giveUp(sender, nowMs)
+  return false
 }
 
 /** Whether the rate has been too low for long, as few as hear it. */

@@ -85,6 +85,8 @@ export interface Pace {
   cutAtMs: number
   /** The rate that was cut. */
   tooFastBytesPerMs: number
+  /** The way out was the narrowest, once at least. */
+  limited: boolean
   /** The best that was carried without complaint. */
   bestBytesPerMs: number
   /** Looks in a row at which all of the highest rate had left. */
@@ -110,6 +112,7 @@ export const make = (nowMs: number): Pace => ({
   measures: [],
   cutAtMs: -Infinity,
   tooFastBytesPerMs: Infinity,
+  limited: false,
   bestBytesPerMs: 0,
   highestCount: 0,
   exhausted: false
@@ -199,6 +202,7 @@ const narrow = (pace: Pace, carried: number, nowMs: number): void => {
   setRate(pace, Math.min(before, Math.max(carried, ...pace.measures) * carriedShare))
   if (pace.bytesPerMs < shrinkFactor * before) pace.cutAtMs = nowMs
   pace.phase = "steady"
+  pace.limited = true
   remember(pace, carried)
   measureOn(pace, nowMs)
 }

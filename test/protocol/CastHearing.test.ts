@@ -46,6 +46,12 @@ describe("CastHearing", () => {
     assert.deepStrictEqual(after(report), listener({ sequence: 100, leftSequence: 100, received: 100 }))
   })
 
+  it("takes what came a little late for no more than was sent", () => {
+    const each = listener({ sequence: 100, leftSequence: 100, received: 90, reportedMs: 0 })
+    Hearing.report(each, { _tag: "Report", sequence: 200, received: 193, delayMs: 0 }, sent, 1)
+    assert.deepInclude(each, { sequence: 200, received: 193, loss: 0 })
+  })
+
   it("takes none of who does not hear (invariant 1)", () => {
     const deaf = listener({ hears: false })
     Hearing.report(deaf, { _tag: "Report", sequence: 200, received: 1, delayMs: 0 }, sent, 1)
@@ -159,6 +165,40 @@ describe("CastHearing", () => {
       assert.isFalse(Hearing.isUneven(room, 100, 99))
     }
   )
+
+  it.each([
+    // Flooded after calm, flooded from the first, not flooded.
+    [0, 0, 4, false],
+    [3, 0, 1, true],
+    [3, 1, 1, false],
+    [3, 0, 2, false],
+    [6, 1, 1, true],
+    [0, 4, 0, false]
+  ])(
+    "takes %i that were calm and are flooded, %i that always were and %i others for narrow: %s (invariant 4)",
+    (narrowed, always, others, is) => {
+      const room = [
+        ...Array.from({ length: narrowed }, () => listener({ calm: true, loss: 0.3 })),
+        ...Array.from({ length: always }, () => listener({ loss: 1 })),
+        ...Array.from({ length: others }, () => listener({ calm: true, loss: 0.29 }))
+      ]
+      assert.strictEqual(Hearing.isNarrow(room, 100, 0), is)
+      // What is long ago does not count.
+      assert.isFalse(Hearing.isNarrow(room, 100, 801))
+    }
+  )
+
+  it.each([
+    [8, 8, true],
+    [7, 7, false],
+    [100, 97, true],
+    [100, 96, false]
+  ])("takes who has heard, of %i datagrams, %i for calm: %s, and for ever", (count, got, isCalm) => {
+    const each = after({ sequence: 100 + count, received: 100 + got })
+    assert.strictEqual(each.calm, isCalm)
+    Hearing.report(each, { _tag: "Report", sequence: 300, received: 201, delayMs: 0 }, sent, 2)
+    assert.strictEqual(each.calm, isCalm)
+  })
 
   it("takes a sample when each has told of 300 datagrams, and asks the better half whether it loses something, too", () => {
     const room = (sampled: number, ...lost: ReadonlyArray<number>) =>

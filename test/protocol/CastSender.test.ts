@@ -753,6 +753,60 @@ describe("CastSender", () => {
     }
   })
 
+  /** A room behind ways in that carry so much each, of which so many lose what is too much. */
+  const behind = (bytesPerMs: number, lose = 12) => {
+    const random = chance(5)
+    const room = new Room()
+    room.sender.pieceBytes = Limits.pieceBytesMax
+    room.tune(lose, { loses: () => random() > bytesPerMs / room.sender.pace.bytesPerMs })
+    room.tune(12 - lose)
+    room.cast(1, share(1_000))
+    return room
+  }
+
+  it("leaves a room to links whose ways in are narrower than the way out, once that shows (invariant 4)", () => {
+    for (const lose of [9, 12]) {
+      const room = behind(5_000, lose)
+      room.run(800)
+      assert.isTrue(room.isOver(1))
+    }
+    // From the first, at the lowest rates: a sample of small pieces shows it, when it is lost no more.
+    const slow = behind(1_800)
+    slow.run(500)
+    assert.isFalse(slow.isOver(1))
+    slow.run(4_500)
+    assert.isTrue(slow.isOver(1))
+  })
+
+  it("does not leave it to them where fewer than three quarters lose it, or the way out is the narrowest", () => {
+    const some = behind(5_000, 8)
+    some.run(800)
+    assert.isFalse(some.isOver(1))
+    // All lose for a while, as where their programs have no turn.
+    for (
+      const [bytesPerMs, calmMs, pace, isOver] of [
+        [4_000, 1_000, {}, false],
+        [Infinity, 300, {}, true],
+        // Where it has long been carried that was but a moment.
+        [Infinity, 300, { bytesPerMs: 40_000, phase: "steady" }, false]
+      ] as const
+    ) {
+      let isBad = false
+      const room = new Room({ bytesPerMs })
+      room.sender.pieceBytes = Limits.pieceBytesMax
+      Object.assign(room.sender.pace, pace)
+      room.tune(12, { loses: () => isBad })
+      room.cast(1, share(2_000))
+      room.run(calmMs)
+      assert.strictEqual(room.sender.pace.limited, bytesPerMs < Infinity)
+      isBad = true
+      room.run(350)
+      isBad = false
+      room.run(1_000)
+      assert.strictEqual(room.isOver(1), isOver)
+    }
+  })
+
   it.each([
     // Listeners, which of them are few, what the way out carries, and whether it is worth a cast.
     [9, 10, 2_600, false],
@@ -1169,7 +1223,8 @@ describe("CastSender", () => {
     const room = new Room({ bytesPerMs: 5_000 })
     let isBad = true
     room.sender.pieceBytes = Limits.pieceBytesMax
-    room.tune(12, { loses: (sequence) => isBad && sequence % 5 === 0 })
+    room.tune(6, { loses: (sequence) => isBad && sequence % 5 === 0 })
+    room.tune(6)
     room.cast(1, share(600))
     const sizeNow = () => room.cut.get(room.pieces.at(-1)?.index ?? 0)
     room.run(2_000, () => sizeNow() === CastSender.smallPieceBytes)

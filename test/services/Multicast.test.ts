@@ -1,8 +1,8 @@
 /** Multicast over real sockets of this machine, on loopback. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Scope } from "effect"
-import type { InterfaceAddress } from "../../src/protocol/Interfaces.ts"
 import * as Fragment from "../../src/protocol/Fragment.ts"
+import type { InterfaceAddress } from "../../src/protocol/Interfaces.ts"
 import * as Limits from "../../src/protocol/Limits.ts"
 import { type Address, castPort } from "../../src/protocol/Wire.ts"
 import { Multicast, MulticastError } from "../../src/services/Multicast.ts"

@@ -99,7 +99,10 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
     user.fork(Effect.map(multicast.interfaces, (interfaces) => {
       const by = interfaces.find((each) => isNeighbor(each, from))
       if (by === undefined || key !== wanted) return
-      socket.open(multicast.receive(Fragment.groupsOf(group, groups), by, onDatagram), () => advance({ _tag: "Listening" }))
+      socket.open(
+        multicast.receive(Fragment.groupsOf(group, groups), by, onDatagram),
+        () => advance({ _tag: "Listening" })
+      )
     }))
   }
 
