@@ -59,7 +59,7 @@ const togetherMs = 1
 const measuresKept = 4
 /** What the system may hold: enough while this process waits for its turn, short for who waits behind. */
 const queueMs = 25
-/** While the rate is sought no more than this: a queue that is longer with each rate seems to carry it. */
+/** While nothing is measured no more than this: a queue that is longer with each rate seems to carry it. */
 const soughtQueueBytesMax = 256 * 1_024
 
 export interface Pace {
@@ -225,8 +225,8 @@ const remember = (pace: Pace, carried: number): void => {
 }
 
 /** How much the system may hold, in bytes. */
-export const queueBytes = ({ bytesPerMs, phase }: Pace): number =>
-  Math.min(Math.round(bytesPerMs * queueMs), phase === "growing" ? soughtQueueBytesMax : Infinity)
+export const queueBytes = ({ bytesPerMs, measures }: Pace): number =>
+  Math.min(Math.round(bytesPerMs * queueMs), measures.length === 0 ? soughtQueueBytesMax : Infinity)
 
 /** The network carries the highest rate. */
 export const isTooFast = ({ highestCount }: Pace): boolean => highestCount >= highestCountMin

@@ -311,16 +311,16 @@ describe("Pace", () => {
     }
   })
 
-  it("gives the system 25 ms of the rate to hold, and while it is sought 256 KiB at most", () => {
+  it("gives the system 25 ms of the rate to hold, and until that is measured 256 KiB at most", () => {
     const pace = Pace.make(0)
     for (
-      const [phase, bytesPerMs, queueBytes] of [
-        ["growing", 10_000, 250_000],
-        ["growing", 10_500, 256 * 1_024],
-        ["settling", 10_500, 262_500],
-        ["steady", 50_000, 1_250_000]
+      const [measures, bytesPerMs, queueBytes] of [
+        [[], 10_000, 250_000],
+        [[], 10_500, 256 * 1_024],
+        [[10_500], 10_500, 262_500],
+        [[50_000], 50_000, 1_250_000]
       ] as const
-    ) assert.strictEqual(Pace.queueBytes({ ...pace, phase, bytesPerMs }), queueBytes)
+    ) assert.strictEqual(Pace.queueBytes({ ...pace, measures, bytesPerMs }), queueBytes)
   })
 
   it("is too fast when all of the highest rate has left at three looks in a row, and not when a queue takes it at two", () => {
