@@ -4,7 +4,8 @@
  * Where that goes well the room has the share when one copy has left. It carries no promise, so nothing depends on it: what
  * a device did not get it asks of the others when the cast is over. A cast begins when nearly all neighbors hear the
  * multicast and can take chunks, and is given up as soon as anything is not as it should be: few hear it, many lose much, some
- * are flooded by what others take easily, or the network is so fast that links do as well. Then the swarm does all.
+ * are flooded by what others take easily, all of them have narrower ways in than the way out is, or the network is so fast that
+ * links do as well. Then the swarm does all.
  *
  * Pieces are large, because a datagram costs a program as much as its bytes. While many lose some, pieces are small; and where
  * some are lost at any rate, parity pieces follow them.
