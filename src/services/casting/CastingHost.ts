@@ -26,6 +26,9 @@ interface Chunk {
   reading: boolean
 }
 
+/** Sending takes no longer at a time: a line that is typed waits for it at each of its steps. */
+const turnMs = 10
+
 /** Chunks are read ahead of their turn, what leaves in this time, between these: a disk and a busy processor are slow. */
 const readAheadMs = 100
 const readAheadBytesMin = 256 * 1024
@@ -133,6 +136,8 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
       if (fragment === undefined) return
       transmit(to, fragment)
       if (fragment.isLast) readAhead()
+      // The alarm goes on, so that a timer comes between: to be called again at once would keep others waiting as well.
+      if (nowMs() >= now.nowMs + turnMs) return
     }
   }
 
