@@ -7,6 +7,7 @@ import { Crypto } from "../../src/services/Crypto.ts"
 import { Multicast } from "../../src/services/Multicast.ts"
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
 import { SessionContext } from "../../src/services/SessionContext.ts"
+import { castUser } from "../support/CastUser.ts"
 import { certify } from "../support/Certified.ts"
 
 const lan = { name: "lan", address: "10.0.0.1", broadcast: "10.0.0.255", prefixLength: 24, loopback: false }
@@ -42,23 +43,12 @@ describe("CastingHost", () => {
       })
       const context = SessionContext.layer({ self: host, name: "teacher", certificates: [verified] })
       const services = yield* Layer.build(Layer.mergeAll(multicast, context))
-      const casting = yield* Casting.make({
-        send: () => {},
-        overhead: () => {},
-        begun: () => {},
-        over: () => {},
-        manifestMissed: () => {},
+      const casting = yield* Casting.make(castUser(crypto, {
         chunkBytes: () => chunkBytes,
-        isMissing: () => false,
         lacking: () => 4,
-        isHushed: () => false,
         read: (_root, _index, buffer, done) => done(buffer),
-        keep: () => {},
-        acquire: (sizeBytes) => new Uint8Array(sizeBytes),
-        release: () => {},
-        nowMs: () => performance.now() + spentMs,
-        fork: (effect) => Effect.runFork(Effect.scoped(Effect.provideService(effect, Crypto, crypto)))
-      }).pipe(Effect.provide(services))
+        nowMs: () => performance.now() + spentMs
+      })).pipe(Effect.provide(services))
       const peers = [2, 3, 4, 5].map((n) => ({ n, peer: PeerId.make(`${n}`.padStart(43, "p")) }))
       for (const { n, peer } of peers) {
         const address = { host: `10.0.0.${n}`, port: 1 }

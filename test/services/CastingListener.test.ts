@@ -13,6 +13,7 @@ import { Multicast } from "../../src/services/Multicast.ts"
 import * as CryptoNode from "../../src/services/node/CryptoNode.ts"
 import type { PeerInfo } from "../../src/services/PeerManager.ts"
 import { SessionContext } from "../../src/services/SessionContext.ts"
+import { castUser } from "../support/CastUser.ts"
 import { certify, seed } from "../support/Certified.ts"
 import { scopedInTime } from "../support/InTime.ts"
 
@@ -37,25 +38,12 @@ const student = Effect.gen(function*() {
     certificates: [certified.verified]
   })
   const services = yield* Layer.build(Layer.mergeAll(multicast, context))
-  const casting = yield* Casting.make({
+  const casting = yield* Casting.make(castUser(crypto, {
     send: (to, { _tag }) => void said.push([to, _tag]),
     overhead: (_, bytes) => {
       overheadBytes += bytes
-    },
-    begun: () => {},
-    over: () => {},
-    manifestMissed: () => {},
-    chunkBytes: () => 0,
-    isMissing: () => true,
-    lacking: () => 0,
-    isHushed: () => false,
-    read: (_root, _index, _buffer, done) => done(undefined),
-    keep: () => {},
-    acquire: (sizeBytes) => new Uint8Array(sizeBytes),
-    release: () => {},
-    nowMs: () => 0,
-    fork: (effect) => Effect.runFork(Effect.scoped(Effect.provideService(effect, Crypto, crypto)))
-  }).pipe(Effect.provide(services))
+    }
+  })).pipe(Effect.provide(services))
   const hostPeer = Context.get(services, SessionContext).hostPeer()
   const host: PeerInfo = {
     peer: hostPeer,
