@@ -886,12 +886,29 @@ describe("Swarm, spreading", () => {
     device.up(a, b, c, d)
     assert.deepStrictEqual(device.claim(a, upTo(9), 9), [])
     const revealed = [b, c, d].flatMap((peer) => revealedIn(device.claim(peer, [], 9)))
+    const out: Array<ReadonlyArray<Swarm.Output>> = []
+    for (let i = 0; i < revealed.length; i++) {
+      out.push(device.fetch(revealed[i]!.to, revealed[i]!.index))
+      revealed.push(...revealedIn(out[i]!))
+    }
     assert.sameMembers(revealed.map(({ index }) => index), upTo(9).slice(1))
     assert.notInclude(revealed.map(({ to }) => to), a)
-    const out = revealed.map(({ index, to }) => device.fetch(to, index))
     assert.strictEqual(out.flatMap(bitfieldsIn).length, 4)
     assert.strictEqual(bitfieldsIn(out.at(-1)!).length, 4)
   })
+
+  it.each([{ links: 1, first: 8 }, { links: 2, first: 4 }, { links: 4, first: 2 }, { links: 9, first: 2 }])(
+    "does not reveal to who opens a share first what all others need: %o",
+    ({ first, links }) => {
+      const peers = upTo(links).map((i) => peer(`n${i}`))
+      const device = new Device()
+      device.open({ chunksCount: 41, have: upTo(41), origin: true })
+      device.up(...peers)
+      const revealed = revealedIn(device.claim(peers[0]!, []))
+      assert.strictEqual(revealed.length, first)
+      assert.strictEqual(revealedIn(device.fetch(peers[0]!, revealed[0]!.index)).length, 1, "what it has got is replaced")
+    }
+  )
 
   it.each([{ claiming: 2, links: 7 }, { claiming: 3, links: 8 }])(
     "hands out what nobody claims first, and nothing that more than a quarter of the links have kept: %o",
