@@ -439,7 +439,9 @@ const watch = (sender: CastSender, nowMs: number): void => {
 const isNarrow = (sender: CastSender, nowMs: number): boolean => {
   const { lostByAll, neighbors, pace, tooFast } = sender
   if (pace.limited) return false
-  if (pace.phase !== "steady" && Hearing.isNarrow(neighbors.values(), reportMsOf(sender), nowMs)) return true
+  // Growth also ends when the system's queue is full, before it is known why it is.
+  const isSought = pace.phase !== "steady" || pace.measures.length === 0
+  if (isSought && Hearing.isNarrow(neighbors.values(), reportMsOf(sender), nowMs)) return true
   return lostByAll && tooFast
 }
 

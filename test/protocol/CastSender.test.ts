@@ -770,6 +770,18 @@ describe("CastSender", () => {
       room.run(800)
       assert.isTrue(room.isOver(1))
     }
+    // Also when the way out has ended the growth by then, and is not measured yet.
+    let isBad = false
+    const full = new Room({ bytesPerMs: 4_000 })
+    full.sender.pieceBytes = Limits.pieceBytesMax
+    full.tune(12, { loses: (sequence) => isBad && sequence % 5 < 3 })
+    full.cast(1, share(2_000))
+    const { pace } = full.sender
+    full.run(1_000, () => pace.phase === "steady")
+    assert.deepStrictEqual({ measures: pace.measures, limited: pace.limited }, { measures: [], limited: false })
+    isBad = true
+    full.run(200)
+    assert.isTrue(full.isOver(1))
     // From the first, at the lowest rates: a sample of small pieces shows it, when it is lost no more.
     const slow = behind(1_800)
     slow.run(500)
@@ -788,7 +800,7 @@ describe("CastSender", () => {
         [4_000, 1_000, {}, false],
         [Infinity, 300, {}, true],
         // Where it has long been carried that was but a moment.
-        [Infinity, 300, { bytesPerMs: 40_000, phase: "steady" }, false]
+        [Infinity, 300, { bytesPerMs: 40_000, phase: "steady", measures: [40_000] }, false]
       ] as const
     ) {
       let isBad = false
