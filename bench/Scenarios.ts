@@ -35,6 +35,7 @@ const lossShare = 0.01
 const killedShare = 0.3
 const restartSeconds = 1
 const orphanCopies = 1.1
+const wideFactor = 10
 
 /** Does it once, as soon as it is so. */
 const once = (isSo: () => boolean, act: () => void) => {
@@ -92,6 +93,10 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   unequal: {
     about: "half of the students have half the rate",
     prepare: (room, rate) => shapeLast(room, (room.machines.length - 1) >> 1, rate / 2)
+  },
+  wide: {
+    about: "the teacher's port is ten times as wide",
+    prepare: ({ machines }, rate) => machines[0]!.shape(wideFactor * rate)
   },
   second: {
     about: "a share of 1.5 MB has gone before, in the same session",

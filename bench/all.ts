@@ -29,7 +29,7 @@ interface Bench {
 }
 
 const racers =
-  /^(plain|loss|churn|orphan|late|unequal|slow): |last\/copy|^(labfx|libtorrent|aria2|transmission|uftp|nginx) +\d/
+  /^(plain|loss|churn|orphan|late|unequal|wide|slow): |last\/copy|^(labfx|libtorrent|aria2|transmission|uftp|nginx) +\d/
 const benches: ReadonlyArray<Bench> = [
   {
     what: "start-up",
@@ -67,7 +67,7 @@ const benches: ReadonlyArray<Bench> = [
     file: "lan.ts",
     args: [
       ...pick(
-        "--runs 1 --scenario loss,churn,orphan,late,unequal,slow",
+        "--runs 1 --scenario loss,churn,orphan,late,unequal,wide,slow",
         "--runs 1 --students 4 --bytes 5000000 --tools labfx --scenario churn,orphan"
       ),
       ...out

@@ -5,9 +5,9 @@
  *     npm run build && node bench/lan.ts [--tools labfx,libtorrent,aria2,transmission,uftp,nginx] [--scenario plain]
  *         [--students 8] [--rate 100000000] [--bytes 100000000] [--runs 5] [--out results.jsonl] [--folder /dev/shm]
  *
- * Scenarios, several with commas between them: plain, loss (1 % at every machine), churn, orphan, late, unequal, second, slow; each
- * says what it is in the heading of its table. `--out` appends one line of JSON
- * a race, from which `node bench/draw.ts` draws.
+ * Scenarios, several with commas between them: plain, loss (1 % at every machine), churn, orphan, late, unequal, wide, second, slow;
+ * each says what it is in the heading of its table. `--out` appends one line of JSON a race, from which `node bench/draw.ts`
+ * draws.
  *
  * All programs are started and armed first; the clock runs from the moment the file is shared until a student has all of
  * it, and copies are compared after it has stopped. One copy: bytes at 1448 of each 1514 bytes of the rate, which is what

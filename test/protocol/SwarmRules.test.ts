@@ -906,7 +906,11 @@ describe("Swarm, spreading", () => {
       device.up(...peers)
       const revealed = revealedIn(device.claim(peers[0]!, []))
       assert.strictEqual(revealed.length, first)
-      assert.strictEqual(revealedIn(device.fetch(peers[0]!, revealed[0]!.index)).length, 1, "what it has got is replaced")
+      assert.strictEqual(
+        revealedIn(device.fetch(peers[0]!, revealed[0]!.index)).length,
+        1,
+        "what it has got is replaced"
+      )
     }
   )
 
