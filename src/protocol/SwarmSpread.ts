@@ -15,8 +15,6 @@ import { type Handout, isManifest, type Link, send, type Share, type Swarm, type
 
 /** Chunks are revealed ahead of sending them: `Policy.revealsMin`, or as many as leave in this time. */
 const revealsAheadMs = 200
-/** Of these each link has its part, and so many at least: who opens a share first does not get what all others need. */
-const revealsPerLinkMin = 2
 /** A revealed chunk that is not asked for in this time may yet be; after the second, it is revealed to someone else. */
 const revealSlowMs = 300
 const revealLostMs = 2_000
@@ -244,7 +242,8 @@ const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
   }
   const soon = swarm.uplink.bestRate * revealsAheadMs / share.chunkSizeBytes
   const ahead = Math.max(swarm.policy.revealsMin, soon)
-  const perLinkMax = Math.max(revealsPerLinkMin, Math.ceil(ahead / share.views.size))
+  // Who opens a share first does not get what all others need.
+  const perLinkMax = Math.max(swarm.policy.revealsMin, Math.ceil(ahead / share.views.size))
   const revealed = new Map<View, Array<number>>()
   for (const index of toHandOut(handout)) {
     if (pending >= ahead) break

@@ -886,31 +886,29 @@ describe("Swarm, spreading", () => {
     device.up(a, b, c, d)
     assert.deepStrictEqual(device.claim(a, upTo(9), 9), [])
     const revealed = [b, c, d].flatMap((peer) => revealedIn(device.claim(peer, [], 9)))
-    const out: Array<ReadonlyArray<Swarm.Output>> = []
-    for (let i = 0; i < revealed.length; i++) {
-      out.push(device.fetch(revealed[i]!.to, revealed[i]!.index))
-      revealed.push(...revealedIn(out[i]!))
-    }
     assert.sameMembers(revealed.map(({ index }) => index), upTo(9).slice(1))
     assert.notInclude(revealed.map(({ to }) => to), a)
+    const out = revealed.map(({ index, to }) => device.fetch(to, index))
     assert.strictEqual(out.flatMap(bitfieldsIn).length, 4)
     assert.strictEqual(bitfieldsIn(out.at(-1)!).length, 4)
   })
 
-  it.each([{ links: 1, first: 8 }, { links: 2, first: 4 }, { links: 4, first: 2 }, { links: 9, first: 2 }])(
-    "does not reveal to who opens a share first what all others need: %o",
+  it.each([{ links: 1, first: 40 }, { links: 2, first: 20 }, { links: 4, first: 10 }, { links: 5, first: 8 }, {
+    links: 9,
+    first: 8
+  }])(
+    "does not reveal to who opens a share first what all others need, at a rate that is known: %o",
     ({ first, links }) => {
       const peers = upTo(links).map((i) => peer(`n${i}`))
       const device = new Device()
-      device.open({ chunksCount: 41, have: upTo(41), origin: true })
+      // As many as leave in 200 ms are forty.
+      device.swarm.uplink.bestRate = 40 * 64 * KiB / 200
+      device.open({ chunksCount: 101, have: upTo(101), origin: true })
       device.up(...peers)
-      const revealed = revealedIn(device.claim(peers[0]!, []))
+      const revealed = revealedIn(device.claim(peers[0]!, [], 101))
       assert.strictEqual(revealed.length, first)
-      assert.strictEqual(
-        revealedIn(device.fetch(peers[0]!, revealed[0]!.index)).length,
-        1,
-        "what it has got is replaced"
-      )
+      const others = peers.slice(1).flatMap((each) => revealedIn(device.claim(each, [], 101)))
+      assert.strictEqual(first + others.length, 40, "the others have the rest")
     }
   )
 
