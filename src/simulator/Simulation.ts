@@ -133,7 +133,9 @@ export const run = Effect.fnUntraced(function*(
   const onEvent = (device: Device) => (event: SessionEvent) => {
     trace.line(device.name, tell(event))
     // A log that cannot be read now is read later: until then, what others have to tell is news.
-    if (event.event === "session.joined" && isUnwritable(device)) observer.mayRepeat(device)
+    if ((event.event === "session.joined" || event.event === "session.started") && isUnwritable(device)) {
+      observer.mayRepeat(device)
+    }
     observer.event(device, event)
     if (event.event === "share.offered" && device === teacher && !offered.has(event.root)) {
       offered.set(event.root, time.nowMs)
