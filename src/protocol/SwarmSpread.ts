@@ -248,7 +248,9 @@ const revealSome = (swarm: Swarm, share: Share, handout: Handout): void => {
   for (const index of toHandOut(handout)) {
     if (pending >= ahead) break
     const view = neediest(swarm, share, index)
-    if (view === undefined || view.revealed >= perLinkMax) continue
+    if (view === undefined) continue
+    // The neediest has enough, so all have: looking through what else waits would be in vain.
+    if (view.revealed >= perLinkMax) break
     takeOff(handout, index)
     handout.revealed.set(index, { view, atMs: swarm.nowMs })
     view.revealed++

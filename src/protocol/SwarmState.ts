@@ -36,7 +36,7 @@ export interface Policy {
   readonly asksAheadMs: number
   /** A request that has waited for so long is taken back to be given to an idle link; `Infinity` for never. */
   readonly moveAfterMs: number
-  /** Chunks that the origin reveals ahead of sending them, at least. */
+  /** Chunks that the origin reveals ahead of sending them, at least; and as many to one link, where its part is less. */
   readonly revealsMin: number
   /** The next upload starts when those under way are expected to have left in this time. */
   readonly uploadsAheadMs: number

@@ -893,10 +893,12 @@ describe("Swarm, spreading", () => {
     assert.strictEqual(bitfieldsIn(out.at(-1)!).length, 4)
   })
 
-  it.each([{ links: 1, first: 40 }, { links: 2, first: 20 }, { links: 4, first: 10 }, { links: 5, first: 8 }, {
-    links: 9,
-    first: 8
-  }])(
+  it.each([
+    { links: 1, first: 40 },
+    { links: 4, first: 10 },
+    { links: 5, first: 8 },
+    { links: 9, first: 8 }
+  ])(
     "does not reveal to who opens a share first what all others need, at a rate that is known: %o",
     ({ first, links }) => {
       const peers = upTo(links).map((i) => peer(`n${i}`))
