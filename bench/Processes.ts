@@ -169,6 +169,21 @@ export const lesson = async (
   return { teacher, students: everybody, end: () => Promise.all([teacher, ...everybody].map((each) => each.end())) }
 }
 
+/** As {@link lesson}, on loopback, of a program in `tools/` that does nothing else; each student has a folder, `d1`, `d2`, …. */
+export const bareLesson = async (folder: string, students: number, tool: string) => {
+  const start = (...args: ReadonlyArray<string>) =>
+    eventful(tool, [process.execPath, Path.join(import.meta.dirname, "tools", tool), ...args])
+  const teacher = start("teacher")
+  const { port } = await teacher.until("session.started")
+  const everybody = Array.from({ length: students }, (_, i) => {
+    const own = Path.join(folder, `d${i + 1}`)
+    Fs.mkdirSync(own)
+    return start("student", String(port), own)
+  })
+  await Promise.all(everybody.map((student) => student.until("peer.up")))
+  return { teacher, students: everybody, end: () => Promise.all([teacher, ...everybody].map((each) => each.end())) }
+}
+
 /** User and system seconds, and the largest resident set in MB, of a living process. */
 export const usage = (pid: number) => {
   const fields = Fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")

@@ -10,12 +10,11 @@
  * busy with what it measures, is often late itself. `--bare` runs `tools/bareHearer.ts` in place of labfx: what Node itself
  * needs.
  */
-import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { parseArgs } from "node:util"
 import {
-  eventful,
+  bareLesson,
   freshFolder,
   freshPort,
   giveUp,
@@ -50,23 +49,8 @@ const file = Path.join(folder, "bulk.bin")
 const lab = rate > 0 ? await room(count + 1, rate) : undefined
 const load = Os.loadavg()[0]!
 
-/** As {@link lesson}, of programs that do nothing else. */
-const bareLesson = async () => {
-  const start = (...args: ReadonlyArray<string>) =>
-    eventful("bare", [process.execPath, Path.join(import.meta.dirname, "tools/bareHearer.ts"), ...args])
-  const teacher = start("teacher")
-  const { port } = await teacher.until("session.started")
-  const students = Array.from({ length: count }, (_, i) => {
-    const own = Path.join(folder, String(i))
-    Fs.mkdirSync(own)
-    return start("student", String(port), own)
-  })
-  await Promise.all(students.map((student) => student.until("peer.up")))
-  return { teacher, students, end: () => Promise.all([teacher, ...students].map((each) => each.end())) }
-}
-
 const { end, students, teacher } = values.bare
-  ? await bareLesson()
+  ? await bareLesson(folder, count, "bareHearer.ts")
   : await lesson(
     folder,
     count,
