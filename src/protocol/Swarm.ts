@@ -8,7 +8,8 @@
  * for every open share to every new neighbor, and `Have` to all of them from then on. What comes for a share that is not
  * open here is remembered, so either side may open first. A device tells the source of a chunk at once that it has
  * it: that is the acknowledgement by which the source paces its uploads. Where a cast brings a share to everybody
- * neighbors have nothing to tell each other: until that is over only who sends its `Bitfield` is sent one.
+ * neighbors have nothing to tell each other: until that is over only who sends its `Bitfield` is sent one, and no longer than
+ * that where something is lacking.
  *
  * Invariants, checked by `test/protocol/Swarm.test.ts`:
  *
@@ -20,7 +21,8 @@
  * 6. **Verifiable:** content is not asked for before the manifest is known.
  * 7. **Spread first:** the origin serves no content chunk twice before each is out once, unless a receiver fails it.
  * 8. **Everybody finishes:** who can reach every chunk over honest links gets them all, under any interleaving.
- * 9. **Quiet ends:** while a share is cast, or for {@link Spread.quietMs} if it is not, it may be quiet; then everybody is told.
+ * 9. **Quiet ends:** while a share is cast, or for {@link Spread.quietMs} if it is not, it may be quiet; then everybody is told
+ *    by who lacks something, and who lacks nothing tells whoever tells.
  *    Nobody waits longer for a manifest than until content comes by a cast, or for {@link Spread.manifestQuietMs} if none begins.
  */
 import { Result } from "effect"

@@ -11,7 +11,16 @@
 import { Base64Url } from "effect/encoding"
 import * as Bitfield from "./Bitfield.ts"
 import * as Limits from "./Limits.ts"
-import { type Handout, isManifest, type Link, send, type Share, type Swarm, type View } from "./SwarmState.ts"
+import {
+  type Handout,
+  isComplete,
+  isManifest,
+  type Link,
+  send,
+  type Share,
+  type Swarm,
+  type View
+} from "./SwarmState.ts"
 
 /** Chunks are revealed ahead of sending them: `Policy.revealsMin`, or as many as leave in this time. */
 const revealsAheadMs = 200
@@ -37,11 +46,15 @@ export const tell = (swarm: Swarm, view: View): void => {
   sendBitfield(swarm, view)
 }
 
-/** The quiet is over: all are told, and who was told already is told the rest. */
+/**
+ * The cast is over, or none has begun: who was told is told the rest, and who lacks something tells all, to be told by them.
+ * Who lacks nothing goes on answering only: in a room that has everything nobody has anything to say.
+ */
 export const speak = (swarm: Swarm, share: Share): void => {
   if (!share.quiet) return
-  share.quiet = false
   announceFresh(swarm, share)
+  if (isComplete(share)) return
+  share.quiet = false
   for (const view of share.views.values()) tell(swarm, view)
 }
 

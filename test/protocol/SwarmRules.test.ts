@@ -974,6 +974,7 @@ describe("Swarm, quiet while a cast brings a share (invariant 9)", () => {
     assert.deepStrictEqual(device.open({ have: [], manifestKnown: false, cast: likely }), [])
     return device
   }
+  const found = (index: number): Swarm.Input => ({ _tag: "ChunkFound", root: bulk, index })
   const told = (outputs: ReadonlyArray<Swarm.Output>) => sent(outputs, "Bitfield").map(({ to }) => to)
 
   it("tells only neighbors that tell, those that came meanwhile included, and all when the cast is over", () => {
@@ -1005,6 +1006,24 @@ describe("Swarm, quiet while a cast brings a share (invariant 9)", () => {
     assert.sameMembers(told(cast.step({ _tag: "CastOver", root: bulk })), [a, b])
   })
 
+  it("goes on answering only, for ever, where nothing is lacking when the cast is over, and tells all once it lacks something", () => {
+    const device = quietDevice()
+    device.claim(a, [0])
+    device.step({ _tag: "CastBegun", root: bulk, manifest: true })
+    device.step(found(0))
+    device.step({ _tag: "ManifestKnown", root: bulk, have: bits(41, [0]) })
+    for (const index of upTo(41).slice(1)) device.step(found(index))
+    const over = device.step({ _tag: "CastOver", root: bulk })
+    assert.deepStrictEqual(told(over), [])
+    assert.deepStrictEqual(sent(over, "Have").map(({ to }) => to), [a], "who was told hears the rest")
+    device.up(c)
+    assert.deepStrictEqual(told(upTo(100).flatMap(() => device.tick(250))), [])
+    assert.deepStrictEqual(told(device.claim(c, [])), [c])
+    assert.deepStrictEqual(sent(device.request(c, 7), "Reject"), [])
+    device.step({ _tag: "ServeFailed", peer: c, root: bulk, index: 7 })
+    assert.deepStrictEqual(told(device.tick(250)), [b])
+  })
+
   it("tells whoever told before it had opened the share", () => {
     const device = new Device()
     device.up(a, b)
@@ -1012,7 +1031,6 @@ describe("Swarm, quiet while a cast brings a share (invariant 9)", () => {
     assert.deepStrictEqual(told(device.open({ have: [], manifestKnown: false, cast: likely })), [b])
   })
 
-  const found = (index: number): Swarm.Input => ({ _tag: "ChunkFound", root: bulk, index })
   const manifestAsks = (outputs: ReadonlyArray<Swarm.Output>) =>
     sent(outputs, "Request").flatMap(({ message }) => message._tag === "Request" ? [Number(message.index)] : [])
   const waiting = (cast: { readonly begun: boolean; readonly manifest: boolean } | undefined) => {
