@@ -8,8 +8,8 @@
  * for every open share to every new neighbor, and `Have` to all of them from then on. What comes for a share that is not
  * open here is remembered, so either side may open first. A device tells the source of a chunk at once that it has
  * it: that is the acknowledgement by which the source paces its uploads. Where a cast brings a share to everybody
- * neighbors have nothing to tell each other: until that is over only who sends its `Bitfield` is sent one, and no longer than
- * that where something is lacking.
+ * neighbors have nothing to tell each other: until that is over, and for good where nothing is lacking then, only who sends its
+ * `Bitfield` is sent one.
  *
  * Invariants, checked by `test/protocol/Swarm.test.ts`:
  *
