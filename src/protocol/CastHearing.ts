@@ -9,7 +9,7 @@
  * 1. **Possible:** a report that no honest listener makes changes nothing.
  * 2. **Since:** what is told of a moment is of datagrams that left after it.
  * 3. **Uneven:** no room is uneven in which most have lost something, or at most a quarter is flooded.
- * 4. **Narrow:** no room is narrow in which more than a quarter has always lost something, or is not flooded.
+ * 4. **Narrow:** no room is narrow in which more than a quarter has always lost something and hears still, or is not flooded.
  */
 import * as Pace from "./Pace.ts"
 import type { CastMessage } from "./Wire.ts"
@@ -46,6 +46,8 @@ export interface Listener {
   /** Of its last report, which part was lost; whether that was too much, or late; and whether it ever was too much. */
   loss: number
   losing: boolean
+  /** It has heard nothing of what left last. */
+  silent: boolean
   congested: boolean
   hurt: boolean
   floodedSinceMs: number
@@ -66,6 +68,7 @@ export const notHeard: Readonly<Listener> = {
   reportedMs: -Infinity,
   loss: 0,
   losing: false,
+  silent: false,
   congested: false,
   hurt: false,
   floodedSinceMs: Infinity,
@@ -94,16 +97,18 @@ export const report = (
   nowMs: number
 ): void => {
   const isSilent = sequence === listener.sequence && (leftSequence - sequence) * pieceBytes >= silentBytes
-  const sent = isSilent ? leftSequence - listener.leftSequence : sequence - listener.sequence
+  const knownSequence = isSilent && listener.silent ? listener.leftSequence : listener.sequence
+  const sent = (isSilent ? leftSequence : sequence) - knownSequence
   const got = received - listener.received
   // What is impossible is not said by an honest listener, and does not count. A little may have come late.
   if (!listener.hears || sequence > newest || sent <= 0 || got < 0 || received > sequence) return
   const isFirst = listener.reportedMs === -Infinity
-  listener.sinceSequence = isSilent ? listener.leftSequence : listener.sequence
+  listener.sinceSequence = knownSequence
   listener.sequence = sequence
   listener.leftSequence = leftSequence
   listener.received = received
   listener.reportedMs = nowMs
+  listener.silent = isSilent
   // What had left before it listened, it has not lost.
   if (isFirst) return
   const lost = Math.max(0, sent - got)
@@ -161,10 +166,10 @@ export const isUneven = (listeners: Iterable<Listener>, everyMs: number, nowMs: 
   return flooded.length > Pace.congestedPart * all.length && unhurt.length >= all.length / 2
 }
 
-/** Nearly all lose much who lost nothing at a lower rate: it is lost in one place, or in front of each of them. */
+/** Nearly all lose much who lost nothing at a lower rate, or hear nothing more: it is lost in one place, or in front of each of them. */
 export const isNarrow = (listeners: Iterable<Listener>, everyMs: number, nowMs: number): boolean => {
   const all = reporting(listeners, everyMs, nowMs)
-  const narrowed = all.filter(({ calm, loss }) => calm && loss >= floodedLoss)
+  const narrowed = all.filter(({ calm, loss, silent }) => (calm || silent) && loss >= floodedLoss)
   return narrowed.length > 0 && narrowed.length >= narrowPart * all.length
 }
 

@@ -30,7 +30,7 @@ import type { CastMessage } from "./Wire.ts"
 /** Nothing came for so long, not even a sign of life: the multicast does not arrive. */
 export const silentMs = 1_500
 /** While a cast is young its rate may be far too high: who hears nothing for so long says so. */
-const hushMs = 150
+const hushMs = 80
 /** What is reported has been heard up to a moment so long ago: sockets are read one after the other, and out of order. */
 const settledMs = 20
 /** How long the quickest way is remembered, against which a queue is measured; clocks drift. */
@@ -110,6 +110,8 @@ export interface CastReceiver {
   markedSequence: number
   markedAtMs: number
   receivedAbove: number
+  /** Up to where was reported. */
+  reportedSequence: number
   /** Byte `sequence % windowLength`: 1 for what was heard of the last so many. */
   readonly window: Uint8Array
   /** The shortest way lately and before that, and the shortest since the last report: the sender's clock is another one. */
@@ -169,6 +171,7 @@ export const make = (shares: Shares, nowMs: number): CastReceiver => ({
   markedSequence: 0,
   markedAtMs: Infinity,
   receivedAbove: 0,
+  reportedSequence: 0,
   window: new Uint8Array(windowLength),
   shortestMs: Infinity,
   shortestBeforeMs: Infinity,
@@ -333,8 +336,13 @@ export const stray = (receiver: CastReceiver, nowMs: number): ReadonlyArray<Outp
 const watch = (receiver: CastReceiver, nowMs: number): void => {
   if (!receiver.hears) return
   if (nowMs >= hushAtMs(receiver)) {
-    mark(receiver, nowMs)
-    report(receiver)
+    if (receiver.markedAtMs === Infinity) mark(receiver, nowMs)
+    else {
+      const isNews = receiver.markedSequence > receiver.reportedSequence
+      report(receiver)
+      // What is no news says that nothing came.
+      if (isNews && nowMs >= receiver.heardAtMs + hushMs) report(receiver)
+    }
   }
   for (const cast of receiver.casts.values()) {
     if (!cast.awaited || nowMs < Math.max(cast.sinceMs, receiver.heardAtMs) + silentMs) continue
@@ -345,9 +353,12 @@ const watch = (receiver: CastReceiver, nowMs: number): void => {
   }
 }
 
-/** When it is to be told that nothing more came: all of it may be lost. */
-const hushAtMs = ({ casts, heardAtMs, reportAtMs }: CastReceiver): number => {
-  const atMs = Math.max(heardAtMs + hushMs, reportAtMs)
+/**
+ * When it is to be told that nothing more came, for all of it may be lost; or before that marked: this device may only not have had
+ * its turn, and then something is there that it is about to read.
+ */
+const hushAtMs = ({ casts, heardAtMs, markedAtMs, reportAtMs }: CastReceiver): number => {
+  const atMs = markedAtMs < Infinity ? markedAtMs + settledMs : Math.max(heardAtMs + hushMs, reportAtMs)
   for (const { awaited, heardSinceMs } of casts.values()) if (awaited && atMs < heardSinceMs + silentMs) return atMs
   return Infinity
 }
@@ -367,6 +378,7 @@ const report = (receiver: CastReceiver): void => {
     : Math.max(0, Math.round(quickestMs - Math.min(shortestMs, shortestBeforeMs)))
   receiver.quickestMs = Infinity
   receiver.markedAtMs = Infinity
+  receiver.reportedSequence = markedSequence
   send(receiver, { _tag: "Report", sequence: markedSequence, received: received - receivedAbove, delayMs })
 }
 
@@ -390,6 +402,7 @@ export const hear = (
     receiver.shortestSinceMs = nowMs
     receiver.quickestMs = Infinity
     receiver.markedAtMs = Infinity
+    receiver.reportedSequence = 0
     send(receiver, { _tag: "Tuned", hears: true })
     if (receiver.noticed.length > 0) follow(receiver, nowMs)
   }

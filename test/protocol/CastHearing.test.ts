@@ -112,6 +112,22 @@ describe("CastHearing", () => {
     assert.isTrue(after(silent, { leftSequence: 287, pieceBytes: 1_408 }).losing)
   })
 
+  it("takes who says what it heard, and at once that nothing came, for one that lost all that left since (invariant 2)", () => {
+    const each = listener({ sequence: 100, leftSequence: 150, received: 100 })
+    const now = { ...sent, leftSequence: 160 }
+    Hearing.report(each, { _tag: "Report", sequence: 110, received: 110, delayMs: 0 }, now, 3)
+    assert.deepInclude(each, { silent: false, loss: 0, leftSequence: 160 })
+    Hearing.report(each, { _tag: "Report", sequence: 110, received: 110, delayMs: 0 }, now, 3)
+    assert.deepInclude(each, { silent: true, loss: 1, floodedSinceMs: 3, sinceSequence: 110 })
+    // The next time of what left after that.
+    Hearing.report(each, { _tag: "Report", sequence: 110, received: 110, delayMs: 0 }, now, 4)
+    assert.strictEqual(each.reportedMs, 3, "nothing left meanwhile")
+    Hearing.report(each, { _tag: "Report", sequence: 110, received: 110, delayMs: 0 }, { ...now, leftSequence: 170 }, 5)
+    assert.deepInclude(each, { silent: true, loss: 1, sinceSequence: 160, reportedMs: 5 })
+    Hearing.report(each, { _tag: "Report", sequence: 120, received: 120, delayMs: 0 }, now, 6)
+    assert.deepInclude(each, { silent: false, loss: 0, floodedSinceMs: Infinity })
+  })
+
   it("counts for a moment only what left after it (invariant 2)", () => {
     const each = after({ received: 150 }, { sampleSequence: 100 })
     assert.deepInclude(each, { sinceSequence: 100, sampled: 100, sampledLost: 50 })
@@ -167,18 +183,22 @@ describe("CastHearing", () => {
   )
 
   it.each([
-    // Flooded after calm, flooded from the first, not flooded.
-    [0, 0, 4, false],
-    [3, 0, 1, true],
-    [3, 1, 1, false],
-    [3, 0, 2, false],
-    [6, 1, 1, true],
-    [0, 4, 0, false]
+    // Flooded after calm, hearing nothing more, flooded from the first, not flooded.
+    [0, 0, 0, 4, false],
+    [3, 0, 0, 1, true],
+    [0, 3, 0, 1, true],
+    [1, 2, 0, 1, true],
+    [3, 0, 1, 1, false],
+    [0, 3, 0, 2, false],
+    [3, 0, 0, 2, false],
+    [6, 0, 1, 1, true],
+    [0, 0, 4, 0, false]
   ])(
-    "takes %i that were calm and are flooded, %i that always were and %i others for narrow: %s (invariant 4)",
-    (narrowed, always, others, is) => {
+    "takes %i that were calm and are flooded, %i that hear nothing, %i that always were flooded and %i others for narrow: %s (invariant 4)",
+    (narrowed, silent, always, others, is) => {
       const room = [
         ...Array.from({ length: narrowed }, () => listener({ calm: true, loss: 0.3 })),
+        ...Array.from({ length: silent }, () => listener({ silent: true, loss: 1 })),
         ...Array.from({ length: always }, () => listener({ loss: 1 })),
         ...Array.from({ length: others }, () => listener({ calm: true, loss: 0.29 }))
       ]

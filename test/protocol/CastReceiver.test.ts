@@ -325,7 +325,8 @@ describe("CastReceiver", () => {
     }
     const first = heard()
     device.run(4 * reportMs)
-    assert.deepStrictEqual(first().map(({ atMs }) => atMs), [150, 250, 350])
+    // What is new, then that nothing came, as often as it was told to.
+    assert.deepStrictEqual(first().map(({ atMs }) => atMs), [20, 120, 220, 320])
     for (const { delayMs, received, sequence } of first()) {
       assert.deepStrictEqual({ delayMs, received, sequence }, { delayMs: 0, received: 2, sequence: 2 })
     }
@@ -343,6 +344,33 @@ describe("CastReceiver", () => {
     const { length } = device.all("Report")
     device.run(4 * reportMs)
     assert.lengthOf(device.all("Report"), length)
+  })
+
+  /** It has just reported, and hears something new. */
+  const reporting = () => {
+    const device = tuned()
+    device.report()
+    const { length } = device.all("Report")
+    device.piece(1, 0, 0, chunkOf(4 * pieceBytesMin))
+    const fromMs = device.nowMs
+    return {
+      device,
+      said: () => device.all("Report").slice(length).map(({ atMs, received }) => [atMs - fromMs, received])
+    }
+  }
+
+  it("says what is new, and at once that nothing came after it", () => {
+    const { device, said } = reporting()
+    device.run(3 * reportMs)
+    assert.deepStrictEqual(said(), [[100, 4], [100, 4], [200, 4], [300, 4]])
+  })
+
+  it("says not that nothing came where something is about to be read, for it may not have had its turn", () => {
+    const { device, said } = reporting()
+    device.run(80 + settledMs - 1)
+    device.hear()
+    device.run(1)
+    assert.deepStrictEqual(said(), [[100, 4]])
   })
 
   it("keeps chunks of two casts apart (invariant 1)", () => {
