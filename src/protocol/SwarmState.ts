@@ -201,7 +201,7 @@ export interface Share {
   paused: boolean
   /** Its content comes by a cast, or leaves by one, and its manifest before it or not. */
   cast: { readonly manifest: boolean } | undefined
-  /** A cast brings it or is about to: whoever says nothing of the share is told nothing of it. */
+  /** A cast brings it, is about to, or has brought all of it: whoever says nothing of the share is told nothing of it. */
   quiet: boolean
   /** A cast that has not begun may bring the manifest until then. */
   manifestAskedFromMs: number
