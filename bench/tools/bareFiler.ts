@@ -42,13 +42,13 @@ const list = (root: string, path = ""): Listing["files"] => {
 const share = async (root: string, socket: Tls.TLSSocket): Promise<void> => {
   const files = list(root)
   socket.write(`${JSON.stringify({ title: Path.basename(root), files } satisfies Listing)}\n`)
-  const room = () => Buffer.allocUnsafeSlow(hashBytes + chunkBytes)
-  let chunk = room()
+  const fresh = () => Buffer.allocUnsafeSlow(hashBytes + chunkBytes)
+  let chunk = fresh()
   let filled = hashBytes
   const send = async (): Promise<void> => {
     const whole = chunk.subarray(0, filled)
     whole.set(Crypto.hash("sha256", whole.subarray(hashBytes), "buffer"))
-    chunk = room()
+    chunk = fresh()
     filled = hashBytes
     if (!socket.write(whole)) await once(socket, "drain")
   }

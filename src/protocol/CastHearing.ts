@@ -97,6 +97,7 @@ export const report = (
   nowMs: number
 ): void => {
   const isSilent = sequence === listener.sequence && (leftSequence - sequence) * pieceBytes >= silentBytes
+  // Who was silent before is asked of what left since then.
   const knownSequence = isSilent && listener.silent ? listener.leftSequence : listener.sequence
   const sent = (isSilent ? leftSequence : sequence) - knownSequence
   const got = received - listener.received

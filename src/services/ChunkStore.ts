@@ -22,8 +22,8 @@ import * as Marks from "./store/Marks.ts"
 import * as Publishing from "./store/Publishing.ts"
 import * as Records from "./store/Records.ts"
 import * as Restoring from "./store/Restoring.ts"
-import * as Room from "./store/Room.ts"
 import { hashSource, type ImportProgress, type Skipped, SourceError } from "./store/Source.ts"
+import * as Space from "./store/Space.ts"
 import { ChunkCorrupt, ChunkLost, folderGone, incomplete, StoreError, storeError } from "./store/StoreErrors.ts"
 
 export { type ImportProgress, type Skipped, SourceError } from "./store/Source.ts"
@@ -173,7 +173,7 @@ const make = Effect.fnUntraced(function*(
   const holdings = new Map<Root, Holding>()
   const marks = yield* Marks.make({ crypto, disk, folder: shownFolder, handles, holdings })
   const records = yield* Records.make(disk, home)
-  const room = yield* Room.make({ disk, holdings, home })
+  const space = yield* Space.make({ disk, holdings, home })
   const restoring = Restoring.make({ crypto, disk, files, receives: downloadFolder !== undefined, records })
   const publishing = downloadFolder === undefined
     ? undefined
@@ -299,7 +299,7 @@ const make = Effect.fnUntraced(function*(
       if (holding.displaced) return Effect.fail(storeError(holding)(folderGone(shownFolder)))
       if (!files.isChunk(holding, index, bytes)) return Effect.fail(new ChunkCorrupt({ root, index }))
       return Effect.andThen(
-        index < holding.manifestChunksCount || holding.hasRoom ? Effect.void : room.requireFor(holding),
+        index < holding.manifestChunksCount || holding.hasRoom ? Effect.void : space.requireFor(holding),
         store(holding, index, bytes).pipe(
           Effect.mapError((error) => {
             const failed = storeError(holding)(error)
@@ -353,8 +353,8 @@ const make = Effect.fnUntraced(function*(
     if (holding.displaced) yield* holding.gate.alone(Effect.andThen(handles.close(holding.folder), holding.reset))
     if (!holding.loaded) {
       // Not while what it left is being removed.
-      yield* room.tidy
-      yield* room.touch(holding)
+      yield* space.tidy
+      yield* space.touch(holding)
       holding.hasNamesake = yield* isNamesakeHere(holding.share)
       yield* restoring.load(holding, yield* records.read(holding.share.root))
       holding.loaded = true
@@ -365,8 +365,8 @@ const make = Effect.fnUntraced(function*(
       yield* inheritance.takeFromOthers(holding)
     }
     if (holding.place._tag !== "Staging") return
-    if (holding.content !== undefined) yield* room.requireFor(holding)
-    else yield* Effect.ignore(room.free(holding.share.manifest.sizeBytes))
+    if (holding.content !== undefined) yield* space.requireFor(holding)
+    else yield* Effect.ignore(space.free(holding.share.manifest.sizeBytes))
     // That it can be written to is found out now, and not when chunks have travelled for nothing.
     yield* marks.write(holding).pipe(Effect.mapError(storeError(holding)))
   })

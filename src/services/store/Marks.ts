@@ -19,7 +19,7 @@ export const noteGone = (holding: Holding, { reason }: StoreError): void => {
 
 export type Marks = Effect.Success<ReturnType<typeof make>>
 
-/** Until the scope closes, which is marked before. `folder` is where people see their downloads. */
+/** Works until the scope closes, and marks what is left before that. `folder` is where people see their downloads. */
 export const make = Effect.fnUntraced(function*({ crypto, disk, folder, handles, holdings }: {
   readonly disk: Disk["Service"]
   readonly crypto: Crypto["Service"]

@@ -1,6 +1,4 @@
-/**
- * Room on the disk: what a share still needs, and what earlier runs of the program have left that may go for it.
- */
+/** Space on the disk: what a share still needs, and what earlier runs of the program have left that may go for it. */
 import { Clock, Duration, Effect, Schema, Semaphore } from "effect"
 import * as Bitfield from "../../protocol/Bitfield.ts"
 import { Root } from "../../protocol/Ids.ts"
