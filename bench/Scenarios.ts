@@ -1,5 +1,6 @@
 /** What can go wrong in a room, the same for every tool. */
 import { spawnSync } from "node:child_process"
+import * as Lab from "../test/support/Lab.ts"
 import { giveUp, rest } from "./Processes.ts"
 import type { Room } from "./Room.ts"
 
@@ -50,23 +51,36 @@ const once = (isSo: () => boolean, act: () => void) => {
 const shapeLast = (room: Room, count: number, bitsPerSecond: number): void =>
   room.machines.slice(-count).forEach((machine) => machine.shape(bitsPerSecond))
 
-/** Every machine drops packets that come in, whatever they are. */
-const lose = (room: Room): void => {
-  for (const { ip, prefix } of room.machines) {
-    // One packet at a time: else ten of them are lost together.
-    ip("link set eth0 gso_max_segs 1")
+/** Every machine drops of what comes in what a rule of `nft` names. */
+const drop = (what: string) => (room: Room): void => {
+  for (const { prefix } of room.machines) {
     const rule = `add table netdev loss
       add chain netdev loss in { type filter hook ingress device "eth0" priority 0; }
-      add rule netdev loss in numgen random mod 1000000 < ${lossShare * 1e6} drop`
+      add rule netdev loss in ${what} drop`
     const [program, ...words] = [...prefix, "nft", "-f", "-"]
     const { error, status, stderr } = spawnSync(program!, words, { input: rule, encoding: "utf8" })
     if (status !== 0) giveUp(`nft cannot drop packets: ${error?.message ?? stderr.trim()}`)
   }
 }
 
+/** Every machine loses packets that come in, whatever they are. */
+const lose = (room: Room): void => {
+  // One packet at a time: else ten of them are lost together.
+  for (const { ip } of room.machines) ip("link set eth0 gso_max_segs 1")
+  drop(`numgen random mod 1000000 < ${lossShare * 1e6}`)(room)
+}
+
+const dropMulticasts = drop("ip daddr 224.0.0.0/4")
+
+const putOnAir = ({ machines }: Room, bitsPerSecond: number): void => {
+  for (const machine of machines) machine.shape(wideFactor * bitsPerSecond)
+  Lab.accessPoint(machines, bitsPerSecond)
+}
+
 export const scenarios: Readonly<Record<string, Scenario>> = {
   plain: { about: "nothing goes wrong" },
   loss: { about: "every machine loses 1 % of what comes in", prepare: lose },
+  unicast: { about: "the network carries no multicast", prepare: dropMulticasts },
   churn: {
     about: "30 % of the students are killed with -9 when half has arrived, and started again 1 s later",
     disturb: ({ arrived, hasAll, kill, start, students }) =>
@@ -97,6 +111,18 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   wide: {
     about: "the teacher's port is ten times as wide",
     prepare: ({ machines }, rate) => machines[0]!.shape(wideFactor * rate)
+  },
+  radio: {
+    about:
+      "the students are behind an access point, whose rate all of them share both ways; the teacher has ten times that, by wire",
+    prepare: putOnAir
+  },
+  filtered: {
+    about: "the same, and the access point passes on no multicast",
+    prepare: (room, rate) => {
+      putOnAir(room, rate)
+      dropMulticasts(room)
+    }
   },
   second: {
     about: "a share of 1.5 MB has gone before, in the same session",

@@ -402,7 +402,7 @@ export const simulate = (room: Room): Result => {
     }
     if (a === teacher || b === teacher) tune(a === teacher ? b : a)
     for (const [from, to] of [[a, b], [b, a]] as const) {
-      if (from.machine !== undefined) input(from, { _tag: "PeerUp", peer: to.peer })
+      if (from.machine !== undefined) input(from, { _tag: "PeerUp", peer: to.peer, isHost: to === teacher })
       else {say(from.links.get(to.peer)!, {
           _tag: "Bitfield",
           share: root,
@@ -443,7 +443,7 @@ export const simulate = (room: Room): Result => {
   const stepSender = (value: CastSender.Input) => {
     for (const output of CastSender.step(sender, value, nowMs)) {
       if (output._tag === "Begun") input(teacher, { _tag: "CastBegun", root, manifest: true })
-      else if (output._tag === "Over") input(teacher, { _tag: "CastOver", root })
+      else if (output._tag === "Over") input(teacher, { _tag: "CastOver", root, spare: output.spare })
       else {
         const link = teacher.links.get(output.peer)
         if (link !== undefined) say(link, output.message)
@@ -529,7 +529,7 @@ export const simulate = (room: Room): Result => {
         input(device, { _tag: "CastBegun", root, manifest: true })
         const outline = { manifestChunksCount: manifestChunks, chunkSizeBytes: room.chunkBytes }
         stepReceiver(device, { _tag: "ShareOpened", root, outline, patient: false })
-      } else if (output._tag === "Release") input(device, { _tag: "CastOver", root })
+      } else if (output._tag === "Release") input(device, { _tag: "CastOver", root, spare: false })
       else if (output._tag === "AskManifest") input(device, { _tag: "CastMissed", root })
       else if (output._tag === "Whole") after(room.diskMs, () => store(undefined, device, output.assembly.index))
     }

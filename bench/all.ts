@@ -67,7 +67,7 @@ const benches: ReadonlyArray<Bench> = [
     file: "lan.ts",
     args: [
       ...pick(
-        "--runs 1 --scenario loss,churn,orphan,late,unequal,wide,slow",
+        "--runs 1 --scenario loss,churn,orphan,late,unequal,wide,radio,slow",
         "--runs 1 --students 4 --bytes 5000000 --tools labfx --scenario churn,orphan"
       ),
       ...out

@@ -116,8 +116,9 @@ interface Cast {
   paritiesCount: number
   /** Everything has left, then. */
   leftMs: number
-  /** The neighbors were told that it is over, then. */
+  /** The neighbors were told that it is over, then; and whether it was given up with room to spare. */
   overMs: number
+  spare: boolean
 }
 
 type Opened = Extract<Input, { readonly _tag: "ShareOpened" }>
@@ -187,7 +188,8 @@ export type Output =
   | { readonly _tag: "Send"; readonly peer: PeerId; readonly message: CastMessage }
   /** The share is being cast: nothing else hands its content out; and no more. */
   | { readonly _tag: "Begun"; readonly root: Root }
-  | { readonly _tag: "Over"; readonly root: Root }
+  /** `spare` where the rate was kept down by something beyond the way out, which may have room for more than one copy. */
+  | { readonly _tag: "Over"; readonly root: Root; readonly spare: boolean }
 
 /** What leaves next: a piece or a parity piece of a chunk, or a sign of life, which is of no share. */
 export interface Fragment {
@@ -332,7 +334,8 @@ const begin = (
     pieceBytes: 0,
     paritiesCount: 0,
     leftMs: Infinity,
-    overMs: Infinity
+    overMs: Infinity,
+    spare: false
   }
   if (sender.casts.size === 0) {
     sender.watchedMs = nowMs
@@ -365,7 +368,7 @@ const advance = (sender: CastSender, cast: Cast, nowMs: number): void => {
   if (cast.overMs < Infinity) {
     if (cast.leftMs < Infinity && nowMs < cast.overMs + echoMs) return
     sender.casts.delete(cast.root)
-    sender.outputs.push({ _tag: "Over", root: cast.root })
+    sender.outputs.push({ _tag: "Over", root: cast.root, spare: cast.spare })
     return
   }
   const hearing = hearingCount(sender)
@@ -424,12 +427,12 @@ const watch = (sender: CastSender, nowMs: number): void => {
   }
   weigh(sender, nowMs)
   if (Pace.isTooFast(pace)) sender.tiredMs = tiredMsMax
-  const isWorthless = isNarrow(sender, nowMs) ||
-    // Links give each what its way carries.
-    Hearing.isUneven(neighbors.values(), everyMs, nowMs) || isDrowned(sender, part, nowMs) ||
-    Pace.isTooFast(pace) || isUnworthy(sender, nowMs) ||
-    pace.exhausted || pace.bytesPerMs < Pace.leastBytesPerMs(pace) || !isHeard(sender)
-  if (isWorthless) giveUp(sender, nowMs)
+  const isSlow = isNarrow(sender, nowMs) || isUnworthy(sender, nowMs) || pace.exhausted ||
+    pace.bytesPerMs < Pace.leastBytesPerMs(pace)
+  // Links give each what its way carries.
+  const isUneven = Hearing.isUneven(neighbors.values(), everyMs, nowMs)
+  const isWorthless = isSlow || isUneven || isDrowned(sender, part, nowMs) || Pace.isTooFast(pace) || !isHeard(sender)
+  if (isWorthless) giveUp(sender, isSlow && !isUneven && !pace.limited, nowMs)
 }
 
 /**
@@ -501,13 +504,16 @@ const weigh = (sender: CastSender, nowMs: number): void => {
 }
 
 /** The swarm takes over, and for a while nothing is cast. */
-const giveUp = (sender: CastSender, nowMs: number): void => {
+const giveUp = (sender: CastSender, spare: boolean, nowMs: number): void => {
   sender.tiredUntilMs = nowMs + sender.tiredMs
   sender.tiredMs = Math.min(2 * sender.tiredMs, tiredMsMax)
   // By then it may be another network.
   sender.pace = Pace.make(nowMs)
   sender.smallUntilMs = -Infinity
-  for (const cast of sender.casts.values()) end(sender, cast, nowMs)
+  for (const cast of sender.casts.values()) {
+    if (cast.overMs === Infinity) cast.spare = spare
+    end(sender, cast, nowMs)
+  }
 }
 
 // ---- Fragments -----------------------------------------------------------------------------------------------------

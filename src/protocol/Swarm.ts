@@ -19,7 +19,8 @@
  * 4. **Claimed:** nothing is asked of a source that did not claim it.
  * 5. **Needed:** nothing is asked for that is here, or whose share is paused.
  * 6. **Verifiable:** content is not asked for before the manifest is known.
- * 7. **Spread first:** the origin serves no content chunk twice before each is out once, unless a receiver fails it.
+ * 7. **Spread first:** the origin serves no content chunk twice before each is out once, unless a receiver fails it or a cast
+ *    has shown that its way out has room for more than one copy.
  * 8. **Everybody finishes:** who can reach every chunk over honest links gets them all, under any interleaving.
  * 9. **Quiet ends:** while a share is cast, or for {@link Spread.quietMs} if it is not, it may be quiet; then everybody is told
  *    by who lacks something, and who lacks nothing tells whoever tells.
@@ -31,6 +32,7 @@ import * as Bitfield from "./Bitfield.ts"
 import type { PeerId, Root } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 import * as Picker from "./Picker.ts"
+import * as Direct from "./SwarmDirect.ts"
 import * as Requests from "./SwarmRequests.ts"
 import * as Spread from "./SwarmSpread.ts"
 import {
@@ -55,7 +57,12 @@ export interface Options {
 }
 
 export type Input =
-  | { readonly _tag: "PeerUp"; readonly peer: PeerId }
+  | {
+    readonly _tag: "PeerUp"
+    readonly peer: PeerId
+    /** Whether it hosts the session. */
+    readonly isHost: boolean
+  }
   | { readonly _tag: "PeerDown"; readonly peer: PeerId }
   | {
     readonly _tag: "ShareOpened"
@@ -110,7 +117,8 @@ export type Input =
   | { readonly _tag: "CastBegun"; readonly root: Root; readonly manifest: boolean }
   /** The manifest does not come by it. */
   | { readonly _tag: "CastMissed"; readonly root: Root }
-  | { readonly _tag: "CastOver"; readonly root: Root }
+  /** It is over; `spare` where it has shown that the way out of here has room for more than one copy at a time. */
+  | { readonly _tag: "CastOver"; readonly root: Root; readonly spare: boolean }
   /** An output `Serve` is done: all bytes, that many, are with the system, or the link ended first. */
   | {
     readonly _tag: "Served"
@@ -170,6 +178,7 @@ export const make = (options: Options, policy: Policy = defaultPolicy): Swarm =>
   announcing: new Set(),
   revealing: new Set(),
   hushUntilMs: 0,
+  found: undefined,
   nowMs: 0,
   outputs: []
 })
@@ -215,7 +224,7 @@ export const wakeAtMs = (swarm: Swarm): number =>
 const take = (swarm: Swarm, input: Input): void => {
   switch (input._tag) {
     case "PeerUp":
-      return peerUp(swarm, input.peer)
+      return peerUp(swarm, input.peer, input.isHost)
     case "PeerDown":
       return peerDown(swarm, input.peer)
     case "ShareOpened":
@@ -240,6 +249,7 @@ const take = (swarm: Swarm, input: Input): void => {
       const stuck = Uploads.watch(swarm)
       if (stuck !== undefined) disconnect(swarm, stuck, "slow", "it does not read, and others wait")
       Spread.watch(swarm)
+      Direct.watch(swarm)
       return
     }
     case "ServeFailed":
@@ -315,6 +325,8 @@ const takeOfShare = (
       return
     case "CastOver":
       share.cast = undefined
+      Direct.castOver(swarm, share, input.spare)
+      if (input.spare) Spread.offerAll(swarm, share)
       share.manifestAskedFromMs = -Infinity
       Spread.speak(swarm, share)
       swarm.allHungry = true
@@ -325,10 +337,11 @@ const takeOfShare = (
 
 // ---- Links ---------------------------------------------------------------------------------------------------------
 
-const peerUp = (swarm: Swarm, peer: PeerId): void => {
+const peerUp = (swarm: Swarm, peer: PeerId, isHost: boolean): void => {
   if (swarm.links.has(peer)) peerDown(swarm, peer)
   const link: Link = {
     peer,
+    isHost,
     views: new Map(),
     remembered: new Map(),
     rememberedBytes: 0,
@@ -377,6 +390,10 @@ const closeView = (swarm: Swarm, view: View, reject: boolean): void => {
   Uploads.abandonView(swarm, view, reject)
   for (const index of Bitfield.indexes(view.bits)) removeClaim(swarm, view, index)
   Spread.abandonView(swarm, view)
+  if (share.direct?.host === link) {
+    Requests.direct(swarm, link, share, false)
+    share.direct = undefined
+  }
   link.views.delete(share.root)
   share.views.delete(link.peer)
 }
@@ -424,6 +441,8 @@ const shareOpened = (swarm: Swarm, input: Extract<Input, { readonly _tag: "Share
     freshRare: false,
     announcedAtMs: -Infinity,
     handout: undefined,
+    course: input.origin ? Direct.begin() : undefined,
+    direct: undefined,
     claim: { queuedCount: 0, servedBytes: 0 }
   }
   swarm.shares.set(share.root, share)
@@ -511,10 +530,14 @@ const message = (swarm: Swarm, link: Link, message: SwarmMessage): void => {
       if (message.indexes.some((index) => index >= view.share.chunksCount)) return garbage(swarm, link)
       for (const index of message.indexes) {
         const given = Uploads.acknowledged(swarm, view, index)
+        if (!Bitfield.has(view.bits, index)) Direct.gained(swarm, view.share, index, given)
         addClaim(swarm, view, index, given)
       }
       return
     }
+    case "Direct":
+      if (view !== undefined) Requests.direct(swarm, link, view.share, message.only)
+      return
     case "Request":
       if (view === undefined) return send(swarm, link, { _tag: "Reject", share: message.share, index: message.index })
       return request(swarm, view, message.index)
@@ -554,6 +577,7 @@ const bitfield = (swarm: Swarm, view: View, bits: Uint8Array): void => {
   }
   view.opened = true
   Spread.tell(swarm, view)
+  Direct.opened(swarm, view)
   view.avoidUntilMs = 0
   swarm.revealing.add(share)
   for (let index = 0; index < share.chunksCount; index++) {

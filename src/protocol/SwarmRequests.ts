@@ -63,7 +63,10 @@ const askOne = (swarm: Swarm, link: Link): boolean => {
   if (link.avoidUntilMs > swarm.nowMs || link.asksCount >= asksPerLinkMax) return false
   const views: Array<View> = []
   for (const view of link.views.values()) {
-    if (view.count > 0 && isWanting(view.share, swarm.nowMs) && hasRoom(swarm, view)) views.push(view)
+    const { share } = view
+    if (view.count > 0 && isWanting(share, swarm.nowMs) && isAsked(swarm, link, share) && hasRoom(swarm, view)) {
+      views.push(view)
+    }
   }
   views.sort((a, b) => urgency(a.share) - urgency(b.share) || a.share.flights.size - b.share.flights.size)
   return views.some((view) => askOneOf(swarm, view))
@@ -92,12 +95,34 @@ const isWanting = (
   !paused && (picker.size > 0 || flights.size > 0) &&
   (cast !== undefined ? !manifestKnown && !cast.manifest : manifestKnown || nowMs >= manifestAskedFromMs)
 
+/** A host that is to be asked alone and is silent is not waited for. */
+const isAsked = ({ nowMs }: Swarm, link: Link, { direct }: Share): boolean =>
+  direct?.only !== true || direct.host === link || direct.host.avoidUntilMs > nowMs
+
+/** The host wants to be asked alone for a share, or not any more. Nobody else is believed: a room would wait for who was. */
+export const direct = (swarm: Swarm, link: Link, share: Share, only: boolean): void => {
+  if (!link.isHost || share.origin) return
+  share.direct = { host: link, only }
+  swarm.allHungry = true
+  if (only) { for (const view of share.views.values()) if (view.link !== link) recallWaiting(swarm, view) }
+  // What was not said meanwhile is said at once.
+  else share.freshRare ||= share.fresh.length > 0
+}
+
+/** What a link has not begun to send it may let go of, where another has it. */
+const recallWaiting = (swarm: Swarm, view: View): void => {
+  for (const ask of view.asks.values()) {
+    if (ask.arrivedBytes === 0 && isClaimedElsewhere(swarm, view, ask.index)) recall(swarm, ask)
+  }
+}
+
 const hasRoom = (swarm: Swarm, view: View): boolean => {
   if (!view.link.proven && unprovenCount(view.link) >= unprovenChunksMax) return false
   const bytes = chunkBytes(view.share, view.share.manifestKnown ? view.share.chunksCount : 0)
   if (swarm.inFlightBytes + bytes > Limits.inFlightBytesMax) return false
   const { asksMin, asksAheadMs } = swarm.policy
-  const asks = Math.min(Math.max(Math.floor(asksMin / view.share.views.size), asksPerLinkMin), asksPerLinkFew)
+  const links = view.share.direct?.only === true ? 1 : view.share.views.size
+  const asks = Math.min(Math.max(Math.floor(asksMin / links), asksPerLinkMin), asksPerLinkFew)
   return view.asks.size < asks ||
     view.link.askedBytes + bytes <= arrivalRate(view.link.arrivals, swarm.nowMs) * asksAheadMs
 }
@@ -309,11 +334,7 @@ const forgetUnanswered = (swarm: Swarm, asks: ReadonlyMap<number, Ask>): void =>
 
 /** A source that is busy lets go of what waits, which others may have; one that does not answer even that is gone. */
 const recallAll = (swarm: Swarm, link: Link): void => {
-  for (const view of link.views.values()) {
-    for (const ask of view.asks.values()) {
-      if (ask.arrivedBytes === 0 && isClaimedElsewhere(swarm, view, ask.index)) recall(swarm, ask)
-    }
-  }
+  for (const view of link.views.values()) recallWaiting(swarm, view)
 }
 
 const passOver = (swarm: Swarm, link: Link): void => {

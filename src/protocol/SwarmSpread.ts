@@ -101,7 +101,8 @@ const announceFresh = (swarm: Swarm, share: Share): void => {
   share.freshRare = false
   for (const { bits, link, told } of share.views.values()) {
     if (!told) continue
-    const news = swarm.policy.announceToHolders ? fresh : fresh.filter((index) => !Bitfield.has(bits, index))
+    const isAll = swarm.policy.announceToHolders || share.direct?.host === link
+    const news = isAll ? fresh : fresh.filter((index) => !Bitfield.has(bits, index))
     if (news.length > 0) sendHave(swarm, link, share, news, !freshRare)
   }
 }
@@ -113,8 +114,8 @@ export const nextAnnouncementMs = (swarm: Swarm): number => {
   return next
 }
 
-const announcedNextMs = ({ policy }: Swarm, { announcedAtMs, cast, freshRare }: Share): number =>
-  cast !== undefined
+const announcedNextMs = ({ policy }: Swarm, { announcedAtMs, cast, direct, freshRare }: Share): number =>
+  cast !== undefined || direct?.only === true
     ? announcedAtMs + policy.announceCastEveryMs
     : freshRare
     ? -Infinity
@@ -233,14 +234,17 @@ export const reveal = (swarm: Swarm): void => {
   for (const share of swarm.revealing) {
     const { cast, handout } = share
     if (handout === undefined || cast !== undefined) continue
-    if (isHandedOut(swarm, share, handout)) {
-      share.handout = undefined
-      for (const view of share.views.values()) sendBitfield(swarm, view)
-      continue
-    }
-    revealSome(swarm, share, handout)
+    if (isHandedOut(swarm, share, handout)) offerAll(swarm, share)
+    else revealSome(swarm, share, handout)
   }
   swarm.revealing.clear()
+}
+
+/** Everybody may ask for everything. */
+export const offerAll = (swarm: Swarm, share: Share): void => {
+  if (share.handout === undefined) return
+  share.handout = undefined
+  for (const view of share.views.values()) sendBitfield(swarm, view)
 }
 
 /** What is left is elsewhere, and those to whom it is revealed leave it unfetched: they hold up nobody. */

@@ -7,6 +7,7 @@ import * as Bitfield from "./Bitfield.ts"
 import type { PeerId, Root } from "./Ids.ts"
 import * as Picker from "./Picker.ts"
 import type { Output } from "./Swarm.ts"
+import type { Course, Found } from "./SwarmDirect.ts"
 import type { SwarmMessage } from "./Wire.ts"
 
 /**
@@ -80,6 +81,8 @@ export interface Swarm {
   readonly revealing: Set<Share>
   /** Until when a small share may keep others from being served. */
   hushUntilMs: number
+  /** Whether asking this device alone brought more, the last time that both were tried. */
+  found: Found | undefined
   nowMs: number
   outputs: Array<Output>
 }
@@ -108,6 +111,7 @@ export interface Source {
 
 export interface Link extends Source {
   readonly peer: PeerId
+  readonly isHost: boolean
   readonly views: Map<Root, View>
   /** What the peer said about shares this device has not opened, so that either side may open first. */
   readonly remembered: Map<Root, Uint8Array>
@@ -216,6 +220,10 @@ export interface Share {
   announcedAtMs: number
   /** Set while this device, the origin, hands every chunk out for the first time. */
   handout: Handout | undefined
+  /** Where this device is the origin: how it spreads. */
+  readonly course: Course | undefined
+  /** The host has said whether to ask it alone. It weighs that, so it is told of all that comes, also of what it has. */
+  direct: { readonly host: Link; readonly only: boolean } | undefined
   readonly claim: Claim
 }
 

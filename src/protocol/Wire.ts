@@ -154,6 +154,14 @@ export const Request = Schema.TaggedStruct("Request", { share: Root, index: Chun
 export const Cancel = Schema.TaggedStruct("Cancel", { share: Root, index: ChunkIndex })
 export const Reject = Schema.TaggedStruct("Reject", { share: Root, index: ChunkIndex })
 
+/** From the host: until it says otherwise, this share is asked of it alone, or of everybody again. */
+export const Direct = Schema.TaggedStruct("Direct", {
+  share: Root,
+  only: Schema.Boolean,
+  /** A program that does not know it asks everybody. */
+  ignorable: Schema.Literal(true)
+})
+
 /** The header of a data frame: a run of the chunk's bytes. Frames of one chunk come in order and without gaps. */
 export const Data = Schema.TaggedStruct("Data", { share: Root, index: ChunkIndex, offset: Schema.Natural })
 export type Data = typeof Data.Type
@@ -209,7 +217,7 @@ export const LinkMessage = Schema.Union([Hello, Join, Admitted, Introduction, Go
 export type LinkMessage = typeof LinkMessage.Type
 export const LogMessage = Schema.Union([Certificates, Heads, Entries, Statuses])
 export type LogMessage = typeof LogMessage.Type
-export const SwarmMessage = Schema.Union([Bitfield, Have, Request, Cancel, Reject])
+export const SwarmMessage = Schema.Union([Bitfield, Have, Request, Cancel, Reject, Direct])
 export type SwarmMessage = typeof SwarmMessage.Type
 export const CastMessage = Schema.Union([Multicast, Casts, Tuned, Cast, Ready, Report])
 export type CastMessage = typeof CastMessage.Type

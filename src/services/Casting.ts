@@ -18,7 +18,7 @@ export interface CastUser {
   readonly overhead: (peer: PeerId, bytes: number) => void
   /** The share is cast, from here or to here; and not any more. */
   readonly begun: (root: Root) => void
-  readonly over: (root: Root) => void
+  readonly over: (root: Root, spare: boolean) => void
   /** The manifest did not come with the share's cast: it is to be asked for. */
   readonly manifestMissed: (root: Root) => void
   /** The size of a chunk in bytes; 0 for one of content whose manifest is not known. */

@@ -140,11 +140,11 @@ const make = Effect.fnUntraced(function*() {
       takeCast(work.share)
     },
     manifestMissed: (root) => advance({ _tag: "CastMissed", root }),
-    over: (root) => {
+    over: (root, spare) => {
       cast.delete(root)
       const work = works.get(root)
       if (work !== undefined) castsWork = 2 * work.verifiedBytes >= work.share.sizeBytes
-      advance({ _tag: "CastOver", root })
+      advance({ _tag: "CastOver", root, spare })
     },
     chunkBytes: (root, index) => Swarm.isVerifiable(swarm, root, index) ? store.chunkBytes(root, index) : 0,
     isMissing: (root, index) => Swarm.isMissing(swarm, root, index),
@@ -541,7 +541,7 @@ const make = Effect.fnUntraced(function*() {
     switch (event._tag) {
       case "PeerUp":
         incoming.set(event.info.peer, new Map())
-        advance({ _tag: "PeerUp", peer: event.info.peer })
+        advance({ _tag: "PeerUp", peer: event.info.peer, isHost: event.info.isHost })
         return casting.peerUp(event.info)
       case "PeerDown":
         for (const { buffer } of incoming.get(event.peer)?.values() ?? []) if (buffer !== undefined) release(buffer)

@@ -70,6 +70,8 @@ class Room {
   readonly students = new Map<PeerId, Student>()
   readonly begun: Array<Root> = []
   readonly over: Array<Root> = []
+  /** Of those that are over: which were given up with room to spare. */
+  readonly spare: Array<Root> = []
   readonly pieces: Array<Piece> = []
   readonly parities: Array<Head> = []
   /** Into pieces of how many bytes each chunk was cut. */
@@ -120,6 +122,7 @@ class Room {
           }
         }
         this.over.push(output.root)
+        if (output.spare) this.spare.push(output.root)
         return
       case "Send":
         assert.isTrue(this.students.get(output.peer)!.hears)
@@ -750,6 +753,7 @@ describe("CastSender", () => {
       room.cast(1, share(200))
       room.run(600)
       assert.strictEqual(room.isOver(1), ends)
+      assert.isEmpty(room.spare, "the others take what the way out carries")
     }
   })
 
@@ -769,6 +773,7 @@ describe("CastSender", () => {
       const room = behind(5_000, lose)
       room.run(800)
       assert.isTrue(room.isOver(1))
+      assert.strictEqual(room.spare.length, 1)
     }
     // Also when the way out has ended the growth by then, and is not measured yet.
     let isBad = false
@@ -788,6 +793,7 @@ describe("CastSender", () => {
     assert.isFalse(slow.isOver(1))
     slow.run(4_500)
     assert.isTrue(slow.isOver(1))
+    assert.strictEqual(slow.spare.length, 1)
   })
 
   it("does not leave it to them where fewer than three quarters lose it, or the way out is the narrowest", () => {
@@ -833,6 +839,7 @@ describe("CastSender", () => {
       room.cast(1, share(1_000))
       room.run(6_000)
       assert.strictEqual(room.isOver(1), !isWorth)
+      assert.isEmpty(room.spare)
       if (!isWorth) assert.isAbove(room.overAtMs.get(root(1))!, 1_000)
     }
   )

@@ -235,7 +235,7 @@ const chunksCount = 2_000
 
 const swarmOf = (opened: boolean) => {
   const swarm = Swarm.make({ random: () => 0 })
-  Swarm.step(swarm, { _tag: "PeerUp", peer }, 0)
+  Swarm.step(swarm, { _tag: "PeerUp", peer, isHost: false }, 0)
   const open = (count = chunksCount) =>
     Swarm.step(swarm, {
       _tag: "ShareOpened",

@@ -239,7 +239,7 @@ describe("Swarm", () => {
           origin: true,
           cast: undefined
         },
-        { _tag: "PeerUp", peer },
+        { _tag: "PeerUp", peer, isHost: false },
         { _tag: "Message", peer, message: { _tag: "Bitfield", share: root, bits: manifest } }
       ], 0),
       0

@@ -203,6 +203,7 @@ export const messages: ReadonlyArray<Message> = [
   { _tag: "Request", share: share.root, index: ChunkIndex.make(4) },
   { _tag: "Cancel", share: share.root, index: ChunkIndex.make(4) },
   { _tag: "Reject", share: share.root, index: ChunkIndex.make(4) },
+  { _tag: "Direct", share: share.root, only: true, ignorable: true },
   {
     _tag: "Multicast",
     group: castNotice.group,

@@ -187,8 +187,16 @@ export interface Machine extends Host {
   readonly traffic: () => { readonly sentBytes: number; readonly receivedBytes: number }
   /** Runs a command of `ip` in it. */
   readonly ip: (...words: ReadonlyArray<string>) => string
-  /** Limits its port on the switch both ways; only in a {@link room}. */
+  /** Its port on the switch, in a {@link room}. */
+  readonly port?: Port
+  /** Limits that port both ways. */
   readonly shape: (bitsPerSecond: number) => void
+}
+
+/** The switch's end of a wire. */
+export interface Port {
+  readonly namespace: string
+  readonly link: string
 }
 
 let machinesMade = 0
@@ -223,15 +231,19 @@ const bucket = (namespace: string, link: string, bitsPerSecond: number, queueByt
   NodeChildProcess.execFileSync("ip", words.split(" "))
 }
 
+/** What a switch keeps for a port: 20 ms of its rate. */
+const switchQueueBytes = (bitsPerSecond: number) => Math.max(256_000, Math.floor(bitsPerSecond / 8 / 50))
+
 const machine = (
   name: string,
   addresses: ReadonlyArray<string>,
-  port?: { readonly namespace: string; readonly link: string }
+  port?: Port
 ): Machine => ({
+  ...(port !== undefined && { port }),
   shape: (bitsPerSecond) => {
     if (port === undefined) throw new Error("only a machine of a room has a port to shape")
     bucket(name, "eth0", bitsPerSecond, 1_000_000)
-    bucket(port.namespace, port.link, bitsPerSecond, Math.max(256_000, Math.floor(bitsPerSecond / 8 / 50)))
+    bucket(port.namespace, port.link, bitsPerSecond, switchQueueBytes(bitsPerSecond))
   },
   namespace: name,
   prefix: ["ip", "netns", "exec", name],
@@ -275,6 +287,50 @@ export const room = (count: number) =>
       return machine(name, [`10.77.0.${index + 1}`], { namespace: sw, link: `p${index}` })
     })
   })
+
+/** Of an access point's rate, what it sends multicasts with: one that the slowest device there hears. */
+const multicastPart = 1 / 10
+
+/**
+ * Puts all machines of a room but the first, which keeps its wire, behind an access point: what goes to them and what comes
+ * from them shares one rate, so what one of them sends to another takes it twice. Multicasts reach them at a tenth of it.
+ *
+ * Simpler than a radio: nothing collides, nobody is further away, and a multicast takes no time from what else is sent.
+ */
+export const accessPoint = ([wired, ...stations]: ReadonlyArray<Machine>, bitsPerSecond: number): void => {
+  const { namespace } = wired!.port!
+  const inSwitch = (...words: ReadonlyArray<string>) => ip("-n", namespace, ...words)
+  const queue = (link: string, rate: number) => {
+    inSwitch("link add", link, "type ifb")
+    inSwitch("link set", link, "up")
+    bucket(namespace, link, rate, switchQueueBytes(rate))
+  }
+  const redirect = (what: string, link: string, side: "ingress" | "egress", to: string) => {
+    const words =
+      `filter add dev ${link} ${side} protocol all u32 match ${what} action mirred egress redirect dev ${to}`
+    NodeChildProcess.execFileSync("ip", `netns exec ${namespace} tc ${words}`.split(" "), { stdio: "pipe" })
+  }
+  const prepareToRedirect = (link: string) =>
+    NodeChildProcess.execFileSync("ip", `netns exec ${namespace} tc qdisc add dev ${link} clsact`.split(" "))
+  // By the lowest bit of the first byte of Ethernet's receiver.
+  const toOne = "u8 0x00 0x01 at -14"
+  const toMany = "u8 0x01 0x01 at -14"
+  queue("air", bitsPerSecond)
+  queue("cries", bitsPerSecond * multicastPart)
+  inSwitch("link add br1 type bridge mcast_snooping 0 forward_delay 0")
+  inSwitch("link set br1 up")
+  inSwitch("link add ap0 type veth peer name ap1")
+  inSwitch("link set ap0 master br0 up")
+  inSwitch("link set ap1 master br1 up")
+  prepareToRedirect("ap1")
+  redirect(toMany, "ap1", "ingress", "cries")
+  for (const { port } of stations) {
+    inSwitch("link set", port!.link, "master br1")
+    prepareToRedirect(port!.link)
+    redirect("u32 0 0", port!.link, "ingress", "air")
+    redirect(toOne, port!.link, "egress", "air")
+  }
+}
 
 /**
  * What laptops have beside the network of the room: an interface without carrier, and a tunnel that takes the default

@@ -123,7 +123,7 @@ export class SwarmSimulator {
   }
 
   endCast(device: Device, share: SimulatedShare): void {
-    this.#input(device, { _tag: "CastOver", root: share.root })
+    this.#input(device, { _tag: "CastOver", root: share.root, spare: false })
   }
 
   /** What a cast brought of the manifest was not all of it. */
@@ -148,8 +148,8 @@ export class SwarmSimulator {
     if (a === b || a.neighbors.has(b)) return
     a.neighbors.add(b)
     b.neighbors.add(a)
-    this.#input(a, { _tag: "PeerUp", peer: b.peer })
-    this.#input(b, { _tag: "PeerUp", peer: a.peer })
+    this.#input(a, { _tag: "PeerUp", peer: b.peer, isHost: b.origin })
+    this.#input(b, { _tag: "PeerUp", peer: a.peer, isHost: a.origin })
   }
 
   cut(a: Device, b: Device): void {

@@ -59,7 +59,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
     for (const output of outputs) {
       if (output._tag === "Send") user.send(output.peer, output.message)
       else if (output._tag === "Begun") user.begun(output.root)
-      else user.over(output.root)
+      else user.over(output.root, output.spare)
     }
     if (outputs.length > 0) sayNotice()
     // Reports come by the hundred a second: where sending takes a while, it would keep everything else waiting.

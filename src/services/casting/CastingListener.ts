@@ -46,7 +46,7 @@ export const make = Effect.fnUntraced(function*(user: CastUser, context: Session
           user.begun(output.root)
           break
         case "Release":
-          user.over(output.root)
+          user.over(output.root, false)
           break
         case "AskManifest":
           user.manifestMissed(output.root)
