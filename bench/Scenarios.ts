@@ -72,9 +72,9 @@ const lose = (room: Room): void => {
 
 const dropMulticasts = drop("ip daddr 224.0.0.0/4")
 
-const putOnAir = ({ machines }: Room, bitsPerSecond: number): void => {
+const putOnAir = ({ machines }: Room, bitsPerSecond: number, isTeacherWired = true): void => {
   for (const machine of machines) machine.shape(wideFactor * bitsPerSecond)
-  Lab.accessPoint(machines, bitsPerSecond)
+  Lab.accessPoint(machines, bitsPerSecond, isTeacherWired)
 }
 
 export const scenarios: Readonly<Record<string, Scenario>> = {
@@ -115,10 +115,14 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   radio: {
     about:
       "the students are behind an access point, whose rate all of them share both ways; the teacher has ten times that, by wire",
-    prepare: putOnAir
+    prepare: (room, rate) => putOnAir(room, rate)
+  },
+  wireless: {
+    about: "the students and the teacher are behind an access point, whose rate all of them share both ways",
+    prepare: (room, rate) => putOnAir(room, rate, false)
   },
   filtered: {
-    about: "the same, and the access point passes on no multicast",
+    about: "as radio, and the access point passes on no multicast",
     prepare: (room, rate) => {
       putOnAir(room, rate)
       dropMulticasts(room)

@@ -6,7 +6,7 @@
  *         [--students 8] [--rate 100000000] [--bytes 100000000] [--runs 5] [--out results.jsonl] [--folder /dev/shm]
  *
  * Scenarios, several with commas between them: plain, loss (1 % at every machine), unicast, churn, orphan, late, unequal, wide,
- * radio, filtered, second, slow; each says what it is in the heading of its table. `--out` appends one line of JSON a race, from which `node bench/draw.ts`
+ * radio, wireless, filtered, second, slow; each says what it is in the heading of its table. `--out` appends one line of JSON a race, from which `node bench/draw.ts`
  * draws.
  *
  * All programs are started and armed first; the clock runs from the moment the file is shared until a student has all of

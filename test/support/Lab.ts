@@ -292,13 +292,13 @@ export const room = (count: number) =>
 const multicastPart = 1 / 10
 
 /**
- * Puts all machines of a room but the first, which keeps its wire, behind an access point: what goes to them and what comes
+ * Puts all machines of a room behind an access point, the first of them only if it has no wire: what goes to them and what comes
  * from them shares one rate, so what one of them sends to another takes it twice. Multicasts reach them at a tenth of it.
  *
  * Simpler than a radio: nothing collides, nobody is further away, and a multicast takes no time from what else is sent.
  */
-export const accessPoint = ([wired, ...stations]: ReadonlyArray<Machine>, bitsPerSecond: number): void => {
-  const { namespace } = wired!.port!
+export const accessPoint = (machines: ReadonlyArray<Machine>, bitsPerSecond: number, isFirstWired: boolean): void => {
+  const { namespace } = machines[0]!.port!
   const inSwitch = (...words: ReadonlyArray<string>) => ip("-n", namespace, ...words)
   const queue = (link: string, rate: number) => {
     inSwitch("link add", link, "type ifb")
@@ -324,12 +324,14 @@ export const accessPoint = ([wired, ...stations]: ReadonlyArray<Machine>, bitsPe
   inSwitch("link set ap1 master br1 up")
   prepareToRedirect("ap1")
   redirect(toMany, "ap1", "ingress", "cries")
-  for (const { port } of stations) {
-    inSwitch("link set", port!.link, "master br1")
+  machines.forEach(({ port }, index) => {
+    // The first stays on this side of the access point: its multicasts are to be slowed down as well.
+    if (index > 0) inSwitch("link set", port!.link, "master br1")
+    if (index === 0 && isFirstWired) return
     prepareToRedirect(port!.link)
-    redirect("u32 0 0", port!.link, "ingress", "air")
+    redirect(toOne, port!.link, "ingress", "air")
     redirect(toOne, port!.link, "egress", "air")
-  }
+  })
 }
 
 /**
