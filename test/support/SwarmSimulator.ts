@@ -122,6 +122,14 @@ export class SwarmSimulator {
     this.#input(device, { _tag: "CastBegun", root: share.root, manifest: device.castManifest })
   }
 
+  /** The origin says whether to ask it alone, if the device is its neighbor. */
+  direct(device: Device, share: SimulatedShare, only: boolean): void {
+    const origin = this.devices.find((each) => each.origin)!
+    if (!device.neighbors.has(origin)) return
+    const message: SwarmMessage = { _tag: "Direct", share: share.root, only, ignorable: true }
+    this.#later(`${origin.peer}>${device.peer}`, () => this.#received(origin, device, message))
+  }
+
   endCast(device: Device, share: SimulatedShare): void {
     this.#input(device, { _tag: "CastOver", root: share.root, spare: false })
   }
