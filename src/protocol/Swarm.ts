@@ -9,7 +9,7 @@
  * open here is remembered, so either side may open first. A device tells the source of a chunk at once that it has
  * it: that is the acknowledgement by which the source paces its uploads. Where a cast brings a share to everybody
  * neighbors have nothing to tell each other: until that is over, and for good where nothing is lacking then, only who sends its
- * `Bitfield` is sent one.
+ * `Bitfield` is sent one. Where none does, the host may want to be asked alone: `Direct`.
  *
  * Invariants, checked by `test/protocol/Swarm.test.ts`:
  *
@@ -25,6 +25,7 @@
  * 9. **Quiet ends:** while a share is cast, or for {@link Spread.quietMs} if it is not, it may be quiet; then everybody is told
  *    by who lacks something, and who lacks nothing tells whoever tells.
  *    Nobody waits longer for a manifest than until content comes by a cast, or for {@link Spread.manifestQuietMs} if none begins.
+ * 10. **Alone ends:** who asks the host alone asks everybody once the host is silent or gone; and nobody else is asked alone.
  */
 import { Result } from "effect"
 import { Base64Url } from "effect/encoding"

@@ -122,11 +122,11 @@ const windowBytes = ({ chunkSizeBytes, chunksCount, manifestChunksCount }: Share
 
 const look = (swarm: Swarm, share: Share, course: Course): void => {
   const { nowMs } = swarm
-  const { fromMs, gainedBytes, only, phase, sinceMs } = course
-  if (phase === "waiting" || (phase === "settled" && !only)) return
-  const isTried = phase !== "settled"
-  const isLong = nowMs >= fromMs + windowMs[phase] && (!isTried || gainedBytes >= windowBytes(share))
-  if (!isLong && !(isTried && nowMs >= sinceMs + triedMsMax)) return
+  const { fromMs, gainedBytes, phase, sinceMs } = course
+  if (phase === "waiting" || (phase === "settled" && !course.only)) return
+  const isTrial = phase !== "settled"
+  const isMeasured = nowMs >= fromMs + windowMs[phase] && (!isTrial || gainedBytes >= windowBytes(share))
+  if (!isMeasured && !(isTrial && nowMs >= sinceMs + triedMsMax)) return
   const rate = nowMs > fromMs ? gainedBytes / (nowMs - fromMs) : 0
   switch (phase) {
     case "alone":

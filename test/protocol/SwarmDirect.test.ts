@@ -324,14 +324,14 @@ describe("Direct, a student that is told", () => {
     assert.deepStrictEqual(asked(device.claim(host, upTo(chunksCount))), [host, host, host, host])
   })
 
-  it("believes nobody but the host", () => {
+  it("believes nobody but the host (invariant 10)", () => {
     const device = student()
     const outputs = direct(device, true, a)
     assert.deepStrictEqual(sent(outputs, "Cancel"), [])
     assert.strictEqual(device.swarm.shares.get(bulk)!.direct, undefined)
   })
 
-  it("asks the others again when the host is gone, or is silent for as long as a source that is passed over", () => {
+  it("asks the others again when the host is gone, or is silent for as long as a source that is passed over (invariant 10)", () => {
     const gone = student()
     letGo(gone, direct(gone, true))
     assert.includeMembers(asked(gone.step({ _tag: "PeerDown", peer: host })), [a, b])
